@@ -1,0 +1,1 @@
+"""Reactor: when something happens, run a durable workflow."""

@@ -1,0 +1,1 @@
+"""One file a technology: its client, its errors turned into ours, its events."""

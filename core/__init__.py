@@ -1,0 +1,1 @@
+"""The words every part shares: events, deliveries, errors, limits, clock and ids."""

@@ -1,0 +1,1 @@
+"""Carries out runs: the plan, the run table and the executor."""

@@ -1,0 +1,1 @@
+"""From text to checked models with their places: documents, patterns, expressions."""

@@ -1,0 +1,1 @@
+"""Triggers and actions that others supply: manifest and discovery."""

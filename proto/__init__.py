@@ -1,0 +1,1 @@
+"""The protocol files and their generated stubs."""

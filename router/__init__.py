@@ -1,0 +1,1 @@
+"""Finds the bindings that an event satisfies and accepts it durably."""

@@ -1,0 +1,1 @@
+"""What users and plugin authors test with: suites, rigs, the virtual clock."""

@@ -1,0 +1,1 @@
+"""Sources of events: the contract, the supervisor and one file a source."""
