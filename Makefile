@@ -1,0 +1,97 @@
+# make run     set up and start Reactor with its demo (nothing but Python 3.11 or later is needed)
+# make test    everything: lint, types, tests on real servers, coverage, the wheel, crash and timing tests
+# make check   lint, format and types only
+# make format  let ruff rewrite what it can
+# make pages   write the generated pages of docs/ anew (rules and requirements with their tests)
+# make bench | bench-peers | soak | lock | clean
+# Use another interpreter with `make run PYTHON=python3.12`.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python -P
+# The least branch coverage, in percent, that `make test` accepts: relax it here, and only here.
+COVERAGE_FLOOR ?= 90
+SERVERS := $(or $(REACTOR_TEST_CACHE),$(HOME)/.cache/reactor-tests)
+PYTEST := $(PY) -m pytest -q
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check lint types format pages bench bench-peers soak lock clean \
+	setup-run setup-test setup-servers test-covered test-uncovered
+
+help:
+	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
+
+run: setup-run
+	@$(VENV)/bin/reactor demo
+
+test: setup-test setup-servers check test-covered test-uncovered
+	@echo "make test: all green"
+
+check: setup-test lint types
+
+lint:
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types:
+	$(PY) -m pyright --warnings
+
+format: setup-test
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+test-covered: setup-test
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest -q -m "not uncovered"
+	$(PY) -m coverage html -q
+	$(PY) tests/coverage_summary.py $(COVERAGE_FLOOR)
+
+test-uncovered: setup-test
+	$(PYTEST) -m uncovered
+
+pages: setup-test
+	$(PY) docs/generate.py
+
+bench: setup-test setup-servers
+	$(PY) -m bench
+
+bench-peers: setup-test setup-servers
+	$(PY) -m bench --peers
+
+soak: setup-test setup-servers
+	REACTOR_SOAK=1 $(PYTEST) -m uncovered
+
+# --- setting up: a second call does nothing ---
+
+setup-run: $(VENV)/.ready-run
+setup-test: $(VENV)/.ready-test
+setup-servers: setup-test
+	@$(PY) tests/servers/install.py "$(SERVERS)"
+
+$(VENV)/bin/python:
+	@PYTHON="$(PYTHON)" sh deploy/make-venv.sh $(VENV)
+
+$(VENV)/.ready-run: requirements.run.lock pyproject.toml setup.py | $(VENV)/bin/python
+	@echo "Installing what Reactor needs into $(VENV) ..."
+	@$(VENV)/bin/python -m pip install -q --require-hashes -r requirements.run.lock
+	@$(VENV)/bin/python -m pip install -q --no-build-isolation --no-deps -e . 2>$(VENV)/install.log \
+		|| { cat $(VENV)/install.log; exit 1; }
+	@touch $@
+
+$(VENV)/.ready-test: requirements.lock $(VENV)/.ready-run | $(VENV)/bin/python
+	@echo "Installing what the tests need into $(VENV) ..."
+	@$(VENV)/bin/python -m pip install -q --require-hashes -r requirements.lock
+	@touch $@
+
+# Needs `uv`. The second file is the part of the first that `make run` and the image install.
+lock:
+	uv pip compile pyproject.toml --all-extras $(LOCK_FLAGS) -o requirements.lock
+	uv pip compile pyproject.toml deploy/build.in --extra kafka --extra nats --extra postgres \
+		-c requirements.lock $(LOCK_FLAGS) -o requirements.run.lock
+LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q
+
+clean:
+	rm -rf $(VENV) .coverage .coverage.* htmlcov dist build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.types/*' -prune -exec rm -rf {} +
