@@ -1,0 +1,276 @@
+"""Errors, branched by what the caller does next, and the one object that tells them to people.
+
+ReactorError
+├── ConfigError        a person must change something (class `fix`): `path`, `hint`
+├── TransientError     the same call may work later (class `retry`): `retry_after_s`
+│   ├── NotConnected   steers the supervisor: reconnect
+│   └── StoreUnavailable   the store refuses writes for now: nothing is lost, input is refused
+├── PermanentError     never with this input (class `park`): a dead letter, a failed run
+│   └── StepError      a step's own failure, with a code of its own
+├── StoreFailed        the store closed for good: the process must open it anew
+│   └── Fenced         another process owns this store now
+└── EndOfEvents        steers the supervisor: finished, not failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+ErrorClass = Literal["retry", "fix", "park", "none"]
+
+CAUSES_MAX = 8  # depth of `cause` that an error object keeps
+
+# code -> class; a code below a named one (`http.503`) takes the class of the nearest above, but for the exceptions here
+_CLASSES: dict[str, ErrorClass] = {
+    "invalid_input": "park",
+    "invalid_data": "park",
+    "invalid_output": "park",
+    "expression": "park",
+    "timeout": "retry",
+    "connection": "retry",
+    "tls": "fix",
+    "unauthorized": "fix",
+    "forbidden": "fix",
+    "rate_limited": "retry",
+    "http": "park",
+    "http.5xx": "retry",
+    "http.408": "retry",
+    "http.425": "retry",
+    "blocked_address": "fix",
+    "not_found": "park",
+    "file_not_found": "park",
+    "exists": "park",
+    "conflict": "park",
+    "too_large": "park",
+    "resource_limit": "park",
+    "step_failed": "retry",
+    "step_crashed": "retry",
+    "command.exit": "retry",
+    "command.not_found": "fix",
+    "sql.deadlock": "retry",
+    "sql.serialization": "retry",
+    "sql.unique": "park",
+    "sql.constraint": "park",
+    "sql.data": "park",
+    "sql.syntax": "fix",
+    "sql.undefined": "fix",
+    "publish.rejected": "park",
+    "publish.no_responders": "retry",
+    "smtp.4xx": "retry",
+    "smtp.5xx": "park",
+    "rejected": "park",
+    "max_retries_exceeded": "park",
+    "max_iterations": "park",
+    "depth_limit": "park",
+    "loop": "park",
+    "missing_secret": "fix",
+    "missing_connection": "fix",
+    "missing_extra": "fix",
+    "unknown_action": "fix",
+    "unknown_workflow": "fix",
+    "unavailable": "fix",
+    "plugin_crashed": "retry",
+    "plugin_protocol": "fix",
+    "source_gap": "fix",
+    "lost": "park",
+    "interrupted": "fix",
+    "crash_loop": "fix",
+    "needs_version": "fix",
+    "compensation_failed": "fix",
+    "dependency_failed": "none",
+    "cancelled": "none",
+    "superseded": "none",
+    "failed": "park",
+    "config": "fix",
+    "store_unavailable": "retry",
+}
+
+
+def class_of(code: str) -> ErrorClass:
+    """What happens after an error of this code (actions.md §2); `park` for a code nobody declared."""
+    while code:
+        found = _CLASSES.get(code)
+        if found is not None:
+            return found
+        head, _, tail = code.rpartition(".")
+        if len(tail) == 3 and tail.isdigit():
+            found = _CLASSES.get(f"{head}.{tail[0]}xx")
+            if found is not None:
+                return found
+        code = head
+    return "park"
+
+
+def code_matches(pattern: str, code: str) -> bool:
+    """Does a pattern of `retry.on` or `on_error` take this code: itself, all below it, `http.5xx` a hundred, `*` all."""
+    if pattern == "*" or pattern == code or code.startswith(pattern + "."):
+        return True
+    head, _, tail = pattern.rpartition(".")
+    return bool(head) and len(tail) == 3 and tail.endswith("xx") and code.startswith(f"{head}.{tail[0]}")
+
+
+class ErrorPlace(Struct, frozen=True, omit_defaults=True):
+    """Where in a definition an error belongs: file, 1-based line and column, path of keys."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    path: str = ""
+
+
+class ErrorInfo(Struct, frozen=True, rename={"class_": "class"}):
+    """The error object of actions.md §2, as histories, events and the API carry it."""
+
+    code: str
+    message: str
+    class_: ErrorClass = "park"
+    step: str | None = None
+    attempt: int | None = None
+    cause: ErrorInfo | None = None
+    place: ErrorPlace | None = None
+    hint: str = ""
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def codes(self) -> tuple[str, ...]:
+        """Its own code, then the codes of its causes: what `on_error` looks at, outermost first."""
+        found: list[str] = []
+        error: ErrorInfo | None = self
+        while error is not None and len(found) < CAUSES_MAX:
+            found.append(error.code)
+            error = error.cause
+        return tuple(found)
+
+
+class ReactorError(Exception):
+    """Root of all errors that Reactor raises on purpose."""
+
+    code = "failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        hint: str = "",
+        details: Mapping[str, Any] | None = None,
+        cause: ErrorInfo | None = None,
+    ) -> None:
+        super().__init__(message)
+        if code:
+            self.code = code
+        self.hint = hint
+        self.details: dict[str, Any] = dict(details or {})
+        self.cause = cause
+
+    @property
+    def class_(self) -> ErrorClass:
+        """`retry`, `fix`, `park` or `none`."""
+        return class_of(self.code)
+
+    def info(self, *, step: str | None = None, attempt: int | None = None, place: ErrorPlace | None = None) -> ErrorInfo:
+        """This error as the object that histories carry."""
+        return ErrorInfo(self.code, str(self), self.class_, step, attempt, self.cause, place, self.hint, self.details)
+
+
+class ConfigError(ReactorError):
+    """A person must change something: a definition, a setting, a credential. `path` says where."""
+
+    code = "config"
+
+    def __init__(
+        self, message: str, *, path: str = "", hint: str = "", code: str = "", details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, code=code, hint=hint, details=details)
+        self.path = path
+
+    @property
+    def class_(self) -> ErrorClass:
+        """Always `fix`."""
+        return "fix"
+
+
+class TransientError(ReactorError):
+    """The same call may work later; `retry_after_s` is the least wait the other side asked for, in seconds."""
+
+    code = "connection"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        code: str = "",
+        hint: str = "",
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint, details=details)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def class_(self) -> ErrorClass:
+        """Always `retry`."""
+        return "retry"
+
+
+class NotConnected(TransientError):
+    """The source or service cannot be reached now."""
+
+
+class StoreUnavailable(TransientError):
+    """The store refuses writes for now (disk full, database away): nothing acknowledged is lost, try again later."""
+
+    code = "store_unavailable"
+
+
+class PermanentError(ReactorError):
+    """Never with this input: the event becomes a dead letter, the step fails without a repetition."""
+
+    @property
+    def class_(self) -> ErrorClass:
+        """Always `park`."""
+        return "park"
+
+
+class StepError(ReactorError):
+    """A step's own failure, raised by Python steps and actions: a code, and the class that says what happens next."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        class_: ErrorClass | None = None,
+        *,
+        hint: str = "",
+        details: Mapping[str, Any] | None = None,
+        cause: ErrorInfo | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint, details=details, cause=cause)
+        self._class: ErrorClass = class_ or class_of(code)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def class_(self) -> ErrorClass:
+        """As given, else that of the code."""
+        return self._class
+
+
+class StoreFailed(ReactorError):
+    """The store closed for good; whether its last commit stands is unknown until it is opened anew."""
+
+    code = "store_failed"
+
+
+class Fenced(StoreFailed):
+    """Another process owns this store now: this one must write nothing more, and end."""
+
+    code = "fenced"
+
+
+class EndOfEvents(ReactorError):
+    """A source has no more events; its trigger is finished, not failed."""
+
+    code = "end_of_events"

@@ -1,0 +1,493 @@
+"""What the durable state is made of, and the one way to change it: a unit, written whole or not at all.
+
+A store takes units (`submit`), joins those that wait into groups, and answers each with what became of it. Everything else
+here is a read. SQLite and PostgreSQL implement this contract and pass the same suite; what they share (grouping, splitting a
+failed group, deciding duplicates, fates and flow keys) is written once, in `group.py` and `resolve.py`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from ..core.event import Mark
+
+
+class RunState(enum.IntEnum):
+    """The states of a run (language §7). From COMPLETED on it has ended; `waiting` is shown, not stored."""
+
+    PENDING = 0
+    QUEUED = 1
+    RUNNING = 2
+    PAUSED = 4
+    CANCELLING = 5
+    COMPENSATING = 6
+    COMPLETED = 10
+    FAILED = 11
+    TIMED_OUT = 12
+    CANCELLED = 13
+    COMPENSATED = 14
+    COMPENSATION_FAILED = 15
+
+    @property
+    def ended(self) -> bool:
+        """Has the run ended?"""
+        return self >= RunState.COMPLETED
+
+    @property
+    def held(self) -> bool:
+        """Does the run exist without having started?"""
+        return self <= RunState.QUEUED
+
+
+class Kind(enum.IntEnum):
+    """What a journal row records. (run, ord, kind, gen) is unique."""
+
+    RESULT = 0  # a step's end: completed, failed or skipped
+    INTENT = 1  # an at_most_once step is about to be called
+    TIMER = 2  # a wait or a back-off over BACKOFF_TIMER_S: its instant
+    UNDO = 3  # a compensation's end
+    UNDO_INTENT = 4
+    SIGNAL = 5  # an answer from outside: an approval's decision
+    DECISION = 6  # what is no pure function of the journal: a resolved version, a child's id, why compensation began
+    TRANSITION = 7  # of the run; `ord` is its number (semantics 7.1)
+
+
+class EventRow(Struct, frozen=True):
+    """An accepted event. `body` is `core.event.encode(event, meta=True)`; `notes` holds the verdicts that cannot be recomputed."""
+
+    key: int
+    source: str
+    id: str
+    type: str
+    trigger: str
+    at: float
+    revision: int
+    body: bytes
+    correlation: str = ""
+    notes: bytes | None = None
+
+
+class RunRow(Struct):
+    """A run as it is stored. JSON columns are bytes; instants are Unix seconds; `event` 0 is a direct start."""
+
+    id: int
+    key: bytes  # 16 bytes, unique: workflow and identity, or the direct start's key
+    workflow: str
+    version: str
+    digest: bytes
+    state: int
+    input: bytes
+    created_at: float
+    event: int = 0
+    cause: str = ""
+    correlation: str = ""
+    hops: int = 0
+    parent: int = 0
+    parent_ord: int = 0
+    depth: int = 0
+    priority: int = 5
+    actor: str = ""
+    labels: bytes = b""
+    traceparent: str = ""
+    vars: bytes = b""  # digest of the vars and env as of the start; the values are a blob
+    flow: bytes = b""  # the flow keys it holds or waits for
+    output: bytes | None = None
+    error: bytes | None = None
+    steps: bytes | None = None  # the summary that lists show, written at the end
+    cancel: bytes | None = None
+    metadata: bytes = b""
+    recoveries: int = 0
+    transitions: int = 1
+    gen: int = 0
+    started_at: float | None = None
+    ended_at: float | None = None
+    node: int | None = None  # owner; None: free
+
+
+class JournalRow(Struct, frozen=True):
+    """One fact about a run. `ord` is the step's place in the plan << 40 | occurrence; `gen` the generation (semantics 4.7)."""
+
+    run: int
+    ord: int
+    kind: int
+    body: bytes
+    gen: int = 0
+    name_hash: int = 0
+
+
+Guard = Literal["open", "live", "held", "ended", "any"]
+"""What must be true of a run for a change to be written: `open` neither ended nor cancelled; `live` not ended; `held` not
+started, not cancelled; `ended`; `any` exists."""
+
+
+class RunChange(Struct, frozen=True):
+    """New values for a run's row; None leaves a column as it is. If `guard` is not met the whole unit is refused (`state`)."""
+
+    run: int
+    guard: Guard
+    state: int | None = None
+    output: bytes | None = None
+    error: bytes | None = None
+    steps: bytes | None = None
+    cancel: bytes | None = None
+    transitions: int | None = None
+    recoveries: int | None = None
+    gen: int | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    priority: int | None = None
+    metadata: bytes | None = None
+    reopen: bool = False  # clears ended_at, output, error, cancel: a person's `retry`
+
+
+class FlowKey(NamedTuple):
+    """One row of flow control: a policy (`concurrency/ship-order/0`) and the key's text."""
+
+    policy: str
+    key: str
+
+
+class FlowState(Struct, frozen=True):
+    """A flow row: counts and marks as a small JSON value; `deadline` (Unix seconds) is when somebody must look again."""
+
+    value: Mapping[str, Any]
+    deadline: float | None = None
+
+
+class FlowDecision(Struct, frozen=True):
+    """What `decide` made of the locked rows. `cancel` names runs to cancel as superseded."""
+
+    verdict: Literal["begin", "hold", "refuse"]
+    states: Mapping[FlowKey, FlowState | None]  # None removes the row
+    reason: str = ""
+    cancel: tuple[int, ...] = ()
+
+
+class Flow(Struct, frozen=True):
+    """A decision under the locks of flow rows (semantics 5.3): `decide(states, now)` is pure and may be called again."""
+
+    keys: tuple[FlowKey, ...]
+    decide: Callable[[Mapping[FlowKey, FlowState | None], float], FlowDecision]
+
+
+class RunStart(Struct, frozen=True):
+    """A run to exist. Without `flow` it begins; with it, the decision says: begin, hold (state QUEUED), or refuse (no run).
+
+    If a run with this key exists already nothing is written and the receipt names that one.
+    """
+
+    run: RunRow
+    flow: Flow | None = None
+    keys: tuple[tuple[str, str], ...] = ()  # (cancel_on binding, key): by which events may cancel it
+
+
+class Admit(Struct, frozen=True):
+    """Try to begin a held run: refused (`state`) if it is held no longer, (`flow`) if its keys do not admit it."""
+
+    run: int
+    flow: Flow
+    started_at: float
+    transitions: int
+    release: bool = False  # drop its held rows, whatever the verdict: it was cancelled
+
+
+class DeadLetter(Struct, frozen=True):
+    """An event, delivery or binding that could not be digested. `raw` is what the source brought; `error` an ErrorInfo."""
+
+    key: int
+    at: float
+    trigger: str
+    source: str
+    id: str
+    code: str
+    error: bytes
+    raw: bytes | None = None
+    event: int = 0
+    workflow: str = ""
+    entry: int = -1  # index in the workflow's `when`; -1: the whole event
+    meta: bytes = b""
+    attempts: int = 1
+    state: Literal["open", "retried", "dropped"] = "open"
+
+
+class Acceptance(Struct, frozen=True):
+    """One event with all it starts. If `identity` is known already none of it is written but the marks of the unit."""
+
+    event: EventRow
+    identity: bytes | None
+    runs: tuple[RunStart, ...] = ()
+    dead: tuple[DeadLetter, ...] = ()
+    waits: tuple[tuple[str, str], ...] = ()  # (wait pattern, key) that it could satisfy, for look-back
+    cancels: tuple[tuple[str, str, bytes], ...] = ()  # (cancel_on binding, key, cancel): ends the open runs with that key
+
+
+class StateOp(Struct, frozen=True):
+    """One operation of the `state` action on the durable value `scope`/`key`; `value` is a JSON value."""
+
+    op: Literal["get", "set", "merge", "increment", "delete", "compare_and_set"]
+    scope: str
+    key: str
+    value: Any = None
+    expected: Any = None
+
+
+class StateResult(Struct, frozen=True):
+    """What an operation found and left; `version` counts the value's changes."""
+
+    value: Any
+    previous: Any
+    version: int
+
+
+class StateChange(Struct, frozen=True):
+    """All operations of one step, or none: refused (`conflict`) if one cannot be done. `row` makes the step's journal row."""
+
+    ops: tuple[StateOp, ...]
+    row: Callable[[Sequence[StateResult]], JournalRow]
+
+
+ROUTER = 1
+BUS = 2
+
+
+class OutboxRow(Struct, frozen=True):
+    """An event of our own on its way: who still owes it, ROUTER | BUS; gone when nobody does."""
+
+    key: int
+    run: int
+    body: bytes
+    owes: int
+
+
+class LedgerRow(Struct, frozen=True):
+    """What became of one due instant of a schedule."""
+
+    trigger: str
+    due: float
+    outcome: Literal["fired", "late", "skipped", "coalesced"]
+    reason: str = ""
+    at: float = 0.0
+    event: int = 0
+
+
+class Definition(Struct, frozen=True):
+    """A workflow's definition, kept by digest; `revision` counts the contents under one version."""
+
+    digest: bytes
+    workflow: str
+    version: str
+    body: bytes
+    at: float
+    revision: int = 1
+
+
+class WorkflowState(Struct, frozen=True):
+    """What people decided about a workflow: switched off, removed, pinned to a version."""
+
+    workflow: str
+    enabled: bool = True
+    removed: bool = False
+    pinned: str = ""
+    origin: str = ""
+
+
+class Unit(Struct, frozen=True):
+    """Rows that one commit writes whole or not at all."""
+
+    accept: tuple[Acceptance, ...] = ()
+    runs: tuple[RunStart, ...] = ()  # direct starts and children
+    admit: tuple[Admit, ...] = ()
+    journal: tuple[JournalRow, ...] = ()
+    changes: tuple[RunChange, ...] = ()
+    release: Flow | None = None  # of a run that ends
+    state: StateChange | None = None
+    outbox: tuple[OutboxRow, ...] = ()
+    outbox_done: tuple[tuple[int, int], ...] = ()  # (row, ROUTER or BUS)
+    marks: tuple[Mark, ...] = ()
+    ledger: tuple[LedgerRow, ...] = ()
+    dead: tuple[DeadLetter, ...] = ()
+    dead_changes: tuple[tuple[int, str, int], ...] = ()  # (key, state, attempts)
+    definitions: tuple[Definition, ...] = ()
+    workflows: tuple[WorkflowState, ...] = ()
+    rules: tuple[int, bytes] | None = None  # a revision of the rules
+    bytes_: int = 0  # about how much it writes; 0: small
+
+
+class Started(Struct, frozen=True):
+    """What became of a RunStart or Admit: `begun` and `held` are new; `foreign` existed (with `run` its number)."""
+
+    verdict: Literal["begun", "held", "refused", "foreign"]
+    run: int
+    reason: str = ""
+    input: bytes = b""  # of a foreign one: for the 422 of semantics 2.3
+
+
+class Accepted(Struct, frozen=True):
+    """What became of an Acceptance; of a duplicate, `event` and `runs` are those of the first time."""
+
+    new: bool
+    event: int
+    runs: tuple[Started, ...] = ()
+    cancelled: tuple[int, ...] = ()  # by cancel_on
+
+
+class Committed(Struct, frozen=True):
+    """The receipt of a unit. `refused` names why nothing of it was written; empty if it is durable."""
+
+    refused: Literal["", "position", "state", "flow", "conflict"] = ""
+    detail: str = ""
+    accepted: tuple[Accepted, ...] = ()
+    started: tuple[Started, ...] = ()
+    admitted: tuple[Started, ...] = ()
+    superseded: tuple[int, ...] = ()  # runs that a decision cancelled
+    flow_freed: tuple[FlowKey, ...] = ()  # keys whose held runs may now be admitted
+
+
+class UnitRefused(Exception):
+    """This unit alone could not be written (a constraint, a size): the group went on without it. Never worth repeating."""
+
+
+class RunFilter(Struct, frozen=True):
+    """Which runs a list shows; empty fields do not narrow."""
+
+    workflow: str = ""
+    states: tuple[int, ...] = ()
+    event: int = 0
+    label: tuple[str, str] | None = None
+    parent: int = 0
+    correlation: str = ""
+    priority: int | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+class Claimed(Struct, frozen=True):
+    """An open run that now belongs to this node, with its journal in order."""
+
+    run: RunRow
+    journal: tuple[JournalRow, ...]
+
+
+class Store(Protocol):
+    """The durable state of one deployment.
+
+    `submit` and all reads raise StoreUnavailable while the store refuses (full disk, database away) and StoreFailed or Fenced
+    when this process must not go on with it.
+    """
+
+    id: str  # 16 hex digits, drawn when the store was made
+    node: int  # number of this process, never used again
+    durability: str  # "power" or "process"
+
+    async def open(self) -> None:
+        """Lock, migrate, draw the node's number. Raises ConfigError naming the holder if another process has the store."""
+        ...
+
+    async def close(self) -> None:
+        """Write what was submitted, then release everything. Safe twice."""
+        ...
+
+    def submit(self, unit: Unit) -> Awaitable[Committed]:
+        """Put a unit in the next group; the future is done when it is durable.
+
+        Raises (from the future) UnitRefused for this unit alone, StoreUnavailable, StoreFailed.
+        """
+        ...
+
+    @property
+    def refusing(self) -> str:
+        """Why the store refuses writes now; empty if it does not."""
+        ...
+
+    # -- runs
+    async def claim(self, *, runs_max: int) -> Sequence[Claimed]:
+        """Open, begun runs that name no living node, oldest first, with their journals; now this node's."""
+        ...
+
+    async def run(self, number: int) -> RunRow | None: ...
+
+    async def run_by_key(self, key: bytes) -> RunRow | None: ...
+
+    async def journal(self, run: int) -> Sequence[JournalRow]: ...
+
+    async def runs(self, wanted: RunFilter, *, before: int = 0, limit: int = 50) -> Sequence[RunRow]:
+        """Newest first; `before` is the last number of the page before."""
+        ...
+
+    async def held(self, key: FlowKey, *, limit: int) -> Sequence[RunRow]:
+        """Held runs that wait for this key: highest priority first (with ageing), then in order of acceptance."""
+        ...
+
+    async def held_counts(self) -> Mapping[str, int]:
+        """Held runs by workflow."""
+        ...
+
+    async def flow_due(self, *, until: float, limit: int) -> Sequence[FlowKey]:
+        """Flow rows whose deadline has come."""
+        ...
+
+    async def flow_waiting(self, *, limit: int) -> Sequence[FlowKey]:
+        """Keys that have held runs: at start-up each is tried once."""
+        ...
+
+    # -- events
+    async def event(self, key: int) -> EventRow | None: ...
+
+    async def events_by_id(self, id: str) -> Sequence[EventRow]: ...
+
+    async def events(
+        self, *, type: str = "", source: str = "", since: float | None = None, before: int = 0, limit: int = 50
+    ) -> Sequence[EventRow]:
+        """Newest first, the unmatched ones among them."""
+        ...
+
+    async def log_unmatched(self, rows: Sequence[EventRow]) -> None:
+        """Keep events that matched nothing, bounded, lazily: a crash may lose them."""
+        ...
+
+    async def waited(self, pattern: str, key: str, *, after: int, limit: int) -> Sequence[EventRow]:
+        """Events accepted for a wait pattern and key after this event key, oldest first."""
+        ...
+
+    # -- the rest
+    async def dead_letters(self, *, state: str = "open", before: int = 0, limit: int = 50) -> Sequence[DeadLetter]: ...
+
+    async def dead_letter(self, key: int) -> DeadLetter | None: ...
+
+    async def marks(self, scope: str) -> Mapping[str, bytes]: ...
+
+    async def ledger(self, trigger: str, *, since: float, until: float, limit: int) -> Sequence[LedgerRow]: ...
+
+    async def outbox(self, owes: int, *, after: int, limit: int) -> Sequence[OutboxRow]:
+        """Rows that this receiver still owes, in order."""
+        ...
+
+    async def state(self, scope: str, key: str) -> StateResult | None: ...
+
+    async def definitions(self) -> Sequence[Definition]: ...
+
+    async def definition(self, digest: bytes) -> Definition | None: ...
+
+    async def workflows(self) -> Mapping[str, WorkflowState]: ...
+
+    async def rules(self, revision: int) -> bytes | None:
+        """A stored revision of the rules; the newest for 0."""
+        ...
+
+    async def put_blob(self, body: bytes) -> bytes:
+        """Store a value apart, durable when it returns; its digest. Naming it again renews its time."""
+        ...
+
+    async def blob(self, digest: bytes) -> bytes | None: ...
+
+    async def retain(self, keep: Mapping[str, float], *, limit: int) -> Mapping[str, int]:
+        """Remove at most `limit` rows a table that are older than `keep` seconds (semantics 11.2); how many went, by table."""
+        ...
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Rows by table and bytes on disk, for `doctor` and the metrics."""
+        ...
