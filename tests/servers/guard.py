@@ -1,7 +1,8 @@
 """Keeps a server from outliving the test session: guard.py SIGNAL GRACE_S COMMAND...
 
-Starts the command in a session of its own, so that Ctrl-C does not reach it, and prints its process id. When the standard
-input ends (the session closed it, or died, even of kill -9) it sends SIGNAL, and after GRACE_S seconds SIGKILL to all.
+Starts the command in a session of its own, so that Ctrl-C does not reach it, and prints its process id. When the
+standard input ends (the session closed it, or died, even of kill -9) it sends SIGNAL, and after GRACE_S seconds SIGKILL
+to all.
 Imports little: it starts for every server.
 """
 

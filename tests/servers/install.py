@@ -7,7 +7,6 @@ REACTOR_TEST_NATS or REACTOR_TEST_KAFKA is not installed. Ends with status 1 whe
 """
 
 import fcntl
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -16,10 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_spec = importlib.util.spec_from_file_location("places", Path(__file__).with_name("places.py"))
-assert _spec is not None and _spec.loader is not None
-places = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(places)
+from reactor.tests.servers import places
 
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -98,6 +94,14 @@ def install_nats() -> None:
         apt("nats-server")
     if places.nats_program() is None:
         raise Missing("nats-server is not there after installing it")
+
+
+def installed_java() -> int:
+    """The major version of the machine's Java; 0 without one."""
+    java = shutil.which("java")
+    if java is None:
+        return 0
+    return places.java_major(subprocess.run([java, "-version"], capture_output=True, text=True).stderr)
 
 
 def install_kafka() -> None:
