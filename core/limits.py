@@ -15,6 +15,7 @@ FAN_OUT_RUNS_MAX = 1_000  # runs that one event starts (semantics 2.2)
 EXTENSION_NAME_CHARS_MAX = 64
 UNMATCHED_PER_S_MAX = 200  # events a second kept in the unmatched log, the rest is counted (semantics 1.4)
 UNMATCHED_ROWS_MAX = 10_000
+PATTERN_BRANCHES_MAX = 1_000  # branches of one pattern after its `$or` are multiplied out, as in EventBridge
 
 # intake
 INBOX_DELIVERIES_MAX = 1_024  # of one trigger: read and not yet durable
