@@ -10,7 +10,7 @@ import binascii
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -372,3 +372,15 @@ class Delivery:
     marks: tuple[Mark, ...] = ()
     positioned: bool = False
     """The marks rule out a repeat (semantics 1.1 needs no dedupe record): ids are the coordinates themselves."""
+
+
+class Publish(Protocol):
+    """The way from triggers to the router."""
+
+    async def __call__(self, trigger: str, delivery: Delivery) -> None:
+        """Queue a delivery of this trigger; returns when it is queued, not when it is durable.
+
+        Waits while the trigger's share of the inbox is full. The delivery's `settle` is called once it is durable (or, under
+        `settle: completed`, when its runs have ended), or refused for now.
+        """
+        ...
