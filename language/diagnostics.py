@@ -6,8 +6,9 @@ been read, so that people see all errors at once. Source: the language page, sec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..core.errors import ConfigError, ErrorPlace
@@ -82,6 +83,23 @@ class Diagnostic:
         return ErrorPlace(self.place.file, self.place.line, self.place.column, path_text(self.path))
 
 
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text as YAML counts them."""
+    return _BREAK.split(text)
+
+
+def line_column(text: str, index: int) -> tuple[int, int]:
+    """1-based line and column of the character at `index`."""
+    line, start = 1, 0
+    for found in _BREAK.finditer(text, 0, index):
+        line += 1
+        start = found.end()
+    return line, index - start + 1
+
+
 _EXCERPT_COLUMNS = 100  # of a long line, this much around the caret is shown
 
 
@@ -111,11 +129,11 @@ class Diagnostics:
     """Collects; sorted by place when read. Line texts come from the sources that were added by `add_source`."""
 
     items: list[Diagnostic] = field(default_factory=list[Diagnostic])
-    sources: dict[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    sources: dict[str, str] = field(default_factory=dict[str, str])
 
-    def add_source(self, file: str, lines: Sequence[str]) -> None:
-        """Make the lines of a file known, so that its diagnostics are shown with them."""
-        self.sources[file] = lines
+    def add_source(self, file: str, text: str) -> None:
+        """Make the text of a file known, so that its diagnostics are shown with their lines."""
+        self.sources[file] = text
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Take one more."""
@@ -140,12 +158,12 @@ class Diagnostics:
         return [self._with_line(diagnostic) for diagnostic in dict.fromkeys(ordered)]
 
     def _with_line(self, diagnostic: Diagnostic) -> Diagnostic:
-        lines = self.sources.get(diagnostic.place.file)
+        text = self.sources.get(diagnostic.place.file)
         number = diagnostic.place.line
-        if diagnostic.line_text is not None or lines is None or not 1 <= number <= len(lines):
+        if diagnostic.line_text is not None or text is None or number < 1:
             return diagnostic
-        fields = {name: getattr(diagnostic, name) for name in Diagnostic.__slots__}
-        return Diagnostic(**{**fields, "line_text": lines[number - 1]})
+        lines = split_lines(text)
+        return replace(diagnostic, line_text=lines[number - 1]) if number <= len(lines) else diagnostic
 
     @property
     def errors(self) -> list[Diagnostic]:
