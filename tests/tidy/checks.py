@@ -29,6 +29,7 @@ ALLOWED_FROM = {
     "secrets": {"compare_digest"},
 }
 NOW = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("os", "urandom")}
+SKIPS = {"pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail", "pytest.importorskip", "pytest.xfail"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -118,9 +119,8 @@ def _taken(node: ast.AST) -> Iterator[tuple[int, str]]:
         owner = ast.unparse(node.value)
         if (owner in CLOCKS and node.attr not in ALLOWED_FROM[owner]) or (owner.rsplit(".", 1)[-1], node.attr) in NOW:
             yield node.lineno, f"{owner}.{node.attr}"
-    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.sleep":
-        if not (len(node.args) == 1 and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0):
-            yield node.lineno, "asyncio.sleep"
+    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.sleep" and ast.unparse(node.args[0]) != "0":
+        yield node.lineno, "asyncio.sleep"
 
 
 def promises(module: Module) -> Iterator[str]:
@@ -129,7 +129,7 @@ def promises(module: Module) -> Iterator[str]:
         word = re.search(r"\b(TO[D]O|FIX[M]E|XX[X])\b", comment)
         if word:
             yield f"{module.path}:{line}: {word.group()}: do it, or say in the docs what is missing"
-        silenced = re.search(r"#\s*(noqa|type: ignore|pyright: ignore)(?::\s*[\w, ]+?|\[[\w, ]+\])?\s*$", comment)
+        silenced = re.search(r"#\s*(noqa|type: ignore|pyright: ignore)(?::\s*[\w, ]+?|\[[\w, -]+\])?\s*$", comment)
         if silenced:
             yield f"{module.path}:{line}: `{silenced.group(1)}` without a rule and the reason beside it"
     for node in ast.walk(module.tree):
@@ -156,11 +156,5 @@ def _hollow(node: ast.AST, module: Module) -> Iterator[tuple[int, str]]:
         # A suite excuses by declared trait; a test of ours never does.
         if name == "pytest.skip" and module.part != "testing":
             yield node.lineno, "a test that is skipped proves nothing"
-        if name in {
-            "pytest.mark.skip",
-            "pytest.mark.skipif",
-            "pytest.mark.xfail",
-            "pytest.importorskip",
-            "pytest.xfail",
-        }:
+        if name in SKIPS:
             yield node.lineno, "a test that is skipped proves nothing"

@@ -43,7 +43,7 @@ def levels(module: Module) -> Iterator[str]:
         return  # the root names what is public, and loads it when it is asked for
     own = LEVELS.get(module.part)
     if own is None:
-        yield f"{module.path}: {module.part} has no level: add it to the table in ARCHITECTURE.md and to tests/tidy/tree.py"
+        yield f"{module.path}: {module.part} has no level: add it to ARCHITECTURE.md and to tests/tidy/tree.py"
         return
     for line, place in imported(module):
         wrong = _wrong(module, own, place)
@@ -63,9 +63,9 @@ def _wrong(module: Module, own: int, place: tuple[str, ...]) -> str:
         return f"{module.part} (level {own}) imports {target} (level {level}): {direction}"
     if target == "store" and own > 1 and module.part != "app" and place[1:2] != ("contract",):
         return f"{module.part} sees of store the contract alone, not {'.'.join(place)}"
-    if module.part == "plugins" and level == LEVELS["engine"]:
-        if not any(place[: len(contract)] == contract for contract in PLUGIN_CONTRACTS):
-            return f"plugins see the contracts of triggers and actions alone, not {'.'.join(place)}"
+    beyond = not any(place[: len(contract)] == contract for contract in PLUGIN_CONTRACTS)
+    if module.part == "plugins" and level == LEVELS["engine"] and beyond:
+        return f"plugins see the contracts of triggers and actions alone, not {'.'.join(place)}"
     return ""
 
 
@@ -90,7 +90,7 @@ def dead(modules: Iterable[Module]) -> Iterator[str]:
 
 
 def _named(module: Module) -> Iterator[tuple[str, ...]]:
-    """Modules that its strings name, as catalogues do: `reactor.triggers.http`, `.http:HttpTrigger`, `triggers.http`."""
+    """Modules that its strings name, as catalogues do: `reactor.triggers.http`, `.http:Http`, `triggers.http`."""
     package = module.parts if module.path.endswith("__init__.py") else module.parts[:-1]
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str):

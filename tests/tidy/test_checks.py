@@ -23,7 +23,7 @@ BAD: list[tuple[Callable[[Module], Iterator[str]], str, str, list[str]]] = [
     (imports.levels, "plugins/a.py", "from ..engine.actions import http", ["plugins/a.py:1: plugins see the contracts of triggers and actions alone, not engine.actions.http"]),
     (imports.levels, "core/a.py", "from ..tests import x", ["core/a.py:1: tests is no part that core may import"]),
     (imports.levels, "core/a.py", "from .. import App", ["core/a.py:1: App is no part that core may import"]),
-    (imports.levels, "other/a.py", "", ["other/a.py: other has no level: add it to the table in ARCHITECTURE.md and to tests/tidy/tree.py"]),
+    (imports.levels, "other/a.py", "", ["other/a.py: other has no level: add it to ARCHITECTURE.md and to tests/tidy/tree.py"]),
     (checks.length, "core/a.py", LONG, ["core/a.py: 501 lines, at most 500"]),
     (checks.length, "core/event.py", "x = 1\n" * 401, ["core/event.py: 401 lines, at most 400"]),
     (checks.length, "app.py", "x = 1\n" * 251, ["app.py: 251 lines, at most 250"]),
