@@ -26,6 +26,14 @@ GROUPS = [
     }
 ]
 
+COLLECT = """
+import sys
+from pathlib import Path
+from reactor.docs.generate import collect
+named = collect(Path(sys.argv[1]))
+print(named.rules, named.requirements)
+"""
+
 
 def test_the_pages_are_current() -> None:
     command = [sys.executable, "-P", "docs/generate.py", "--check"]
@@ -37,14 +45,14 @@ def test_a_rule_is_proven_by_its_number_or_sentence_by_sentence() -> None:
     page = generate.semantics(CHAPTERS, {"4.1": ["tests/a.py::test_x"], "4.2.2": ["tests/b.py::TestB::test_y"]})
     assert page.partition("## 4. ")[2] == (
         "Execution\n\n"
-        "### 4.1 proven\n\n"
+        "### 4.1\n\nState: proven\n\n"
         "1. A result is durable.\n"
         "2. An end is shown after it.\n\n"
         "The whole rule: [`test_x`](../tests/a.py)\n\n"
-        "### 4.2 in part\n\n"
+        "### 4.2\n\nState: in part\n\n"
         "1. Once.<br>*missing*\n"
         "2. Twice never.<br>[`TestB.test_y`](../tests/b.py)\n\n"
-        "### 4.3 missing\n\n"
+        "### 4.3\n\nState: missing\n\n"
         "1. Nobody looked.<br>*missing*\n"
     )
     assert "Of 3 rules 1 is proven, 1 is in part, 1 is missing. Of 5 sentences 3 are proven, 2 are missing." in page
@@ -78,8 +86,7 @@ def test_the_markers_of_a_tree_are_read(tmp_path: Path) -> None:
         sys.executable,
         "-P",
         "-c",
-        "import sys; from pathlib import Path; from reactor.docs.generate import collect;"
-        "named = collect(Path(sys.argv[1])); print(named.rules, named.requirements)",
+        COLLECT,
         str(tmp_path),
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
