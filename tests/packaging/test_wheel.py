@@ -1,0 +1,131 @@
+"""What is shipped is what was built from: sdist, then wheel, then an installation in an empty environment."""
+
+import configparser
+import email
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import reactor
+from reactor.tests.tidy.tree import LEVELS, ROOT, files
+
+pytestmark = pytest.mark.uncovered
+
+IMPORT_ALL = """
+import importlib, importlib.util, pathlib, pkgutil, reactor
+for module in pkgutil.walk_packages(reactor.__path__, "reactor."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print(pathlib.Path(reactor.__file__).parent)
+print(importlib.util.find_spec("reactor.tests"))
+"""
+
+
+def ships(path: str) -> bool:
+    """Is a file of the tree part of the package?"""
+    if "/" in path:
+        return path.split("/")[0] in LEVELS
+    return path in {"__init__.py", "__main__.py", "app.py", "py.typed"}
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run([str(each) for each in command], capture_output=True, text=True, cwd=cwd, timeout=600)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist of this tree and the wheel built from that sdist."""
+    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    for path in files():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, source / path)
+    run(sys.executable, "-P", "-m", "build", "--no-isolation", "--outdir", folder, source, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    (found,) = dist.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An environment with nothing but the locked dependencies and the wheel; the folder of its programs."""
+    folder = tmp_path_factory.mktemp("clean")
+    run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
+    programs = folder / "venv" / "bin"
+    lock = ROOT / "requirements.run.lock"
+    run(programs / "python", "-m", "pip", "install", "-q", "--require-hashes", "-r", lock, cwd=folder)
+    run(programs / "python", "-m", "pip", "install", "-q", "--no-deps", wheel, cwd=folder)
+    yield programs
+    shutil.rmtree(folder)
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {each for each in archive.namelist() if ".dist-info/" not in each}
+    assert names == {f"reactor/{each}" for each in files() if ships(each)}
+
+
+def test_the_sdist_holds_what_the_wheel_needs(dist: Path) -> None:
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {each.partition("/")[2] for each in archive.getnames()}
+    assert {"pyproject.toml", "setup.py", "README.md", "LICENSE", "core/__init__.py"} <= names
+
+
+def test_the_wheel_says_what_it_is(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (folder,) = {each.split("/")[0] for each in archive.namelist() if ".dist-info/" in each}
+        described = email.message_from_bytes(archive.read(f"{folder}/METADATA"))
+        entries = configparser.ConfigParser()
+        entries.read_string(archive.read(f"{folder}/entry_points.txt").decode())
+        assert f"{folder}/licenses/LICENSE" in archive.namelist()
+    assert (described["Name"], described["Version"]) == ("reactor-triggers", reactor.__version__)
+    assert described["Requires-Python"] == ">=3.11"
+    assert dict(entries["console_scripts"]) == {"reactor": "reactor.cli.main:main"}
+    unbounded = [
+        each for each in described.get_all("Requires-Dist") or [] if "<" not in each and "reactor-" not in each
+    ]
+    assert unbounded == []
+
+
+def test_a_bounded_range_resolves(dist: Path, tmp_path: Path) -> None:
+    pip = [sys.executable, "-P", "-m", "pip", "install", "-q", "--dry-run", "--no-deps", "--no-index"]
+    pip.append("--ignore-installed")
+    run(*pip, "--find-links", dist, f"reactor-triggers~={reactor.__version__}", cwd=tmp_path)
+    major, minor, *_ = reactor.__version__.split(".")
+    refused = [*pip, "--find-links", str(dist), f"reactor-triggers~={major}.{int(minor) + 1}.0"]
+    done = subprocess.run(refused, capture_output=True, text=True, cwd=tmp_path)
+    assert "No matching distribution found" in done.stderr
+
+
+def test_the_installed_package_is_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
+    where, tests = run(installed / "python", "-c", IMPORT_ALL, cwd=tmp_path).splitlines()
+    assert Path(where).is_relative_to(installed.parent)
+    assert tests == "None"
+
+
+def test_the_first_example_of_the_readme_runs(installed: Path, tmp_path: Path) -> None:
+    first = re.search(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert first is not None
+    (tmp_path / "example.py").write_text(first.group(1))
+    printed = run(installed / "python", "example.py", cwd=tmp_path)
+    expected = re.search(r"^# prints: (.*)$", first.group(1), re.MULTILINE)
+    assert expected is not None
+    assert printed.strip() == expected.group(1)
+
+
+@pytest.mark.req("P-3")
+def test_the_root_holds_the_parts() -> None:
+    parts = {"pyproject.toml", "triggers", "router", "engine", "plugins", "proto", "tests", "deploy", "README.md"}
+    assert parts <= {each.name for each in ROOT.iterdir()}
