@@ -5,25 +5,35 @@ A plugin needs nothing of ours but this module.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Protocol
 
+from msgspec import UNSET, Struct
 from pydantic import BaseModel, ConfigDict
 
 from ...core.clock import SYSTEM, Clock
 from ...core.errors import ConfigError, PermanentError, ReactorError, StepError, TransientError
+from ...store.contract import StateOp, StateResult
 
 __all__ = [
     "Action",
+    "ActionBase",
     "ActionInput",
     "Call",
     "ConfigError",
+    "Effect",
+    "EmitEffect",
     "PermanentError",
     "ReactorError",
     "Services",
+    "StateEffect",
+    "Step",
     "StepError",
     "TransientError",
 ]
+
+
+Isolation = Literal["task", "thread", "process"]
 
 
 class ActionInput(BaseModel):
@@ -51,12 +61,16 @@ class Services(Protocol):
         """Hand events to this deployment's own router."""
         ...
 
+    async def state(self, scope: str, key: str) -> StateResult | None:
+        """A durable value as the store has it now: what `context.state.get` shows. `scope` as in StateOp."""
+        ...
+
 
 class Call:
     """One attempt of one step: what the action is given.
 
-    `inputs` are rendered and checked; `key` is the idempotency key (semantics 4.6), equal over attempts, crashes and nodes;
-    `timeout_s` the time left for this attempt, or None.
+    `inputs` are rendered and checked; `key` is the idempotency key (semantics 4.6), equal over attempts, crashes and
+    nodes; `timeout_s` the time left for this attempt, or None.
     """
 
     __slots__ = (
@@ -66,6 +80,7 @@ class Call:
         "context",
         "event_driven",
         "inputs",
+        "isolation",
         "key",
         "log",
         "progress",
@@ -75,6 +90,7 @@ class Call:
         "temp_dir",
         "timeout_s",
         "traceparent",
+        "undo",
         "workflow",
     )
 
@@ -97,6 +113,8 @@ class Call:
         log: Callable[[str, str, Mapping[str, Any]], None] | None = None,
         progress: Callable[[float, str], None] | None = None,
         event_driven: bool = False,
+        isolation: Isolation | None = None,
+        undo: bool = False,
     ) -> None:
         self.inputs = inputs
         self.key = key
@@ -118,13 +136,49 @@ class Call:
         self.progress = progress
         self.event_driven = event_driven
         """Does the target's host come from event, inputs or steps (http: private addresses are then refused)?"""
+        self.isolation: Isolation | None = isolation
+        """Where the step says that a Python function runs; None: async ones in the loop, plain ones in a thread."""
+        self.undo = undo
+        """Is this the undoing by the `compensate` of a `Step` class? `context` then has `output` and `error` too."""
+
+
+class EmitEffect(Struct, frozen=True):
+    """What `emit` asks of the engine: this event, in the commit of the step's result; the step's output is `{id}`."""
+
+    type: str
+    data: Any = UNSET
+    subject: str | None = None
+
+
+class StateEffect(Struct, frozen=True):
+    """What `state` and `context.state` ask of the engine: these changes, in the commit of the step's result.
+
+    `output` is the step's output; UNSET: it is made of what the changes found (`made_of`). `several` says whether
+    `ops` was a list.
+    """
+
+    ops: tuple[StateOp, ...]
+    output: Any = UNSET
+    several: bool = False
+
+    def made_of(self, results: Sequence[StateResult]) -> Any:
+        """The step's output, once the store has carried out the changes."""
+        if self.output is not UNSET:
+            return self.output
+        shown = [{"value": r.value, "previous": r.previous, "version": r.version} for r in results]
+        return shown if self.several else shown[0]
+
+
+Effect = EmitEffect | StateEffect
+"""What `execute` may return in place of a JSON value: the engine commits it together with the step's result."""
 
 
 class Action(Protocol):
     """Something a step can use. One instance serves all calls.
 
-    `Input` is a pydantic model of `with` (None: any value); `pure` actions have no effect and no journal row; `timeout_s` is the
-    default limit of one attempt. Cancelling the task stops the action; it then cleans up within CANCEL_GRACE_S and re-raises.
+    `Input` is a pydantic model of `with` (None: any value); `pure` actions have no effect and no journal row;
+    `timeout_s` is the default limit of one attempt. Cancelling the task stops the action; it then cleans up within
+    CANCEL_GRACE_S and re-raises.
     """
 
     name: ClassVar[str]
@@ -137,9 +191,52 @@ class Action(Protocol):
         ...
 
     async def execute(self, call: Call) -> Any:
-        """Do it; the output as a JSON value. Raises StepError and other ReactorErrors; anything else is `step_failed`."""
+        """Do it; the output as a JSON value. Raises StepError and other ReactorErrors; anything else is
+        `step_failed`.
+        """
         ...
 
 
+class ActionBase:
+    """What most actions have in common; a convenience, an action need not descend from it.
+
+    Beside the members of Action it declares what is published: the JSON Schema of the output, the codes (patterns)
+    that it may raise, and in words where the idempotency key goes. An undeclared code is `step_failed`.
+    """
+
+    Input: ClassVar[type[BaseModel] | None] = None
+    pure: ClassVar[bool] = False
+    timeout_s: ClassVar[float | None] = None
+    output: ClassVar[Mapping[str, Any]] = {}
+    errors: ClassVar[tuple[str, ...]] = ()
+    key_goes: ClassVar[str] = "nowhere"
+
+    def check(self, with_: Any) -> list[tuple[str, str]]:
+        """Nothing beyond what `Input` says."""
+        return []
+
+    async def close(self) -> None:
+        """Release what calls share (sessions, workers); called once, when the application ends."""
+
+
+class Step:
+    """Base of a Python step that is more than a function: `function: "module:Class"`.
+
+    Parameters are filled from `args` by name, and `context` with the read-only context; write the methods with `async`
+    or without. A class without a `compensate` of its own cannot be undone. A fresh instance serves each call.
+    """
+
+    def validate_input(self, context: Any) -> Any:
+        """Refuse the input before anything happens: raise, or return False or a text that says why."""
+        return None
+
+    def execute(self, context: Any) -> Any:
+        """Do it; the result becomes JSON. Whatever it raises is the step's error."""
+        raise StepError("step_failed", f"{type(self).__qualname__} has no method `execute`", "fix")
+
+    def compensate(self, context: Any, error: Any) -> Any:
+        """Undo it; `error` is what made that necessary, `context.output` what `execute` returned."""
+        return None
+
+
 Executed = Awaitable[Any]
-Isolation = Literal["task", "thread", "process"]
