@@ -12,7 +12,14 @@ from datetime import UTC, datetime, timedelta
 from .errors import ConfigError
 
 _UNITS_S = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
-_UNITS_US = {"w": 604_800_000_000, "d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000}
+_UNITS_US = {
+    "w": 604_800_000_000,
+    "d": 86_400_000_000,
+    "h": 3_600_000_000,
+    "m": 60_000_000,
+    "s": 1_000_000,
+    "ms": 1_000,
+}
 _ORDER = tuple(_UNITS_S)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|[wdhms])")
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|[wdhms]))+", re.ASCII)
@@ -67,14 +74,18 @@ def _not_a_duration(text: str) -> ConfigError:
     if _NUMBER.fullmatch(text):
         if text[0] == "-":
             return ConfigError(f"the duration {text!r} is negative", hint="write a duration like 10s")
-        return ConfigError(f"the duration {text!r} has no unit", hint=f"write {text}s for seconds or {text}ms for milliseconds")
+        return ConfigError(
+            f"the duration {text!r} has no unit", hint=f"write {text}s for seconds or {text}ms for milliseconds"
+        )
     if text[:1] == "-":
         return ConfigError(f"the duration {text!r} is negative", hint="write a duration like 10s")
     if re.fullmatch(r"P(?:\d+(?:\.\d+)?[YM])+.*", text, re.ASCII):
         return ConfigError(
             f"the duration {text!r} counts years or months, whose length varies", hint="write days, like P30D or 30d"
         )
-    return ConfigError(f"{text!r} is not a duration", hint="write a number with a unit: 200ms, 10s, 5m, 1h30m, 1d or PT1H30M")
+    return ConfigError(
+        f"{text!r} is not a duration", hint="write a number with a unit: 200ms, 10s, 5m, 1h30m, 1d or PT1H30M"
+    )
 
 
 def format_duration(seconds: float) -> str:
@@ -98,7 +109,9 @@ def parse_size(text: str) -> int:
     found = _SIZE.fullmatch(text)
     if found is None:
         if _NUMBER.fullmatch(text) and text[0] != "-":
-            raise ConfigError(f"the size {text!r} has no unit", hint=f"write {text}B for bytes or {text}KiB for kibibytes")
+            raise ConfigError(
+                f"the size {text!r} has no unit", hint=f"write {text}B for bytes or {text}KiB for kibibytes"
+            )
         raise ConfigError(f"{text!r} is not a size", hint="write a number with a unit: 512B, 64KiB, 1MiB, 10MB")
     factor = _SIZE_UNITS.get(found[2])
     if factor is None:
@@ -128,17 +141,23 @@ def parse_instant(text: str) -> float:
     if found is None:
         if re.fullmatch(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?)?", text, re.ASCII):
             raise ConfigError(
-                f"the instant {text!r} lacks its offset from UTC" if len(text) > 10 else f"the instant {text!r} lacks its time",
+                f"the instant {text!r} lacks its offset from UTC"
+                if len(text) > 10
+                else f"the instant {text!r} lacks its time",
                 hint="write it like 2026-12-24T18:00:00Z or 2026-12-24T18:00:00+01:00",
             )
-        raise ConfigError(f"{text!r} is not an instant", hint="write it like 2026-12-24T18:00:00Z or 2026-12-24T18:00:00+01:00")
+        raise ConfigError(
+            f"{text!r} is not an instant", hint="write it like 2026-12-24T18:00:00Z or 2026-12-24T18:00:00+01:00"
+        )
     extra = 0
     if found["time"].endswith(":60"):
         extra, text = 1, text[:17] + "59" + text[19:]
     try:
         return datetime.fromisoformat(text.upper()).timestamp() + extra
     except (ValueError, OverflowError) as error:
-        raise ConfigError(f"the instant {text!r} does not exist: {error}", hint="check its day, hour and offset") from error
+        raise ConfigError(
+            f"the instant {text!r} does not exist: {error}", hint="check its day, hour and offset"
+        ) from error
 
 
 def format_instant(instant_s: float) -> str:

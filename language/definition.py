@@ -102,7 +102,6 @@ class Step(Struct, frozen=True, omit_defaults=True):
     parallel: bool = True
     tags: tuple[str, ...] = ()
     intensity: float = 1.0
-    args: tuple[str, ...] | None = None  # of a Python method step: parameters filled from inputs and steps by name
 
 
 class TriggerSpec(Struct, frozen=True, omit_defaults=True):

@@ -205,12 +205,12 @@ class InvalidDefinition(ConfigError):
 
 
 def path_text(path: Path) -> str:
-    """A path as people write it: `steps.charge.with["content-type"]`, `triggers[2].zone`."""
+    """A path as people write it: `steps.charge.with.headers["content-type"]`, `triggers[2].zone`."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif part.replace("-", "_").isidentifier():
+        elif part.isidentifier():
             text += f".{part}" if text else part
         else:
             text += '["' + part.replace("\\", "\\\\").replace('"', '\\"') + '"]'

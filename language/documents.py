@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import yaml
 from yaml.cyaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from .diagnostics import Diagnostics, Path, Place, line_column, split_lines
+from .diagnostics import Diagnostic, Diagnostics, Path, Place, line_column, split_lines
 from .json_text import JsonFault, compose_json
 from .yaml_faults import Fault, explain, explain_tag
 
@@ -27,6 +28,7 @@ DOCUMENT_NODES_MAX = 1_000_000  # values of one document, an alias counted with 
 _SAFE_DEPTH_BOUND = 4_000
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_LINE = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _NOT_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
@@ -107,6 +109,19 @@ class Document:
         end = _source_index(self.text, node, offset + length) if length > 1 else index + 1
         line, column = line_column(self.text, index)
         return Place(self.file, line, column, max(1, end - index))
+
+    def located(self, diagnostic: Diagnostic, path: Path | None = None) -> Diagnostic:
+        """A diagnostic of an expression or template inside the text at `path` (its own by default), with its place in the file.
+
+        The place it has is a line and column inside that text.
+        """
+        at = diagnostic.path if path is None else path
+        node = self._exact(at)
+        value: str = node.value if isinstance(node, ScalarNode) else ""
+        inner = diagnostic.place
+        starts = [0, *(found.end() for found in _LINE.finditer(value))]
+        offset = starts[min(max(inner.line, 1), len(starts)) - 1] + max(inner.column, 1) - 1
+        return replace(diagnostic, place=self.text_place(at, offset, inner.length), path=at, line_text=None)
 
     def _at(self, node: Node | None) -> Place:
         if node is None:
@@ -364,7 +379,9 @@ class _Reader:
             self._fault(node, "yaml.key", f"a key must be text, this one is a {kind}", hint)
             return None
         if node.tag == _PLAIN and node.value == "<<":
-            self._fault(node, "yaml.merge", "<< (merge) is not part of YAML 1.2", "write out the keys, or alias whole values")
+            self._fault(
+                node, "yaml.merge", "<< (merge) is not part of YAML 1.2", "write out the keys, or alias whole values"
+            )
             return None
         if node.tag == _PLAIN and not node.value:
             self._fault(node, "yaml.key", "a key is missing before the colon", "write the key, or remove the colon")
@@ -379,7 +396,9 @@ class _Reader:
             return text
         if _INT.fullmatch(text):
             if len(text) > 4_000:
-                self._fault(node, "yaml.number", "this number has over 4 000 digits", "put it in quotes if it is meant as text")
+                self._fault(
+                    node, "yaml.number", "this number has over 4 000 digits", "put it in quotes if it is meant as text"
+                )
                 return None
             if text[:2] in ("0x", "0o"):
                 return int(text, 0)
@@ -391,7 +410,10 @@ class _Reader:
         elif not _NOT_JSON.fullmatch(text):
             return text
         self._fault(
-            node, "yaml.number", f"{text} has no form in JSON: numbers must be finite", "put it in quotes if it is meant as text"
+            node,
+            "yaml.number",
+            f"{text} has no form in JSON: numbers must be finite",
+            "put it in quotes if it is meant as text",
         )
         return None
 

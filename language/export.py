@@ -9,14 +9,11 @@ from .definition import WorkflowDefinition
 
 def to_mapping(definition: WorkflowDefinition) -> dict[str, Any]:
     """Plain data as people would write it: keys with their default are left out, durations have a unit."""
-    ...
 
 
 def to_yaml(definition: WorkflowDefinition) -> str:
     """YAML 1.2 text."""
-    ...
 
 
 def to_json(definition: WorkflowDefinition) -> str:
     """JSON text, indented."""
-    ...

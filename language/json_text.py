@@ -58,14 +58,19 @@ class _Reader:
         if character in ("{", "["):
             if depth > self.depth_max:
                 raise JsonFault(
-                    f"objects and arrays are nested more than {self.depth_max} deep here", at, "nest less deeply", final=True
+                    f"objects and arrays are nested more than {self.depth_max} deep here",
+                    at,
+                    "nest less deeply",
+                    final=True,
                 )
             return self._object(at, depth) if character == "{" else self._array(at, depth)
         if character == '"':
             return self._string(at)
         found = _NUMBER.match(text, at) or _WORD.match(text, at)
         if found is None or text[found.end() : found.end() + 1].isalnum():
-            raise JsonFault(self._expected(at, "a value"), at, 'values are "text", numbers, true, false, null, […] and {…}')
+            raise JsonFault(
+                self._expected(at, "a value"), at, 'values are "text", numbers, true, false, null, […] and {…}'
+            )
         start = self._mark(at)
         return ScalarNode(self.tags[0], found[0], start, self._mark(found.end())), found.end()
 
@@ -76,7 +81,11 @@ class _Reader:
         if self.text[at : at + 1] != "}":
             while True:
                 if self.text[at : at + 1] != '"':
-                    hint = "remove the comma before it" if self.text[at : at + 1] == "}" else "put the key in double quotes"
+                    hint = (
+                        "remove the comma before it"
+                        if self.text[at : at + 1] == "}"
+                        else "put the key in double quotes"
+                    )
                     raise JsonFault(self._expected(at, "a key in double quotes"), at, hint)
                 key, at = self._string(at)
                 at = self._sign(at, ":", "a colon after the key")
@@ -118,7 +127,10 @@ class _Reader:
                 value.encode()
             except UnicodeEncodeError as error:
                 raise JsonFault(
-                    "the text has half of a surrogate pair, which is no character", at, "write both halves, or neither", final=True
+                    "the text has half of a surrogate pair, which is no character",
+                    at,
+                    "write both halves, or neither",
+                    final=True,
                 ) from error
         return ScalarNode(self.tags[1], value, self._mark(at), self._mark(found.end()), style='"'), found.end()
 

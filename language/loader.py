@@ -28,14 +28,11 @@ class LoadCache:
 
 def load_text(text: str | bytes, file: str, catalogue: Catalogue) -> LoadResult:
     """The workflows of one text, several documents included. Errors are in `diagnostics`; nothing is raised."""
-    ...
 
 
 def load_files(paths: Iterable[str | FilePath], catalogue: Catalogue, cache: LoadCache | None = None) -> LoadResult:
     """The workflows of many files, checked against each other too (`check_together`)."""
-    ...
 
 
 def load_mapping(value: Mapping[str, Any], catalogue: Catalogue, file: str = "") -> WorkflowDefinition:
     """A definition from plain data (API, builder). Raises InvalidDefinition with every error, places by path."""
-    ...

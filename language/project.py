@@ -89,15 +89,10 @@ class Project:
     @classmethod
     def default(cls, root: str | FilePath = ".", environ: Mapping[str, str] | None = None) -> Project:
         """The project of a folder without `reactor.yaml`; overrides of the environment count. Raises InvalidDefinition."""
-        ...
 
     def origin(self, key: str) -> Origin:
         """Who set a key, such as `server.port` or `connections.broker`."""
-        ...
 
 
-def load_project(
-    root: str | FilePath, environ: Mapping[str, str] | None = None
-) -> tuple[Project | None, Diagnostics]:
+def load_project(root: str | FilePath, environ: Mapping[str, str] | None = None) -> tuple[Project | None, Diagnostics]:
     """`reactor.yaml` (or `.yml`, `.json`) of a folder with the environment's overrides; None if there is an error."""
-    ...

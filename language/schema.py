@@ -9,14 +9,11 @@ from .catalogue import Catalogue
 
 def workflow_schema(catalogue: Catalogue) -> dict[str, Any]:
     """The schema of one document of a workflow file."""
-    ...
 
 
 def project_schema(catalogue: Catalogue) -> dict[str, Any]:
     """The schema of `reactor.yaml`."""
-    ...
 
 
 def published_schema(catalogue: Catalogue) -> dict[str, Any]:
     """The one schema that takes both: a document with `workflow` is a workflow, any other a project."""
-    ...

@@ -51,7 +51,9 @@ def explain(error: YAMLError, lines: Sequence[str]) -> Fault:
     context: str = marked.context or ""
     mark = marked.problem_mark or marked.context_mark
     line, column = (mark.line, mark.column) if mark is not None else (0, 0)
-    opened = (marked.context_mark.line, marked.context_mark.column) if marked.context_mark is not None else (line, column)
+    opened = (
+        (marked.context_mark.line, marked.context_mark.column) if marked.context_mark is not None else (line, column)
+    )
     return (
         _unquoted(lines, line, column, context, problem)
         or _flow(lines, line, column, opened, context, problem)
@@ -115,9 +117,13 @@ def _unquoted(lines: Sequence[str], line: int, column: int, context: str, proble
     if first == "*":
         if "undefined alias" in problem and " " not in value and re.fullmatch(r"\*[A-Za-z][\w-]*", value):
             return None
-        return Fault("yaml.alias", f"YAML takes {value.split()[0]} for an alias, not for text", line, at, cure, len(value))
+        return Fault(
+            "yaml.alias", f"YAML takes {value.split()[0]} for an alias, not for text", line, at, cure, len(value)
+        )
     if first == "&":
-        return Fault("yaml.anchor", f"YAML takes {value.split()[0]} for an anchor, not for text", line, at, cure, len(value))
+        return Fault(
+            "yaml.anchor", f"YAML takes {value.split()[0]} for an anchor, not for text", line, at, cure, len(value)
+        )
     if first in "\"'" and "quoted scalar" not in context:
         return Fault(
             "yaml.quotes",
@@ -130,11 +136,25 @@ def _unquoted(lines: Sequence[str], line: int, column: int, context: str, proble
     if first in "@`%":
         return Fault("yaml.character", f"a value cannot begin with {first} unless it is quoted", line, at, cure)
     if first in "|>":
-        return Fault("yaml.block", f"{first} begins a block of text in YAML, and the text must start on the next line", line, at, cure)
+        return Fault(
+            "yaml.block",
+            f"{first} begins a block of text in YAML, and the text must start on the next line",
+            line,
+            at,
+            cure,
+        )
     if "mapping values are not allowed" in problem and first not in "{[":
-        return Fault("yaml.colon", "a colon followed by a space begins a new key; here it is inside a value", line, column, cure)
+        return Fault(
+            "yaml.colon", "a colon followed by a space begins a new key; here it is inside a value", line, column, cure
+        )
     if first == "-" and "block sequence entries" in problem:
-        return Fault("yaml.list", "a list cannot begin on the line of its key", line, at, "write each item on its own line, or use [a, b]")
+        return Fault(
+            "yaml.list",
+            "a list cannot begin on the line of its key",
+            line,
+            at,
+            "write each item on its own line, or use [a, b]",
+        )
     if first == "?" and "mapping keys" in problem:
         return Fault("yaml.character", "a value cannot begin with ? unless it is quoted", line, at, cure)
     return None
@@ -150,7 +170,9 @@ def _flow(
     text = _line(lines, line)
     if line >= len(lines) or not text[column:].strip() or (column == 0 and line > opened[0]):
         sign = "{" if kind == "mapping" else "["
-        return Fault("yaml.unclosed", f"the {kind} that begins with {sign} here is not closed", *opened, f"close it with {close}")
+        return Fault(
+            "yaml.unclosed", f"the {kind} that begins with {sign} here is not closed", *opened, f"close it with {close}"
+        )
     before = text[:column]
     found = _FLOW_VALUE.search(before) if kind == "mapping" else None
     if found is not None:
@@ -167,10 +189,14 @@ def _flow(
     quoted = _FLOW_QUOTED.search(before) if kind == "mapping" else None
     if quoted is not None:
         cure = f"quote it: {quoted['key']}: {quote(_expression(text, quoted.start('value')))}"
-        return Fault("yaml.quotes", f"the quotes around {quoted['value']} end before the value does", line, column, cure)
+        return Fault(
+            "yaml.quotes", f"the quotes around {quoted['value']} end before the value does", line, column, cure
+        )
     if text[column] in "\"'[{":
         message = f"{text[column]} cannot follow here inside a {kind} in brackets"
-        return Fault("yaml.flow", message, line, column, f"put the whole value in quotes, or a comma or {close} before it")
+        return Fault(
+            "yaml.flow", message, line, column, f"put the whole value in quotes, or a comma or {close} before it"
+        )
     return Fault("yaml.flow", f"a comma or {close} was expected here", line, column, f"write a comma or {close}")
 
 
@@ -201,21 +227,43 @@ def _structure(
     here = text[column : column + 1]
     lead = text[: len(text) - len(text.lstrip())]
     if "cannot start any token" in problem and (here == "\t" or "\t" in lead):
-        return Fault("yaml.tab", "a tab indents this line; YAML allows spaces only", line, text.find("\t"), "replace it by spaces")
+        return Fault(
+            "yaml.tab",
+            "a tab indents this line; YAML allows spaces only",
+            line,
+            text.find("\t"),
+            "replace it by spaces",
+        )
     if "cannot start any token" in problem:
-        return Fault("yaml.character", f"a value cannot begin with {here} unless it is quoted", line, column, "put the value in quotes")
+        return Fault(
+            "yaml.character",
+            f"a value cannot begin with {here} unless it is quoted",
+            line,
+            column,
+            "put the value in quotes",
+        )
     if "scanning a tag" in context and (at := text.find("!", opened[1])) >= 0:
         written = _value_from(text, at)
-        return Fault("yaml.tag", f"YAML takes {written.split()[0]} for a tag, not for text", line, at, f"quote it: {quote(written)}")
+        return Fault(
+            "yaml.tag",
+            f"YAML takes {written.split()[0]} for a tag, not for text",
+            line,
+            at,
+            f"quote it: {quote(written)}",
+        )
     if "undefined alias" in problem:
         name = re.match(r"\*[^\s,\]}]*", text[column:])
         word = name[0] if name else "*"
         hint = f"define it with &{word[1:]}, or quote it if it is text: {quote(word)}"
         return Fault("yaml.alias", f"the alias {word} has no anchor before it", line, column, hint, len(word))
     if "duplicate anchor" in problem:
-        return Fault("yaml.anchor", "this anchor stands twice in the document", line, column, "give each anchor its own name")
+        return Fault(
+            "yaml.anchor", "this anchor stands twice in the document", line, column, "give each anchor its own name"
+        )
     if "quoted scalar" in context and "end of stream" in problem:
-        return Fault("yaml.quotes", "the quotes that begin here are never closed", *opened, "close them at the end of the value")
+        return Fault(
+            "yaml.quotes", "the quotes that begin here are never closed", *opened, "close them at the end of the value"
+        )
     if "quoted scalar" in context:
         if "document indicator" in problem:
             return Fault("yaml.quotes", "the quotes that begin here are not closed before ---", *opened, "close them")
@@ -224,18 +272,30 @@ def _structure(
     if "mapping values are not allowed" in problem:
         if line > 0 and column > 0:
             hint = "indent it like the keys above it, or put the value above it in quotes"
-            return Fault("yaml.indent", "a key cannot begin here: the value above it is not finished", line, len(lead), hint)
+            return Fault(
+                "yaml.indent", "a key cannot begin here: the value above it is not finished", line, len(lead), hint
+            )
         return Fault("yaml.colon", "a key cannot begin here", line, column, "put the value in quotes")
     if "did not find expected key" in problem or "expected '-' indicator" in problem:
         return _misplaced(text, line, column, opened, context)
     if "<document start>" in problem:
-        return Fault("yaml.end", "there is more text after the end of the document", line, column, "remove it, or write --- before it")
+        return Fault(
+            "yaml.end",
+            "there is more text after the end of the document",
+            line,
+            column,
+            "remove it, or write --- before it",
+        )
     if "block scalar" in context:
-        return Fault("yaml.block", "nothing may follow | or > on its line", line, column, "begin the text on the next line")
+        return Fault(
+            "yaml.block", "nothing may follow | or > on its line", line, column, "begin the text on the next line"
+        )
     if "simple key" in context and "expected ':'" in problem:
         return Fault("yaml.colon", "this line is no key: its colon is missing", *opened, "write key: value")
     if "indentation" in problem:
-        return Fault("yaml.indent", "this line is indented less than the text it belongs to", line, column, "indent it further")
+        return Fault(
+            "yaml.indent", "this line is indented less than the text it belongs to", line, column, "indent it further"
+        )
     return None
 
 
@@ -248,6 +308,12 @@ def _misplaced(text: str, line: int, column: int, opened: tuple[int, int], conte
         hint = "put it under a key, or indent it like its siblings"
         return Fault("yaml.indent", "a list item cannot stand among the keys of a mapping", line, column, hint)
     if what == "list" and column == len(text) - len(text.lstrip()):
-        return Fault("yaml.indent", "a key cannot stand among the items of a list", line, column, "indent it under its item, or write - before it")
+        return Fault(
+            "yaml.indent",
+            "a key cannot stand among the items of a list",
+            line,
+            column,
+            "indent it under its item, or write - before it",
+        )
     hint = f"indent it like the {began} it belongs to (column {opened[1] + 1} for the {what} that begins on line {opened[0] + 1})"
     return Fault("yaml.indent", f"this does not line up with the {what} it stands in", line, column, hint)
