@@ -325,6 +325,14 @@ class Mark(Struct, frozen=True):
     at: float = 0.0
 
 
+class Due(Struct, frozen=True):
+    """What became of an instant (Unix seconds) at which a schedule was due: a row of the ledger."""
+
+    due: float
+    outcome: Literal["fired", "late", "skipped", "coalesced"]
+    reason: str = ""
+
+
 class Receipt(Struct, frozen=True):
     """What became of one event: its short key in the store, the runs it started, and the verdict.
 
@@ -364,7 +372,7 @@ async def no_settle(settlement: Settlement) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one read brought: one unit for the store."""
+    """What one read brought: one unit for the store. Without events it has marks or ledger rows to be made durable."""
 
     events: Sequence[Event | Undecodable]
     settle: Callable[[Settlement], Awaitable[None]] = no_settle
@@ -372,6 +380,7 @@ class Delivery:
     marks: tuple[Mark, ...] = ()
     positioned: bool = False
     """The marks rule out a repeat (semantics 1.1 needs no dedupe record): ids are the coordinates themselves."""
+    ledger: tuple[Due, ...] = ()
 
 
 class Publish(Protocol):

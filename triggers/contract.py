@@ -5,21 +5,24 @@ A plugin needs nothing of ours but this module.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
+from ..connections.fields import Duration, Keys, Size
 from ..core.clock import SYSTEM, Clock
 from ..core.errors import ConfigError, EndOfEvents, ErrorInfo, NotConnected, PermanentError
-from ..core.event import Delivery, Event, Mark, Outcome, Receipt, Settlement, Undecodable
+from ..core.event import Delivery, Due, Event, Mark, Outcome, Receipt, Settlement, Undecodable
 from ..language.definition import TriggerSpec
 
 __all__ = [
     "ConfigError",
     "Delivery",
+    "Due",
+    "Duration",
     "EndOfEvents",
     "ErrorInfo",
     "Event",
@@ -30,6 +33,7 @@ __all__ = [
     "PermanentError",
     "Receipt",
     "Settlement",
+    "Size",
     "Traits",
     "Trigger",
     "TriggerConfig",
@@ -57,10 +61,12 @@ class Traits(Struct, frozen=True):
         return "at_most_once"
 
 
-class TriggerConfig(BaseModel):
-    """Base of a kind's own keys: unknown ones are refused, values are frozen."""
+class TriggerConfig(Keys):
+    """Base of a kind's own keys: unknown ones and near-miss types are refused, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+async def _no_marks() -> Mapping[str, bytes]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,10 @@ class TriggerContext:
     node: int = 0
     clock: Clock = SYSTEM
     marks: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    """The trigger's stored marks (scope = its name) when it connects: positions, ledger; the trigger keeps them up itself."""
+    """The trigger's stored marks (scope = its name), read anew before each `connect`: positions, ledger. Between two connects
+    the trigger keeps them up itself."""
+    reread: Callable[[], Awaitable[Mapping[str, bytes]]] = _no_marks
+    """The stored marks as of now: for a source that is handed partitions while it is connected."""
     connection: Any = None
     """What `connections/` made of the `connection` key, if the kind has one."""
     project: str = "."
