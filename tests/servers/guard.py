@@ -17,6 +17,7 @@ def main() -> int:
     stop_signal, grace_s, command = signal.Signals[sys.argv[1]], float(sys.argv[2]), sys.argv[3:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    started, starting = os.pipe()  # closed by exec: then the command has its own session and can be signalled
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -29,6 +30,8 @@ def main() -> int:
             os.execvp(command[0], command)
         finally:
             os._exit(127)
+    os.close(starting)
+    os.read(started, 1)
     print(child, flush=True)
     ended = os.pidfd_open(child)
     readable, _, _ = select.select([0, ended], [], [])

@@ -24,6 +24,21 @@ def free_port() -> int:
         return port
 
 
+def family(pid: int) -> list[int]:
+    """A process and all below it: PostgreSQL gives each of its children a session of its own."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        children.setdefault(parent, []).append(int(stat.parent.name))
+    found = [pid]
+    for each in found:
+        found.extend(children.get(each, []))
+    return found
+
+
 class ServerProcess:
     """One program with its readiness check. All methods block: in a coroutine use `asyncio.to_thread(server.stop)`."""
 
@@ -99,10 +114,11 @@ class ServerProcess:
         return self._log.read_text(errors="replace")[-3000:] if self._log.exists() else "(no log)"
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
-            os.killpg(self.pid, number)
-        except ProcessLookupError:
-            pass
+        for each in family(self.pid):
+            try:
+                os.kill(each, number)
+            except ProcessLookupError:
+                continue
 
 
 class GivenServer:

@@ -43,6 +43,20 @@ async def test_postgres_comes_back_with_its_data(postgres_server: PostgresServer
         connection.terminate()
 
 
+@pytest.mark.broker("postgres")
+async def test_a_frozen_postgres_freezes_its_sessions_too(postgres_server: PostgresServer, postgres_url: str) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        postgres_server.process.pause()
+        answer = asyncio.create_task(connection.fetchval("SELECT 1"))
+        done, _ = await asyncio.wait([answer], timeout=0.3)
+        postgres_server.process.resume()
+        assert not done
+        assert await answer == 1
+    finally:
+        await connection.close()
+
+
 @pytest.mark.broker("nats")
 async def test_jetstream_keeps_messages_over_a_cut(nats_server: NatsServer, unique_name: str) -> None:
     client = await nats.connect(nats_server.url, max_reconnect_attempts=-1, reconnect_time_wait=0.05)
