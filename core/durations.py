@@ -1,7 +1,7 @@
 """Durations, sizes and instants as people write them, and back: `1h30m`, `64KiB`, `2026-12-24T18:00:00+01:00`.
 
-Seconds are floats, sizes are whole bytes, instants are Unix seconds (UTC). Source: the language page, section 1; ISO 8601
-durations (weeks, days, hours, minutes, seconds); RFC 3339 instants; IEC 80000-13 size prefixes.
+Seconds are floats, sizes are whole bytes, instants are Unix seconds (UTC). Source: the language page, section 1; ISO
+8601 durations (weeks, days, hours, minutes, seconds); RFC 3339 instants; IEC 80000-13 size prefixes.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ DURATION_S_MAX = 36_525 * 86_400.0
 def parse_duration(text: str) -> float:
     """Seconds of `200ms`, `10s`, `5m`, `1h30m`, `1d`, `2w`, or ISO 8601 `PT1H30M`.
 
-    Units go from large to small, each at most once. Raises ConfigError with the remedy: no unit, unknown unit, years and
-    months (their length varies), longer than DURATION_S_MAX.
+    Units go from large to small, each at most once. Raises ConfigError with the remedy: no unit, unknown unit, years
+    and months (their length varies), longer than DURATION_S_MAX.
     """
     text = text.strip()
     if _DURATION.fullmatch(text):
@@ -89,7 +89,9 @@ def _not_a_duration(text: str) -> ConfigError:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest usual spelling, to the microsecond: 5400 is `1h30m`, 0.2 is `200ms`, 0 is `0s`; a minus sign if negative."""
+    """The shortest usual spelling, to the microsecond: 5400 is `1h30m`, 0.2 is `200ms`, 0 is `0s`; a minus sign if
+    negative.
+    """
     rest = round(abs(seconds) * 1_000_000)
     parts: list[str] = []
     for unit in ("d", "h", "m", "s", "ms"):
@@ -104,7 +106,9 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes of `512B`, `64KiB`, `1.5MiB`, `10MB` (decimal). Raises ConfigError with the remedy: no unit, unknown unit."""
+    """Bytes of `512B`, `64KiB`, `1.5MiB`, `10MB` (decimal). Raises ConfigError with the remedy: no unit, unknown
+    unit.
+    """
     text = text.strip()
     found = _SIZE.fullmatch(text)
     if found is None:

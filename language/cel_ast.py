@@ -1,7 +1,7 @@
 """The syntax tree of a compiled CEL expression, and what can be read off it without evaluating.
 
-The engine hands out its tree as a serialised `cel.expr.CheckedExpr` or `ParsedExpr`; the few fields needed are decoded here
-by hand, so that no protobuf runtime is needed. Source: google/api/expr cel/expr/{checked,syntax}.proto.
+The engine hands out its tree as a serialised `cel.expr.CheckedExpr` or `ParsedExpr`; the few fields needed are
+decoded here by hand, so that no protobuf runtime is needed. Source: google/api/expr cel/expr/{checked,syntax}.proto.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ Kind = Literal["const", "ident", "select", "call", "list", "map", "comprehension
 
 @dataclass(slots=True)
 class Node:
-    """One node. `name`: identifier, field or function; `children`: operand, target and arguments, elements, or entries."""
+    """One node. `name`: identifier, field or function; `children`: operand, target and arguments, elements, or
+    entries.
+    """
 
     kind: Kind
     id: int
@@ -224,7 +226,7 @@ def _comprehension(ident: int, data: bytes) -> Node:
     return node
 
 
-# --- what the tree says -------------------------------------------------------------------------------------------------
+# --- what the tree says --------------------
 
 
 Bound = Mapping[str, "Path | None"]

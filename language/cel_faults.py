@@ -17,91 +17,18 @@ _OVERLOAD = re.compile(r"found no matching overload for '([^']+)' applied to '(.
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 _MIXING = frozenset(("_<_", "_<=_", "_>_", "_>=_", "_==_", "_!=_", "@in", "_?_:_"))
 _NUMBER_TYPES = frozenset(("int", "uint", "double"))
-_IN_LIST = re.compile(r"list\((int|uint|double)\)")
 
-FUNCTIONS = tuple(
-    [
-        "has",
-        "size",
-        "all",
-        "exists",
-        "exists_one",
-        "map",
-        "filter",
-        "matches",
-        "contains",
-        "startsWith",
-        "endsWith",
-        "int",
-        "uint",
-        "double",
-        "string",
-        "bool",
-        "bytes",
-        "timestamp",
-        "duration",
-        "type",
-        "dyn",
-        "getFullYear",
-        "getMonth",
-        "getDate",
-        "getDayOfMonth",
-        "getDayOfWeek",
-        "getDayOfYear",
-        "getHours",
-        "getMinutes",
-        "getSeconds",
-        "getMilliseconds",
-        "hash",
-        "parse_json",
-        "to_json",
-        "base64_encode",
-        "base64_decode",
-        "merge",
-        "format_time",
-        "orValue",
-        "hasValue",
-        "value",
-        "or",
-        "optMap",
-        "optFlatMap",
-        "charAt",
-        "indexOf",
-        "lastIndexOf",
-        "lowerAscii",
-        "upperAscii",
-        "replace",
-        "split",
-        "substring",
-        "trim",
-        "join",
-        "format",
-        "reverse",
-        "quote",
-        "slice",
-        "flatten",
-        "distinct",
-        "sort",
-        "sortBy",
-        "first",
-        "last",
-        "math.greatest",
-        "math.least",
-        "math.abs",
-        "math.ceil",
-        "math.floor",
-        "math.round",
-        "math.trunc",
-        "math.sign",
-        "math.isNaN",
-        "math.isInf",
-        "math.isFinite",
-        "lists.range",
-        "optional.of",
-        "optional.none",
-        "optional.ofNonZeroValue",
-    ]
-)
+FUNCTIONS = (
+    "has", "size", "all", "exists", "exists_one", "map", "filter", "matches", "contains", "startsWith", "endsWith",
+    "int", "uint", "double", "string", "bool", "bytes", "timestamp", "duration", "type", "dyn", "getFullYear",
+    "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getHours", "getMinutes", "getSeconds",
+    "getMilliseconds", "hash", "parse_json", "to_json", "base64_encode", "base64_decode", "merge", "format_time",
+    "orValue", "hasValue", "value", "or", "optMap", "optFlatMap", "charAt", "indexOf", "lastIndexOf", "lowerAscii",
+    "upperAscii", "replace", "split", "substring", "trim", "join", "format", "reverse", "quote", "slice", "flatten",
+    "distinct", "sort", "sortBy", "first", "last", "math.greatest", "math.least", "math.abs", "math.ceil",
+    "math.floor", "math.round", "math.trunc", "math.sign", "math.isNaN", "math.isInf", "math.isFinite",
+    "lists.range", "optional.of", "optional.none", "optional.ofNonZeroValue",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,18 +211,19 @@ def name_spot(text: str, tree: Tree | None, node: Node, path: Path, unknown: Unk
     return Spot(at, len(part), "expression.name", message, hint)
 
 
-# --- types and overloads ------------------------------------------------------------------------------------------------
+# --- types and overloads --------------------
 
 _SYMBOLS = {
     "_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/", "_%_": "%", "_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">=",
-    "_==_": "==", "_!=_": "!=", "@in": "in", "_&&_": "&&", "_||_": "||", "!_": "!", "-_": "-", "_[_]": "[…]", "_?_:_": "? :",
-    "_?._": ".?", "_[?_]": "[?…]",
+    "_==_": "==", "_!=_": "!=", "@in": "in", "_&&_": "&&", "_||_": "||", "!_": "!", "-_": "-", "_[_]": "[…]",
+    "_?_:_": "? :", "_?._": ".?", "_[?_]": "[?…]",
 }  # fmt: skip
 _TYPE_WORDS = {
-    "int": "a number", "int64": "a number", "uint": "a number", "uint64": "a number", "double": "a number", "string": "text",
-    "bool": "true or false", "null": "null", "null_type": "null", "bytes": "bytes", "list": "a list", "map": "a mapping",
-    "timestamp": "an instant", "google.protobuf.Timestamp": "an instant", "duration": "a duration",
-    "google.protobuf.Duration": "a duration", "optional_type": "an optional value", "type": "a type",
+    "int": "a number", "int64": "a number", "uint": "a number", "uint64": "a number", "double": "a number",
+    "string": "text", "bool": "true or false", "null": "null", "null_type": "null", "bytes": "bytes", "list": "a list",
+    "map": "a mapping", "timestamp": "an instant", "google.protobuf.Timestamp": "an instant",
+    "duration": "a duration", "google.protobuf.Duration": "a duration", "optional_type": "an optional value",
+    "type": "a type",
 }  # fmt: skip
 _ARITHMETIC = frozenset(("_+_", "_-_", "_*_", "_/_", "_%_"))
 
@@ -338,7 +266,7 @@ def _type_words(kind: str) -> str:
     return _TYPE_WORDS.get(re.split(r"[(<]", kind)[0], kind)
 
 
-# --- run time -----------------------------------------------------------------------------------------------------------
+# --- run time --------------------
 
 _STATUS = re.compile(r"^[A-Z_]+: ")
 _NO_KEY = re.compile(r"Key not found in map : (.*)$")

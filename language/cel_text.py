@@ -1,4 +1,6 @@
-"""The text of CEL expressions, as far as it is looked at before the engine sees it: words, strings and comments apart."""
+"""The text of CEL expressions, as far as it is looked at before the engine sees it: words, strings and comments
+apart.
+"""
 
 from __future__ import annotations
 

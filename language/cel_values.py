@@ -1,7 +1,8 @@
 """Values on their way into an expression and out of it, and the functions that this language adds to CEL.
 
-In: whatever Python code hands over becomes what the engine takes. Out: whatever the engine computes becomes JSON: times are
-RFC 3339 text, durations a number with its unit, bytes base64. Nothing here knows the engine. Source: language page, section 1.
+In: whatever Python code hands over becomes what the engine takes. Out: whatever the engine computes becomes JSON:
+times are RFC 3339 text, durations a number with its unit, bytes base64. Nothing here knows the engine. Source:
+language page, section 1.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ RANGE_ITEMS_MAX = 10_000  # lists.range
 def incoming(value: Any) -> Any:
     """What the engine takes, as far as possible the same object.
 
-    Tuples and sets become lists, Decimal a number, dates text, structs and other mappings dicts; an integer of over 64 bits
-    becomes a double; half a surrogate pair becomes U+FFFD. What is none of these becomes its text.
+    Tuples and sets become lists, Decimal a number, dates text, structs and other mappings dicts; an integer of over
+    64 bits becomes a double; half a surrogate pair becomes U+FFFD. What is none of these becomes its text.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -46,7 +47,7 @@ def incoming(value: Any) -> Any:
     if isinstance(value, (list, tuple, Set)):
         return [incoming(item) for item in cast("list[Any]", value)]
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
+        return bytes(cast(bytes, value))
     if isinstance(value, Decimal):
         return incoming(int(value)) if value.is_finite() and value == value.to_integral_value() else float(value)
     if isinstance(value, datetime):
@@ -71,7 +72,7 @@ def _as_double(value: int) -> float:
 
 def outgoing(value: Any) -> Any:
     """A result as JSON. Raises ValueError for what JSON lacks: infinity, NaN, a type."""
-    kind = type(value)
+    kind: type[Any] = type(value)
     if value is None or kind is str or kind is bool or kind is int:
         return value
     if kind is float:
@@ -81,7 +82,9 @@ def outgoing(value: Any) -> Any:
     if kind is list:
         return [outgoing(item) for item in value]
     if kind is dict:
-        return {_key(k): outgoing(v) for k, v in value.items()}
+        # the engine keeps no order of fields, and what it gives differs between processes
+        named = {_key(key): item for key, item in value.items()}
+        return {key: outgoing(named[key]) for key in sorted(named)}
     if kind is datetime:
         return format_instant((value - _EPOCH).total_seconds())
     if kind is timedelta:
@@ -102,7 +105,7 @@ def _key(key: Any) -> str:
 
 def plain(value: Any) -> Any:
     """A value that was read without the engine, as JSON: the same object unless something in it must change."""
-    kind = type(value)
+    kind: type[Any] = type(value)
     if value is None or kind is str or kind is bool or kind is int or kind is float:
         return value
     if kind is list:
@@ -117,7 +120,7 @@ def plain(value: Any) -> Any:
     return base64.b64encode(changed).decode() if type(changed) is bytes else changed
 
 
-# --- operators on int and double together, which the engine lacks -------------------------------------------------------------
+# --- operators on int and double together, which the engine lacks --------------------
 
 
 def divide(a: float, b: float) -> float:
@@ -134,17 +137,17 @@ def modulo(a: float, b: float) -> float:
     return math.fmod(a, b)
 
 
-# --- functions of the language ----------------------------------------------------------------------------------------------
+# --- functions of the language --------------------
 
 
 def canonical(value: Any) -> Any:
     """The value with one spelling for equal numbers: 7 and 7.0 are one."""
-    if type(value) is float and value.is_integer() and abs(value) <= _EXACT_INT_MAX:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_INT_MAX:
         return int(value)
-    if type(value) is list:
-        return [canonical(item) for item in value]
-    if type(value) is dict:
-        return {key: canonical(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [canonical(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {key: canonical(item) for key, item in cast("dict[str, Any]", value).items()}
     return value
 
 
@@ -162,7 +165,7 @@ def parse_json(text: str) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """The value as JSON text, keys in their order."""
+    """The value as JSON text, keys sorted."""
     return msgspec.json.encode(outgoing(value)).decode()
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a text, where, and what to do: collected, sorted, and shown with the line and a caret.
 
-A diagnostic has a stable `code`, a place, what was found and what was expected; nothing is raised until the whole text has
-been read, so that people see all errors at once. Source: the language page, section 1; requirement V-1.
+A diagnostic has a stable `code`, a place, what was found and what was expected; nothing is raised until the whole
+text has been read, so that people see all errors at once. Source: the language page, section 1; requirement V-1.
 """
 
 from __future__ import annotations
@@ -218,8 +218,8 @@ def path_text(path: Path) -> str:
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that was probably meant: equal but for case and separators, else the fewest typing errors (a swap of
-    neighbours is one), at most a third of the name; the first of equals. None if nothing is near."""
+    """The candidate that was probably meant: equal but for case and separators, else the fewest typing errors (a swap
+    of neighbours is one), at most a third of the name; the first of equals. None if nothing is near."""
     best: str | None = None
     best_cost = max(1, (len(name) + 1) // 3) + 1
     plain = _plain(name)

@@ -1,8 +1,9 @@
 """YAML 1.2 (core schema) and JSON text → plain values that know where each part stands.
 
-Values are dict, list, str, int, float, bool and None, as from JSON: keys are strings, `on yes no` and `12:30:45` are text,
-012 is twelve. What the core schema or JSON cannot say (tags, NaN, keys that are lists, cycles) is a diagnostic with its place
-and cure. Aliased parts are one shared object: treat values as read-only. Source: YAML 1.2.2 section 10.3, RFC 8259.
+Values are dict, list, str, int, float, bool and None, as from JSON: keys are strings, `on yes no` and `12:30:45` are
+text, 012 is twelve. What the core schema or JSON cannot say (tags, NaN, keys that are lists, cycles) is a diagnostic
+with its place and cure. Aliased parts are one shared object: treat values as read-only. Source: YAML 1.2.2 section
+10.3, RFC 8259.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from dataclasses import replace
 from typing import Any, cast
 
 import yaml
-from yaml.cyaml import CParser
+from yaml._yaml import CParser  # yaml.cyaml has it too, but only this name is declared as public in its stubs
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from .diagnostics import Diagnostic, Diagnostics, Path, Place, line_column, split_lines
 from .json_text import JsonFault, compose_json
 from .yaml_faults import Fault, explain, explain_tag
+from .yaml_places import child_of, place_of, source_index
 
 DOCUMENT_BYTES_MAX = 8 * 1024 * 1024  # one file
 DOCUMENT_DEPTH_MAX = 128  # mappings and lists inside each other
 DOCUMENT_NODES_MAX = 1_000_000  # values of one document, an alias counted with all that it stands for
-# The C composer recurses without a guard: above this bound of the depth (brackets, or columns of a line) the text is read
-# by events first, which is slower but needs no stack.
+# The C composer recurses without a guard: above this bound of the depth (brackets, or columns of a line) the text is
+# read by events first, which is slower but needs no stack.
 _SAFE_DEPTH_BOUND = 4_000
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -45,7 +47,9 @@ _OURS = frozenset((_PLAIN, _QUOTED, _COLLECTION))
 
 
 class _Loader(CParser):
-    """The C parser and composer with a resolver that only tells plain scalars from quoted ones; any other tag is the user's."""
+    """The C parser and composer with a resolver that only tells plain scalars from quoted ones; any other tag is the
+    user's.
+    """
 
     def resolve(self, kind: type[Node], value: Any, implicit: Any) -> str:
         if kind is ScalarNode:
@@ -105,13 +109,14 @@ class Document:
         node = self._exact(path)
         if not isinstance(node, ScalarNode):
             return self.place(path)
-        index = _source_index(self.text, node, offset)
-        end = _source_index(self.text, node, offset + length) if length > 1 else index + 1
+        index = source_index(self.text, node, offset)
+        end = source_index(self.text, node, offset + length) if length > 1 else index + 1
         line, column = line_column(self.text, index)
         return Place(self.file, line, column, max(1, end - index))
 
     def located(self, diagnostic: Diagnostic, path: Path | None = None) -> Diagnostic:
-        """A diagnostic of an expression or template inside the text at `path` (its own by default), with its place in the file.
+        """A diagnostic of an expression or template inside the text at `path` (its own by default), with its place in
+        the file.
 
         The place it has is a line and column inside that text.
         """
@@ -126,12 +131,12 @@ class Document:
     def _at(self, node: Node | None) -> Place:
         if node is None:
             return Place(self.file, 1, 1)
-        return _place(node, self.file)
+        return place_of(node, self.file)
 
     def _exact(self, path: Path) -> Node | None:
         node = self._node
         for part in path:
-            node = _child(node, part)[1]
+            node = child_of(node, part)[1]
             if node is None:
                 return None
         return node
@@ -139,7 +144,7 @@ class Document:
     def _walk(self, path: Path) -> tuple[Node | None, Node | None]:
         key, node = None, self._node
         for part in path:
-            found_key, found = _child(node, part)
+            found_key, found = child_of(node, part)
             if found is None:
                 return None, node
             key, node = found_key, found
@@ -268,7 +273,7 @@ class _Reader:
             while loader.check_node():
                 node = loader.get_node()
                 if node is not None:
-                    nodes.append(cast(Node, node))
+                    nodes.append(node)
         except yaml.YAMLError as error:
             self._report(explain(error, split_lines(self.text)))
         return nodes
@@ -283,8 +288,7 @@ class _Reader:
         depth = 0
         loader = _Loader(text)
         try:
-            while loader.check_event():
-                event = loader.get_event()
+            while (event := loader.get_event()) is not None:
                 if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
                     depth += 1
                     if depth > DOCUMENT_DEPTH_MAX:
@@ -304,7 +308,7 @@ class _Reader:
 
     def _fault(self, node: Node, code: str, message: str, hint: str) -> None:
         self.failed = True
-        self.out.error(code, message, _place(node, self.file), hint=hint)
+        self.out.error(code, message, place_of(node, self.file), hint=hint)
 
     def _construct(self, node: Node, depth: int) -> tuple[Any, int]:
         """The node's value, and how many nodes it stands for, itself included."""
@@ -426,70 +430,3 @@ def _too_deep(line: int, column: int) -> Fault:
         column,
         "nest less deeply, or move the inner part to a workflow of its own",
     )
-
-
-def _child(node: Node | None, part: str | int) -> tuple[Node | None, Node | None]:
-    """The key's node and the value's node of one step down; (None, None) if there is none."""
-    if isinstance(node, MappingNode):
-        for key, value in reversed(cast("list[tuple[Node, Node]]", node.value)):
-            if isinstance(key, ScalarNode) and key.value == part:
-                return key, value
-    elif isinstance(node, SequenceNode) and isinstance(part, int) and 0 <= part < len(node.value):
-        return None, node.value[part]
-    return None, None
-
-
-def _place(node: Node, file: str) -> Place:
-    start, end = node.start_mark, node.end_mark
-    length = end.column - start.column if end.line == start.line else 1
-    return Place(file, start.line + 1, start.column + 1, max(1, length))
-
-
-_ESCAPE = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n[ \t]*|.)", re.DOTALL)
-
-
-def _source_index(text: str, node: ScalarNode, offset: int) -> int:
-    """The index in `text` of character `offset` of a scalar's value: both are walked side by side.
-
-    Folding and chomping only ever add white space to the source or take it away, so a character that differs is skipped.
-    """
-    value: str = node.value
-    at, end = node.start_mark.index, node.end_mark.index
-    style = node.style
-    if style in ("|", ">"):
-        at = _next_line(text, at)
-    elif style in ("'", '"'):
-        at, end = at + 1, end - 1
-    for wanted in value[: max(0, offset)]:
-        if style == '"' and text[at : at + 1] == "\\" and (escape := _ESCAPE.match(text, at)):
-            if "\n" in escape[0]:
-                at = escape.end()
-            else:
-                at = escape.end()
-                continue
-        if style == "'" and text[at : at + 2] == "''":
-            at += 2
-            continue
-        if wanted.isspace():
-            while at < end and text[at] != wanted and not text[at].isspace():
-                at += 1
-            at += 1
-            if wanted == " " and text[at - 1 : at] in "\r\n":
-                at = _skip_space(text, at, end)
-            continue
-        at = _skip_space(text, at, end) if text[at : at + 1] != wanted else at
-        at += 1
-    if offset < len(value) and not value[max(0, offset)].isspace():
-        at = _skip_space(text, at, end)
-    return min(at, max(end, node.start_mark.index))
-
-
-def _skip_space(text: str, at: int, end: int) -> int:
-    while at < end and text[at] in " \t\r\n":
-        at += 1
-    return at
-
-
-def _next_line(text: str, at: int) -> int:
-    found = text.find("\n", at)
-    return found + 1 if found >= 0 else at

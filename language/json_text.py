@@ -1,14 +1,14 @@
 """JSON text (RFC 8259) → the same node tree as YAML has, so that both report errors with places.
 
-JSON is read here and not as YAML, because YAML refuses what JSON allows (escaped surrogate pairs, tabs) and allows what JSON
-refuses. A text that is no JSON may still be YAML in flow style: `JsonFault.final` says when that is out of the question.
+JSON is read here and not as YAML, because YAML refuses what JSON allows (escaped surrogate pairs, tabs) and allows
+what JSON refuses. A text that is no JSON may still be YAML in flow style: `JsonFault.final` says when that is out of
+the question.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from yaml.error import Mark
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -45,7 +45,7 @@ class _Reader:
         self.tags = (plain, quoted, collection)
         self.depth_max = depth_max
         self.line = 0
-        self.line_start = 0
+        self.line_start: int = 0
         self.next_break = self._find_break(0)
 
     def space(self, at: int) -> int:
@@ -144,7 +144,7 @@ class _Reader:
         found = "the text ends" if at >= len(self.text) else f"here is {self.text[at]!r}"
         return f"{expected} was expected, {found}"
 
-    def _find_break(self, at: int) -> Any:
+    def _find_break(self, at: int) -> re.Match[str] | None:
         return _LINE.search(self.text, at)
 
     def _mark(self, at: int) -> Mark:
@@ -152,4 +152,4 @@ class _Reader:
             self.line += 1
             self.line_start = self.next_break.end()
             self.next_break = self._find_break(self.line_start)
-        return Mark("", at, self.line, at - self.line_start, None, None)
+        return Mark("", at, self.line, at - self.line_start, None, 0)

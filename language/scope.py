@@ -1,7 +1,7 @@
 """The names that an expression may read at one place of the language, and what is known of their fields.
 
-Unknown names are errors when a file is loaded, not when it runs; so a place of the language makes one Scope and compiles all
-its expressions with it. Source: the table of names in the language page, section 1.
+Unknown names are errors when a file is loaded, not when it runs; so a place of the language makes one Scope and
+compiles all its expressions with it. Source: the table of names in the language page, section 1.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from .diagnostics import Path, did_you_mean, nearest, path_text
 class Name:
     """What is known of a name or a field.
 
-    `type`: a JSON Schema type (`string number integer boolean object array null`), or "" if anything may come. `fields`: the
-    known ones; with `open` there may be others. `whole`: may be read as one value (`steps` may not, only `steps.<name>`).
+    `type`: a JSON Schema type (`string number integer boolean object array null`), or "" if anything may come.
+    `fields`: the known ones; with `open` there may be others. `whole`: may be read as one value (`steps` may not,
+    only `steps.<name>`).
     """
 
     type: str = ""
@@ -33,7 +34,9 @@ TEXT = Name("string")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """The names in scope. Compared by identity: make one for each place and keep it, compiled expressions are cached with it."""
+    """The names in scope. Compared by identity: make one for each place and keep it, compiled expressions are cached
+    with it.
+    """
 
     names: Mapping[str, Name]
     functions: frozenset[str] = frozenset()  # only here allowed, beside those that are everywhere

@@ -1,8 +1,9 @@
 """`${{ }}` in strings, and in any nested value: scanned and compiled once, rendered often.
 
-A string that is one `${{ }}` and nothing else keeps the value's type; in mixed text a value becomes text: null nothing, true
-and false as such, numbers as in JSON, mappings and lists as compact JSON. `$${{` stands for `${{`. Inside, quotes and braces
-are those of CEL: `}}` in a text or closing a map does not end it. Source: the language page, section 1.
+A string that is one `${{ }}` and nothing else keeps the value's type; in mixed text a value becomes text: null
+nothing, true and false as such, numbers as in JSON, mappings and lists as compact JSON. `$${{` stands for `${{`.
+Inside, quotes and braces are those of CEL: `}}` in a text or closing a map does not end it. Source: the language
+page, section 1.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ _Node = _Constant | _Mapping | _List | Template
 
 
 class Compiled:
-    """Any JSON value with templates inside. `constant`: it has none, and `render` returns the very value that was given.
+    """Any JSON value with templates inside. `constant`: it has none, and `render` returns the very value that was
+    given.
 
     Subtrees without a template are never copied, so what is rendered must be treated as read-only.
     """
@@ -253,7 +255,9 @@ def _same(node: _Node, value: Any) -> bool:
 
 
 def bare_expression(text: str, scope: Scope) -> str:
-    """The cure for text that was probably meant as an expression, valid CEL over these names without its `${{ }}`; else ""."""
+    """The cure for text that was probably meant as an expression, valid CEL over these names without its `${{ }}`;
+    else "".
+    """
     head = re.match(r"\s*!?([A-Za-z_]\w*)\s*[.\[]", text)
     if head is None or head[1] not in scope.names or "${{" in text:
         return ""

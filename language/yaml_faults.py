@@ -1,7 +1,7 @@
 """What the YAML parser complains about → what a person did, where, and the cure.
 
-The parser stumbles over the consequence; most faults in workflow files are an expression that should stand in quotes. So the
-line itself is looked at first, and only then the parser's words. Lines and columns count from 0 here.
+The parser stumbles over the consequence; most faults in workflow files are an expression that should stand in quotes.
+So the line itself is looked at first, and only then the parser's words. Lines and columns count from 0 here.
 """
 
 from __future__ import annotations
@@ -315,5 +315,5 @@ def _misplaced(text: str, line: int, column: int, opened: tuple[int, int], conte
             column,
             "indent it under its item, or write - before it",
         )
-    hint = f"indent it like the {began} it belongs to (column {opened[1] + 1} for the {what} that begins on line {opened[0] + 1})"
+    hint = f"indent it like the {began} of the {what} that begins on line {opened[0] + 1}, at column {opened[1] + 1}"
     return Fault("yaml.indent", f"this does not line up with the {what} it stands in", line, column, hint)
