@@ -71,7 +71,7 @@ async def _no_marks() -> Mapping[str, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class TriggerContext:
-    """What the supervisor gives a trigger beside its config; a plugin's constructor may ask for it as second argument."""
+    """What the supervisor gives a trigger beside its config, if its constructor asks for a second argument."""
 
     name: str
     spec: TriggerSpec
@@ -79,8 +79,8 @@ class TriggerContext:
     node: int = 0
     clock: Clock = SYSTEM
     marks: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    """The trigger's stored marks (scope = its name), read anew before each `connect`: positions, ledger. Between two connects
-    the trigger keeps them up itself."""
+    """The trigger's stored marks (scope = its name), read anew before each `connect`: positions, ledger. Between two
+    connects the trigger keeps them up itself."""
     reread: Callable[[], Awaitable[Mapping[str, bytes]]] = _no_marks
     """The stored marks as of now: for a source that is handed partitions while it is connected."""
     connection: Any = None
@@ -99,8 +99,8 @@ class TriggerContext:
 class Trigger(Protocol):
     """A source of events. The supervisor owns its lifetime and calls it from one task.
 
-    `Config` (a TriggerConfig), `traits` and optionally `kinds_of_event` stand on the class. The constructor takes the config,
-    and, if it names a second parameter, a TriggerContext.
+    `Config` (a TriggerConfig) and `traits` stand on the class. The constructor takes the config, and, if it names a
+    second parameter, a TriggerContext. `details()`, if there is one, is shown by `trigger list`: lag, next fires.
     """
 
     Config: ClassVar[type[BaseModel]]

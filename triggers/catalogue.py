@@ -1,0 +1,212 @@
+"""The kinds of trigger: by name, their module, imported when a config names them, and what is wrong with a config.
+
+A plugin's kind is a reference `package.module:Class` in a mapping handed in. Source: triggers.md sections 1, 3.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, Field, ValidationError
+
+from ..connections.fields import error_faults
+from ..core.errors import ConfigError
+from ..language.catalogue import Fault
+from ..language.diagnostics import Path, did_you_mean, path_text
+from .contract import TriggerConfig
+
+_NO_SOURCE = frozenset(("connection", "settle", "start", "fetch", "max_in_flight", "reconnect"))
+_NO_MESSAGE = frozenset(("format", "max_bytes"))
+_SCHEDULE = (_NO_SOURCE - {"reconnect"}) | _NO_MESSAGE | {"id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is known of a kind before its module is imported.
+
+    `short`: the key that a scalar stands for. `connection`: the kind of connection that it uses; empty: none. `reads`:
+    has a reader, or is a binding of the router alone. `refuses`: keys beside the kind that it has no use for.
+    """
+
+    name: str
+    target: str = ""
+    short: str = ""
+    connection: str = ""
+    reads: bool = True
+    refuses: frozenset[str] = frozenset()
+    plugin: bool = False
+
+
+BUILT_IN: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("http", ".http:HttpTrigger", short="path", refuses=frozenset(("start", "fetch", "reconnect"))),
+        Kind("file", ".file:FileTrigger", short="path", refuses=frozenset(("connection", "fetch", "format"))),
+        Kind("cron", ".schedule:CronTrigger", short="schedule", refuses=_SCHEDULE),
+        Kind("every", ".schedule:EveryTrigger", short="interval", refuses=_SCHEDULE),
+        Kind("at", ".schedule:AtTrigger", short="time", refuses=_SCHEDULE),
+        Kind("kafka", ".kafka:KafkaTrigger", short="topic", connection="kafka"),
+        Kind("jetstream", ".jetstream:JetStreamTrigger", short="stream", connection="nats"),
+        Kind("event", short="type", reads=False, refuses=_NO_SOURCE | _NO_MESSAGE),
+        Kind("workflow", short="workflow", reads=False, refuses=_NO_SOURCE | _NO_MESSAGE),
+    )
+}
+
+UNAVAILABLE: Mapping[str, str] = {
+    "nats": "use jetstream for a stream of the same server",
+    "redis_pubsub": "send the messages by http or kafka",
+    "redis_stream": "send the entries by http or kafka",
+    "redis_list": "send the items by http or kafka",
+    "mqtt": "bridge the topics to kafka or jetstream",
+    "postgres_cdc": "send the changes by kafka (Debezium) or http",
+    "mysql_cdc": "send the changes by kafka (Debezium) or http",
+    "sql_poll": "query on a schedule, with every and a step",
+    "grpc": "write the trigger as a Python plugin",
+}
+"""Kinds of the language that this version does not carry out yet → what to use in their place."""
+
+
+_End = Literal["completed", "failed", "timed_out", "cancelled", "compensated", "compensation_failed"]
+
+
+class EventConfig(TriggerConfig):
+    """`event`: what came by `POST /events`, `reactor emit`, `emit`, or any trigger."""
+
+    type: str = Field(min_length=1, examples=["com.shop.order.*"])
+    source: str | None = None
+    subject: str | None = None
+
+
+class WorkflowConfig(TriggerConfig):
+    """`workflow`: runs of a workflow that ended. `workflow` is a name, a glob or `name@^1`."""
+
+    workflow: str = Field(min_length=1, examples=["ship-order"])
+    state: list[_End] | _End = Field(default_factory=lambda: ["completed"])
+
+
+_BINDINGS: Mapping[str, type[BaseModel]] = {"event": EventConfig, "workflow": WorkflowConfig}
+
+
+class Kinds:
+    """The kinds of one deployment: the built-in ones, and those of plugins (`name` → `package.module:Class`)."""
+
+    def __init__(self, plugins: Mapping[str, str] | None = None) -> None:
+        self._kinds: dict[str, Kind] = {
+            name: Kind(name, target, plugin=True) for name, target in (plugins or {}).items() if name not in BUILT_IN
+        }
+        self._kinds.update(BUILT_IN)
+
+    @property
+    def all(self) -> Mapping[str, Kind]:
+        """Every kind that can be declared, by name."""
+        return self._kinds
+
+    def reads(self, kind: str) -> bool:
+        """Has this kind a reader of its own? Unknown ones count: their fault shows when they start."""
+        known = self._kinds.get(kind)
+        return known is None or known.reads
+
+    def load(self, kind: str) -> tuple[Kind, Any]:
+        """A kind and its trigger class, imported now.
+
+        Raises ConfigError: unknown, `unavailable`, or it cannot be imported (the plugin is named).
+        """
+        known = self._known(kind)
+        module, _, attribute = known.target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module, __package__), attribute, None)
+        except ImportError as error:
+            raise ConfigError(
+                f"the trigger kind {kind} cannot be imported from {module.lstrip('.')}: {error}",
+                hint="install what is missing, or remove the plugin" if known.plugin else "install the extra it needs",
+            ) from error
+        if found is None:
+            raise ConfigError(
+                f"the trigger kind {kind} is registered as {known.target}, but there is no {attribute} in {module}",
+                hint="correct the entry point of the plugin",
+            )
+        return known, found
+
+    def model(self, kind: str) -> type[BaseModel]:
+        """The pydantic model of a kind's own keys. Raises ConfigError as `load`."""
+        known = self._known(kind)
+        return cast("type[BaseModel]", _BINDINGS[kind] if not known.reads else self.load(kind)[1].Config)
+
+    def spelt_out(self, kind: str, config: Any) -> Any:
+        """The short form `every: 15s` as the mapping that it stands for."""
+        known = self._kinds.get(kind)
+        scalar = isinstance(config, (str, int, float)) and not isinstance(config, bool)
+        return {known.short: config} if known is not None and known.short and scalar else config
+
+    def config(self, kind: str, config: Any) -> BaseModel:
+        """The checked config. Raises ConfigError with every fault."""
+        model = self.model(kind)
+        try:
+            return model.model_validate(self.spelt_out(kind, config))
+        except ValidationError as error:
+            faults = self._faults(kind, model, error, config)
+            text = "; ".join(
+                (f"{path_text(f.path)}: " if f.path else "") + f.message + (f" ({f.hint})" if f.hint else "")
+                for f in faults
+            )
+            raise ConfigError(f"{kind}: {text}", path=path_text(faults[0].path), hint=faults[0].hint) from None
+
+    def faults(self, kind: str, config: Any) -> list[Fault]:
+        """What is wrong with a config: (path, message, hint), in our own words. Empty if nothing is."""
+        try:
+            model = self.model(kind)
+        except ConfigError as error:
+            return [Fault((), str(error), error.hint, error.code)]
+        value = self.spelt_out(kind, config)
+        try:
+            model.model_validate(value)
+        except ValidationError as error:
+            return self._faults(kind, model, error, value)
+        return []
+
+    def _faults(self, kind: str, model: type[BaseModel], error: ValidationError, value: Any) -> list[Fault]:
+        if not isinstance(value, Mapping):
+            short = self._kinds[kind].short
+            hint = f"write {kind}: {{{short}: …}}" if short else "write its keys as a mapping"
+            return [Fault((), f"`{kind}` needs a mapping of its keys", hint)]
+        found: list[Fault] = []
+        for path, message in error_faults(model, error, cast("Mapping[str, Any]", value)):
+            said, _, hint = message.partition("; did you mean ")
+            found.append(Fault(_path(path), said, f"did you mean {hint}" if hint else ""))
+        return found
+
+    def _known(self, kind: str) -> Kind:
+        known = self._kinds.get(kind)
+        if known is not None:
+            return known
+        if kind in UNAVAILABLE:
+            raise ConfigError(
+                f"the trigger kind {kind} is not available in this version",
+                hint=UNAVAILABLE[kind],
+                code="unavailable",
+            )
+        raise ConfigError(f"there is no trigger kind {kind}", hint=did_you_mean(kind, (*self._kinds, *UNAVAILABLE)))
+
+
+def refused_keys(kind: Kind, written: Sequence[str]) -> list[Fault]:
+    """Keys beside the kind that such a source has no use for."""
+    return [
+        Fault((key,), f"`{key}` means nothing for a trigger of kind {kind.name}", "remove it")
+        for key in written
+        if key in kind.refuses
+    ]
+
+
+_PART = re.compile(r'\.?([^.\[\]"]+)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]')
+
+
+def _path(text: str) -> Path:
+    """The path that `path_text` wrote."""
+    parts: list[str | int] = []
+    for name, index, quoted in _PART.findall(text):
+        parts.append(int(index) if index else name or re.sub(r"\\(.)", r"\1", quoted))
+    return tuple(parts)

@@ -1,0 +1,371 @@
+"""The whole life of every trigger: connect, read, publish, hold, back off, close. No adapter needs a loop or a retry.
+
+One task a trigger calls all of its verbs. What a trigger raises decides what follows: NotConnected and its kin wait
+longer and longer; ConfigError stops it until somebody changes something; `source_gap` until somebody says where to go
+on; EndOfEvents is its end. A plugin that hangs or raises anything else is named, and takes nothing else down.
+Source: architecture.md section 2, step 1; semantics 1.5, 1.6, 1.8; requirements T-GEN-2 to T-GEN-4, T-GEN-7, T-PLUG-3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, cast
+
+from msgspec import Struct
+
+from ..core.backoff import Backoff
+from ..core.clock import SYSTEM, Clock
+from ..core.errors import EndOfEvents, ErrorInfo, ReactorError, TransientError
+from ..core.event import Delivery, Publish, Settlement
+from ..core.limits import CLOSE_S_MAX
+from ..language.definition import TriggerSpec
+from .catalogue import Kinds
+from .contract import Guarantee, Trigger, TriggerContext
+from .isolation import Crashed, Hangs, guarded, limited, within
+
+State = Literal["connecting", "connected", "down", "paused", "finished", "failed", "gap"]
+"""`down`: the next attempt is known; `failed`, `gap`: a person must act; `finished`: the source has ended."""
+
+CONNECT_S_MAX = 330.0
+"""A `connect` that takes longer hangs: no connection's own time limit is above 5 minutes."""
+
+_log = logging.getLogger("reactor.triggers")
+
+
+class TriggerStatus(Struct, frozen=True):
+    """What `reactor trigger list` shows of one trigger. Instants are Unix seconds, ages seconds."""
+
+    name: str
+    kind: str
+    state: State
+    since: float
+    guarantee: Guarantee | Literal[""]
+    error: ErrorInfo | None
+    next_attempt_at: float | None
+    read: int
+    settled: int
+    refused: int
+    reconnects: int
+    in_flight: int
+    oldest_unsettled_s: float
+    held: bool
+    details: Mapping[str, Any]
+
+
+class Supervisor:
+    """Keeps the readers of a set of specs alive.
+
+    `read_marks(scope)` gives a trigger's stored marks; `connections(kind, name)` the connection of that kind and name
+    (None: the only one). `changed` is told of every change of state: the application's alerts hang there.
+    """
+
+    def __init__(
+        self,
+        publish: Publish,
+        *,
+        read_marks: Callable[[str], Awaitable[Mapping[str, bytes]]],
+        connections: Callable[[str, str | None], Any],
+        kinds: Kinds | None = None,
+        clock: Clock = SYSTEM,
+        store_id: str = "",
+        node: int = 0,
+        project: str = ".",
+        changed: Callable[[TriggerStatus], None] | None = None,
+    ) -> None:
+        self.publish = publish
+        self.read_marks = read_marks
+        self.connections = connections
+        self.kinds = kinds or Kinds()
+        self.clock = clock
+        self.store_id = store_id
+        self.node = node
+        self.project = project
+        self.changed = changed
+        self.readers: dict[str, Reader] = {}
+        self._abandoned: set[asyncio.Task[None]] = set()
+
+    async def apply(self, specs: Mapping[str, TriggerSpec]) -> None:
+        """Read these and no others: equal ones go on undisturbed, the rest is closed, new ones start."""
+        wanted = {name: spec for name, spec in specs.items() if self.kinds.reads(spec.kind)}
+        ended = [name for name, reader in self.readers.items() if wanted.get(name) != reader.spec]
+        await asyncio.gather(*(self._stop(self.readers.pop(name)) for name in ended))
+        for name, spec in wanted.items():
+            if name not in self.readers:
+                reader = self.readers[name] = Reader(self, spec)
+                if spec.enabled:
+                    self._start(reader)
+
+    def status(self) -> list[TriggerStatus]:
+        """All triggers, by name."""
+        return [self.readers[name].status() for name in sorted(self.readers)]
+
+    async def pause(self, name: str) -> None:
+        """Stop reading: events wait at the source. Raises KeyError."""
+        reader = self.readers[name]
+        await self._stop(reader)
+        reader.enter("paused")
+
+    async def resume(self, name: str, start: Any = None) -> None:
+        """Read on after a pause or a failure; after a gap from `start` (`earliest`, `latest`, …). Raises KeyError."""
+        reader = self.readers[name]
+        await self._stop(reader)
+        self._start(reader, {} if start is None else {"start": start})
+
+    async def close(self) -> None:
+        """Stop reading everywhere at once, give what was read CLOSE_S_MAX to be settled, and close. Safe twice."""
+        await asyncio.gather(*(self._stop(reader) for reader in self.readers.values()))
+        self.readers.clear()
+
+    def _start(self, reader: Reader, resume: Mapping[str, Any] | None = None) -> None:
+        reader.resume = dict(resume or {})
+        reader.task = asyncio.ensure_future(reader.live())
+
+    async def _stop(self, reader: Reader) -> None:
+        """End a reader's task within bounds; one that does not let itself be cancelled is left behind, named."""
+        task, reader.task = reader.task, None
+        if task is None:
+            return
+        task.cancel()
+        await within(self.clock, 2 * CLOSE_S_MAX + 1, task)  # settling, then closing
+        if not task.done():
+            self._abandoned.add(task)
+            task.add_done_callback(self._abandoned.discard)
+            _log.error("trigger %s (%s) does not stop: left behind", reader.spec.name, reader.spec.kind)
+
+
+class Reader:
+    """One trigger under supervision: its state, and its counters as plain attributes for the metrics."""
+
+    def __init__(self, owner: Supervisor, spec: TriggerSpec) -> None:
+        self.owner = owner
+        self.spec = spec
+        self.task: asyncio.Task[None] | None = None
+        self.resume: dict[str, Any] = {}  # emptied once a position from there on is stored
+        self.state: State = "paused"
+        self.since = owner.clock.now()
+        self.error: ErrorInfo | None = None
+        self.next_attempt_at: float | None = None
+        self.trigger: Trigger | None = None
+        self.read = 0  # events
+        self.settled = 0
+        self.refused = 0
+        self.reconnects = 0
+        self._guarantee: Guarantee | Literal[""] = ""
+        self._unsettled: dict[int, tuple[float, int]] = {}  # delivery → when it was read, how many events; oldest first
+        self._in_flight = 0
+        self._number = 0
+        self._hold_until = 0.0  # monotonic
+        self._wake: asyncio.Future[None] | None = None
+        self._marks: dict[str, bytes] = {}
+        self._backoff = Backoff(**spec.reconnect)
+        self._refusals = Backoff(**spec.reconnect)
+
+    @property
+    def in_flight(self) -> int:
+        """Events read and not yet settled."""
+        return self._in_flight
+
+    @property
+    def oldest_unsettled_s(self) -> float:
+        """Age of the oldest event that was read and is not settled; 0 if there is none."""
+        for read_at, _ in self._unsettled.values():
+            return self.owner.clock.monotonic() - read_at
+        return 0.0
+
+    def status(self) -> TriggerStatus:
+        """A snapshot of state and counters; `details` (lag, next fires, …) are the trigger's own."""
+        details = cast("Callable[[], Mapping[str, Any]] | None", getattr(self.trigger, "details", None))
+        return TriggerStatus(
+            name=self.spec.name,
+            kind=self.spec.kind,
+            state=self.state,
+            since=self.since,
+            guarantee=self._guarantee,
+            error=self.error,
+            next_attempt_at=self.next_attempt_at,
+            read=self.read,
+            settled=self.settled,
+            refused=self.refused,
+            reconnects=self.reconnects,
+            in_flight=self._in_flight,
+            oldest_unsettled_s=self.oldest_unsettled_s,
+            held=self._hold_until > self.owner.clock.monotonic(),
+            details=details() if details else {},
+        )
+
+    def enter(self, state: State, error: ErrorInfo | None = None, next_attempt_at: float | None = None) -> None:
+        """Change the state, and say so."""
+        self.state, self.error, self.next_attempt_at = state, error, next_attempt_at
+        self.since = self.owner.clock.now()
+        if error is not None:
+            _log.warning("trigger %s (%s) is %s: %s", self.spec.name, self.spec.kind, state, error.message)
+        if self.owner.changed is not None:
+            self.owner.changed(self.status())
+
+    async def live(self) -> None:
+        """From the first attempt to connect to the end."""
+        whose = f"the trigger kind {self.spec.kind}"
+        try:
+            while True:
+                try:
+                    await guarded(self._session(), whose)
+                except EndOfEvents:
+                    self.enter("finished")
+                    return
+                except TransientError as lost:
+                    if isinstance(lost, (Crashed, Hangs)):  # nothing is known of its state: it is made anew
+                        _log.error("trigger %s: %s", self.spec.name, lost, exc_info=lost.__cause__)
+                        await self._close()
+                    delay = max(self._backoff.next_s(), lost.retry_after_s or 0.0)
+                    self.enter("down", lost.info(), self.owner.clock.now() + delay)
+                    await self.owner.clock.sleep(delay)
+                except ReactorError as refused:
+                    self.enter("gap" if refused.code == "source_gap" else "failed", refused.info())
+                    return
+        finally:
+            await self._drained()
+            await self._close()
+
+    async def _session(self) -> None:
+        """One connection: connect, then read and publish until something is raised."""
+        self.enter("connecting", self.error)
+        self._marks.clear()
+        self._marks.update(await self.owner.read_marks(self.spec.name))
+        trigger = self.trigger = self.trigger or self._make()
+        await limited(self.owner.clock, CONNECT_S_MAX, trigger.connect(), f"`connect` of {self.spec.kind}", self._hangs)
+        self.enter("connected")
+        connected_at = self.owner.clock.monotonic()
+        try:
+            while True:
+                if self._in_flight >= self.spec.max_in_flight or self._hold_until:
+                    await self._room()
+                delivery = await trigger.read()
+                await self._publish(delivery)
+                self._backoff.reset()
+        except TransientError:
+            self.reconnects += 1
+            if self.owner.clock.monotonic() - connected_at > self.spec.reconnect.get("max_delay_s", 30.0):
+                self._backoff.reset()  # a connection that held that long is not the last one's trouble again
+            raise
+
+    def _make(self) -> Trigger:
+        """The trigger itself, of its kind, with its config and what it may know. Raises ConfigError."""
+        owner, spec = self.owner, self.spec
+        kind, make = owner.kinds.load(spec.kind)
+        config = owner.kinds.config(spec.kind, spec.config)
+        self._guarantee = make.traits.guarantee
+        if len(inspect.signature(make).parameters) < 2:
+            return cast("Trigger", make(config))
+        connection = (
+            owner.connections(kind.connection, getattr(config, "connection", None)) if kind.connection else None
+        )
+        context = TriggerContext(
+            name=spec.name,
+            spec=spec,
+            store_id=owner.store_id,
+            node=owner.node,
+            clock=owner.clock,
+            marks=self._marks,
+            reread=lambda: owner.read_marks(spec.name),
+            connection=connection,
+            project=owner.project,
+            resume=self.resume,
+        )
+        return cast("Trigger", make(config, context))
+
+    async def _publish(self, delivery: Delivery) -> None:
+        """Hand a delivery on; if that is cut short, the source gets it back."""
+        size = max(1, len(delivery.events))
+        self._number += 1
+        number = self._number
+        self._unsettled[number] = (self.owner.clock.monotonic(), size)
+        self._in_flight += size
+        self.read += len(delivery.events)
+
+        async def settle(settlement: Settlement) -> None:
+            if self._unsettled.pop(number, None) is None:
+                _log.error("a delivery of trigger %s was settled twice: the second time is ignored", self.spec.name)
+                return
+            self._in_flight -= size
+            self._note(settlement, len(delivery.events))
+            try:
+                await guarded(delivery.settle(settlement), f"`settle` of {self.spec.kind}")
+            except ReactorError as error:  # the source was not told: it will bring the events again
+                _log.warning("trigger %s: %s", self.spec.name, error, exc_info=error.__cause__)
+
+        try:
+            await self.owner.publish(
+                self.spec.name,
+                Delivery(
+                    events=delivery.events,
+                    settle=settle,
+                    partition=delivery.partition,
+                    marks=delivery.marks,
+                    positioned=delivery.positioned,
+                    ledger=delivery.ledger,
+                ),
+            )
+        except BaseException:
+            if number in self._unsettled:
+                await settle(Settlement(again=True))
+            raise
+
+    def _note(self, settlement: Settlement, events: int) -> None:
+        """Count, and hold back if the store refuses (semantics 1.8)."""
+        if settlement.again:
+            self.refused += events
+            now = self.owner.clock.monotonic()
+            if now >= self._hold_until:
+                delay = settlement.retry_after_s
+                self._hold_until = now + (self._refusals.next_s() if delay is None else delay)
+        else:
+            self.settled += events
+            self._refusals.reset()
+            self.resume.clear()
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _room(self) -> None:
+        """Wait until the source may bring more: fewer than `max_in_flight` unsettled, and no refusal to wait out."""
+        while True:
+            wait = self._hold_until - self.owner.clock.monotonic() if self._hold_until else 0.0
+            if wait > 0:
+                await self.owner.clock.sleep(wait)
+                continue
+            self._hold_until = 0.0
+            if self._in_flight < self.spec.max_in_flight:
+                return
+            await self._settling()
+
+    async def _settling(self) -> None:
+        """Wait until one more delivery is settled."""
+        self._wake = asyncio.get_running_loop().create_future()
+        await self._wake
+
+    def _hangs(self, error: Hangs) -> None:
+        self.enter("down", error.info())
+
+    async def _drained(self) -> None:
+        """Give what was read the time to be settled."""
+
+        async def settled() -> None:
+            while self._unsettled:
+                await self._settling()
+
+        if self._unsettled:
+            waiting = asyncio.ensure_future(settled())
+            await within(self.owner.clock, CLOSE_S_MAX, waiting)
+            waiting.cancel()
+
+    async def _close(self) -> None:
+        trigger, self.trigger = self.trigger, None
+        if trigger is None:
+            return
+        whose = f"`close` of {self.spec.kind}"
+        try:
+            await guarded(limited(self.owner.clock, CLOSE_S_MAX, trigger.close(), whose, self._hangs), whose)
+        except ReactorError as error:  # it concerns nobody else, and there is nothing left to close
+            _log.warning("trigger %s: %s", self.spec.name, error, exc_info=error.__cause__)
