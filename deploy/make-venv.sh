@@ -6,7 +6,8 @@ venv=$1
 python=${PYTHON:-python3}
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
-    echo "Reactor needs Python 3.11 or later; '$python' is $("$python" --version 2>&1 || true)." >&2
+    found=$("$python" --version 2>/dev/null || echo "not there")
+    echo "Reactor needs Python 3.11 or later; '$python' is $found." >&2
     echo "Install one, or name it: make run PYTHON=/path/to/python3.11" >&2
     exit 1
 }

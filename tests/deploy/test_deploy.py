@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from reactor.tests.tidy.tree import LEVELS, ROOT, files
 
 DEPLOY = ROOT / "deploy"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 import reactor
 from reactor.tests.tidy.tree import LEVELS, ROOT, files
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+
 from reactor.tests.servers.kafka import KafkaServer, open_kafka
 from reactor.tests.servers.nats import NatsServer, open_nats
 from reactor.tests.servers.postgres import PostgresServer, open_postgres

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
 from reactor.tests.servers import places
 from reactor.tests.servers.process import GivenServer, Process, ServerError, ServerProcess, free_port
 

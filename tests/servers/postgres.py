@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+
 from reactor.tests.servers import places
 from reactor.tests.servers.process import GivenServer, Process, ServerError, ServerProcess, free_port
 

@@ -11,6 +11,7 @@ import asyncpg
 import nats
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
 from reactor.tests.servers.kafka import KafkaServer
 from reactor.tests.servers.nats import NatsServer
 from reactor.tests.servers.postgres import PostgresServer

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from reactor.tests.tidy import checks, imports, texts
 from reactor.tests.tidy.tree import Module, module
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
+
 from reactor.tests.tidy import checks, imports, texts
 from reactor.tests.tidy.tree import LEVELS, OUTSIDE, ROOT, Module, files, modules, package
 
