@@ -124,15 +124,12 @@ def requirements(groups: list[dict[str, Any]], tests: Tests) -> str:
     states: list[str] = []
     body: list[str] = []
     for group in groups:
-        body += [
-            "",
-            f"## {group['group']}: {group['title']}",
-            "",
-            "| Id | Requirement | State | Tests |",
-            "| --- | --- | --- | --- |",
-        ]
-        for entry in group["requirements"]:
-            known.add(entry["id"])
+        known.update(entry["id"] for entry in group["requirements"])
+        listed = [entry for entry in group["requirements"] if entry["id"] in tests or not entry.get("later")]
+        if listed:
+            body += ["", f"## {group['group']}: {group['title']}", ""]
+            body += ["| Id | Requirement | State | Tests |", "| --- | --- | --- | --- |"]
+        for entry in listed:
             named = tests.get(entry["id"], [])
             states.append(PROVEN if named else MISSING)
             text = entry["text"].replace("|", "\\|")

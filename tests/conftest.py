@@ -3,6 +3,7 @@
 import os
 
 from hypothesis import HealthCheck, settings
+
 from reactor.tests.servers.fixtures import (
     kafka_server,
     nats_server,

@@ -24,7 +24,12 @@ GROUPS = [
         "group": "T-FILE",
         "title": "Files",
         "requirements": [{"id": "T-FILE-1", "text": "a | b"}, {"id": "T-FILE-2", "text": "once", "part": "local"}],
-    }
+    },
+    {
+        "group": "W",
+        "title": "Designer",
+        "requirements": [{"id": "W-1", "text": "x", "later": True}, {"id": "W-2", "text": "y", "later": True}],
+    },
 ]
 
 COLLECT = """
@@ -63,6 +68,14 @@ def test_a_requirement_is_proven_by_its_id() -> None:
     page = generate.requirements(GROUPS, {"T-FILE-2": ["tests/a.py::test_x"]})
     assert "| T-FILE-1 | a \\| b | missing |  |" in page
     assert "| T-FILE-2 | once *(local)* | proven | [`test_x`](../tests/a.py) |" in page
+
+
+def test_a_later_requirement_is_listed_once_a_test_proves_it() -> None:
+    assert "W: Designer" not in generate.requirements(GROUPS, {})
+    page = generate.requirements(GROUPS, {"W-2": ["tests/a.py::test_x"]})
+    assert "| W-2 | y | proven |" in page
+    assert "W-1" not in page
+    assert "Of 3 requirements 1 is proven, 2 are missing." in page
 
 
 @pytest.mark.parametrize("number", ["4.9", "4.1.3", "5.1"])
