@@ -20,8 +20,8 @@ class VirtualClock:
     """Implements `core.clock.Clock`.
 
     `advance` moves time from one sleeper to the next and lets each run before the next wakes. With `auto`, time jumps
-    to the next sleeper by itself whenever all tasks wait, `patience_s` (real seconds) after the last one went to wait: give
-    it some where threads or sockets work meanwhile.
+    to the next sleeper by itself whenever all tasks wait, `patience_s` (real seconds) after the last one went to wait:
+    give it some where threads or sockets work meanwhile.
     """
 
     def __init__(self, start: float = START, *, auto: bool = False, patience_s: float = 0.0) -> None:

@@ -6,7 +6,6 @@ A plugin's kind is a reference `package.module:Class` in a mapping handed in. So
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -16,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from ..connections.fields import error_faults
 from ..core.errors import ConfigError
 from ..language.catalogue import Fault
-from ..language.diagnostics import Path, did_you_mean, path_text
+from ..language.diagnostics import did_you_mean
 from .contract import TriggerConfig
 
 _NO_SOURCE = frozenset(("connection", "settle", "start", "fetch", "max_in_flight", "reconnect"))
@@ -150,10 +149,9 @@ class Kinds:
         except ValidationError as error:
             faults = self._faults(kind, model, error, config)
             text = "; ".join(
-                (f"{path_text(f.path)}: " if f.path else "") + f.message + (f" ({f.hint})" if f.hint else "")
-                for f in faults
+                (f"{f.path}: " if f.path else "") + f.message + (f" ({f.hint})" if f.hint else "") for f in faults
             )
-            raise ConfigError(f"{kind}: {text}", path=path_text(faults[0].path), hint=faults[0].hint) from None
+            raise ConfigError(f"{kind}: {text}", path=str(faults[0].path or ""), hint=faults[0].hint) from None
 
     def faults(self, kind: str, config: Any) -> list[Fault]:
         """What is wrong with a config: (path, message, hint), in our own words. Empty if nothing is."""
@@ -176,7 +174,7 @@ class Kinds:
         found: list[Fault] = []
         for path, message in error_faults(model, error, cast("Mapping[str, Any]", value)):
             said, _, hint = message.partition("; did you mean ")
-            found.append(Fault(_path(path), said, f"did you mean {hint}" if hint else ""))
+            found.append(Fault(path, said, f"did you mean {hint}" if hint else ""))
         return found
 
     def _known(self, kind: str) -> Kind:
@@ -199,14 +197,3 @@ def refused_keys(kind: Kind, written: Sequence[str]) -> list[Fault]:
         for key in written
         if key in kind.refuses
     ]
-
-
-_PART = re.compile(r'\.?([^.\[\]"]+)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]')
-
-
-def _path(text: str) -> Path:
-    """The path that `path_text` wrote."""
-    parts: list[str | int] = []
-    for name, index, quoted in _PART.findall(text):
-        parts.append(int(index) if index else name or re.sub(r"\\(.)", r"\1", quoted))
-    return tuple(parts)

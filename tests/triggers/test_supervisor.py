@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+
 from reactor.core.errors import (
     ConfigError,
     EndOfEvents,
@@ -37,7 +38,7 @@ async def bench() -> AsyncIterator[Bench]:
     await closing
 
 
-async def settle_all(bench: Bench, settlement: Settlement = Settlement()) -> None:  # noqa: B008  # frozen
+async def settle_all(bench: Bench, settlement: Settlement = Settlement()) -> None:
     taken, bench.inbox.taken = bench.inbox.taken, []
     for _, delivery in taken:
         await delivery.settle(settlement)
