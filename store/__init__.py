@@ -1,1 +1,24 @@
-"""The durable state of all parts behind one contract."""
+"""The durable state of a deployment. Above this level only `contract` is seen; `open_store` is for `app.py` alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..core.clock import Clock
+    from .contract import Store
+
+
+def open_store(url: str, *, durability: str = "power", clock: Clock, address: str = "") -> Store:
+    """The store of a URL (`sqlite:///reactor.db`, `:memory:`, `postgresql://user@host/db`), not open yet: await `open`.
+
+    `durability` is `power` (an acknowledged unit survives a power cut) or `process` (it survives a kill -9). `address`
+    is what a second process is told of this one. Raises ConfigError for a URL that names no store.
+    """
+    if url.startswith(("postgresql://", "postgres://")):
+        from .postgres import PostgresStore
+
+        return PostgresStore(url, durability=durability, clock=clock, address=address)
+    from .sqlite import SqliteStore
+
+    return SqliteStore(url, durability=durability, clock=clock, address=address)

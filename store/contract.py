@@ -1,8 +1,8 @@
 """What the durable state is made of, and the one way to change it: a unit, written whole or not at all.
 
-A store takes units (`submit`), joins those that wait into groups, and answers each with what became of it. Everything else
-here is a read. SQLite and PostgreSQL implement this contract and pass the same suite; what they share (grouping, splitting a
-failed group, deciding duplicates, fates and flow keys) is written once, in `group.py` and `resolve.py`.
+A store takes units (`submit`), joins those that wait into groups, and answers each with what became of it. Everything
+else here is a read. SQLite and PostgreSQL implement this contract and pass the same suite; what they share (grouping,
+splitting a failed group, deciding duplicates, fates and flow keys) is written once, in `group.py` and `resolve.py`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class Kind(enum.IntEnum):
 
 
 class EventRow(Struct, frozen=True):
-    """An accepted event. `body` is `core.event.encode(event, meta=True)`; `notes` holds the verdicts that cannot be recomputed."""
+    """An accepted event. `body` is `core.event.encode(event, meta=True)`; `notes` holds the verdicts that cannot be
+    recomputed.
+    """
 
     key: int
     source: str
@@ -109,7 +111,9 @@ class RunRow(Struct):
 
 
 class JournalRow(Struct, frozen=True):
-    """One fact about a run. `ord` is the step's place in the plan << 40 | occurrence; `gen` the generation (semantics 4.7)."""
+    """One fact about a run. `ord` is the step's place in the plan << 40 | occurrence; `gen` the generation (semantics
+    4.7).
+    """
 
     run: int
     ord: int
@@ -120,12 +124,15 @@ class JournalRow(Struct, frozen=True):
 
 
 Guard = Literal["open", "live", "held", "ended", "any"]
-"""What must be true of a run for a change to be written: `open` neither ended nor cancelled; `live` not ended; `held` not
+"""What must be true of a run for a change to be written: `open` neither ended nor cancelled; `live` not ended; `held`
+not
 started, not cancelled; `ended`; `any` exists."""
 
 
 class RunChange(Struct, frozen=True):
-    """New values for a run's row; None leaves a column as it is. If `guard` is not met the whole unit is refused (`state`)."""
+    """New values for a run's row; None leaves a column as it is. If `guard` is not met the whole unit is refused
+    (`state`).
+    """
 
     run: int
     guard: Guard
@@ -152,7 +159,9 @@ class FlowKey(NamedTuple):
 
 
 class FlowState(Struct, frozen=True):
-    """A flow row: counts and marks as a small JSON value; `deadline` (Unix seconds) is when somebody must look again."""
+    """A flow row: counts and marks as a small JSON value; `deadline` (Unix seconds) is when somebody must look
+    again.
+    """
 
     value: Mapping[str, Any]
     deadline: float | None = None
@@ -165,17 +174,23 @@ class FlowDecision(Struct, frozen=True):
     states: Mapping[FlowKey, FlowState | None]  # None removes the row
     reason: str = ""
     cancel: tuple[int, ...] = ()
+    cancel_with: bytes = b'{"code":"superseded"}'  # their `cancel` column
 
 
 class Flow(Struct, frozen=True):
-    """A decision under the locks of flow rows (semantics 5.3): `decide(states, now)` is pure and may be called again."""
+    """A decision under the locks of flow rows (semantics 5.3): `decide(states, now)` is pure and may be called
+    again.
+    """
 
     keys: tuple[FlowKey, ...]
     decide: Callable[[Mapping[FlowKey, FlowState | None], float], FlowDecision]
 
 
 class RunStart(Struct, frozen=True):
-    """A run to exist. Without `flow` it begins; with it, the decision says: begin, hold (state QUEUED), or refuse (no run).
+    """A run to exist. Without `flow` it begins; with it, the decision says: begin, hold, or refuse (no run).
+
+    What begins is RUNNING, of this node, started now unless `started_at` says otherwise; what is held is QUEUED and of
+    no node, or PENDING if its flow has no keys (a job that waits for a person).
 
     If a run with this key exists already nothing is written and the receipt names that one.
     """
@@ -196,7 +211,9 @@ class Admit(Struct, frozen=True):
 
 
 class DeadLetter(Struct, frozen=True):
-    """An event, delivery or binding that could not be digested. `raw` is what the source brought; `error` an ErrorInfo."""
+    """An event, delivery or binding that could not be digested. `raw` is what the source brought; `error` an
+    ErrorInfo.
+    """
 
     key: int
     at: float
@@ -222,7 +239,9 @@ class Acceptance(Struct, frozen=True):
     runs: tuple[RunStart, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     waits: tuple[tuple[str, str], ...] = ()  # (wait pattern, key) that it could satisfy, for look-back
-    cancels: tuple[tuple[str, str, bytes], ...] = ()  # (cancel_on binding, key, cancel): ends the open runs with that key
+    cancels: tuple[
+        tuple[str, str, bytes], ...
+    ] = ()  # (cancel_on binding, key, cancel): ends the open runs with that key
 
 
 class StateOp(Struct, frozen=True):
@@ -244,7 +263,9 @@ class StateResult(Struct, frozen=True):
 
 
 class StateChange(Struct, frozen=True):
-    """All operations of one step, or none: refused (`conflict`) if one cannot be done. `row` makes the step's journal row."""
+    """All operations of one step, or none: refused (`conflict`) if one cannot be done. `row` makes the step's journal
+    row.
+    """
 
     ops: tuple[StateOp, ...]
     row: Callable[[Sequence[StateResult]], JournalRow]
@@ -348,7 +369,9 @@ class Committed(Struct, frozen=True):
 
 
 class UnitRefused(Exception):
-    """This unit alone could not be written (a constraint, a size): the group went on without it. Never worth repeating."""
+    """This unit alone could not be written (a constraint, a size): the group went on without it. Never worth
+    repeating.
+    """
 
 
 class RunFilter(Struct, frozen=True):
@@ -375,8 +398,8 @@ class Claimed(Struct, frozen=True):
 class Store(Protocol):
     """The durable state of one deployment.
 
-    `submit` and all reads raise StoreUnavailable while the store refuses (full disk, database away) and StoreFailed or Fenced
-    when this process must not go on with it.
+    `submit` and all reads raise StoreUnavailable while the store refuses (full disk, database away) and StoreFailed or
+    Fenced when this process must not go on with it.
     """
 
     id: str  # 16 hex digits, drawn when the store was made
@@ -384,7 +407,9 @@ class Store(Protocol):
     durability: str  # "power" or "process"
 
     async def open(self) -> None:
-        """Lock, migrate, draw the node's number. Raises ConfigError naming the holder if another process has the store."""
+        """Lock, migrate, draw the node's number. Raises ConfigError naming the holder if another process has the
+        store.
+        """
         ...
 
     async def close(self) -> None:
@@ -419,15 +444,17 @@ class Store(Protocol):
         ...
 
     async def held(self, key: FlowKey, *, limit: int) -> Sequence[RunRow]:
-        """Held runs that wait for this key: highest priority first (with ageing), then in order of acceptance."""
+        """Held runs that wait for this key: highest priority first (PRIORITY_AGE_S waited is a level), then in order
+        of acceptance.
+        """
         ...
 
     async def held_counts(self) -> Mapping[str, int]:
         """Held runs by workflow."""
         ...
 
-    async def flow_due(self, *, until: float, limit: int) -> Sequence[FlowKey]:
-        """Flow rows whose deadline has come."""
+    async def flow_due(self, *, until: float, limit: int) -> Sequence[tuple[FlowKey, float]]:
+        """Flow rows with a deadline up to `until`, soonest first, with it."""
         ...
 
     async def flow_waiting(self, *, limit: int) -> Sequence[FlowKey]:
@@ -485,7 +512,9 @@ class Store(Protocol):
     async def blob(self, digest: bytes) -> bytes | None: ...
 
     async def retain(self, keep: Mapping[str, float], *, limit: int) -> Mapping[str, int]:
-        """Remove at most `limit` rows a table that are older than `keep` seconds (semantics 11.2); how many went, by table."""
+        """Remove at most `limit` rows a table that are older than `keep` seconds (semantics 11.2); how many went, by
+        table.
+        """
         ...
 
     async def sizes(self) -> Mapping[str, int]:

@@ -1,0 +1,112 @@
+"""What a group of units must know before it can be decided: collected from the units, read by the store, in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import UNSET
+
+from .contract import Flow, FlowKey, FlowState, RunStart, Unit
+
+
+class Wants:
+    """The rows that a group of units has to read, and lock where the store has locks; dicts for their order and
+    uniqueness.
+    """
+
+    __slots__ = ("cancels", "flows", "identities", "keys", "marks", "released", "runs", "states")
+
+    def __init__(self) -> None:
+        self.identities: dict[bytes, None] = {}
+        self.keys: dict[bytes, None] = {}  # of runs
+        self.runs: dict[int, None] = {}  # whose fate is needed
+        self.marks: dict[tuple[str, str], None] = {}
+        self.flows: dict[FlowKey, None] = {}
+        self.released: dict[FlowKey, None] = {}  # of these: has it held runs?
+        self.states: dict[tuple[str, str], None] = {}
+        self.cancels: dict[tuple[str, str], None] = {}  # (cancel_on binding, key)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.runs or self.keys or self.identities or self.marks or self.flows or self.states or self.cancels
+        )
+
+
+class RunFact:
+    """A run's fate, and what the group has done to it so far: `row` of a new one, `patch` of one that was there."""
+
+    __slots__ = ("cancelled", "created_at", "foreign", "id", "keyed", "patch", "priority", "row", "state")
+
+    def __init__(
+        self, id: int, state: int, cancelled: bool, priority: int, created_at: float, keyed: int, foreign: bool
+    ) -> None:
+        self.id = id
+        self.state = state
+        self.cancelled = cancelled
+        self.priority = priority
+        self.created_at = created_at
+        self.keyed = keyed  # 1: it has cancel_on keys
+        self.foreign = foreign  # another living node steps it
+        self.patch: dict[str, object] | None = None
+        self.row: list[object] | None = None
+
+
+class Facts:
+    """What the rows that were wanted say; what is absent has no entry."""
+
+    __slots__ = ("asked", "cancels", "first_runs", "flows", "keys", "marks", "runs", "seen", "states", "waiting")
+
+    def __init__(self, wanted: Wants) -> None:
+        self.asked = wanted.runs
+        self.seen: dict[bytes, int] = {}  # identity -> event
+        self.first_runs: dict[int, list[int]] = {}  # event -> the runs it started
+        self.keys: dict[bytes, tuple[int, bytes]] = {}  # run key -> (run, input)
+        self.runs: dict[int, RunFact] = {}
+        self.marks: dict[tuple[str, str], bytes] = {}
+        self.flows: dict[FlowKey, FlowState] = {}
+        self.waiting: dict[FlowKey, None] = {}  # keys that have held runs
+        self.states: dict[tuple[str, str], tuple[bytes, int]] = {}  # value as JSON, version
+        self.cancels: dict[tuple[str, str], list[int]] = {}  # open or held runs, in order
+
+
+def wants(units: Sequence[Unit]) -> Wants:
+    """What must be read before these units can be resolved. A unit of journal rows alone wants nothing."""
+    found = Wants()
+    for unit in units:
+        for change in unit.changes:
+            found.runs[change.run] = None
+        if unit.runs:
+            _starts(found, unit.runs)
+        for accept in unit.accept:
+            if accept.identity is not None:
+                found.identities[accept.identity] = None
+            if accept.runs:
+                _starts(found, accept.runs)
+            for binding, key, _ in accept.cancels:
+                found.cancels[binding, key] = None
+        for mark in unit.marks:
+            if mark.expected is not UNSET:
+                found.marks[mark.scope, mark.key] = None
+        for admit in unit.admit:
+            found.runs[admit.run] = None
+            _flow(found, admit.flow)
+        if unit.release is not None:
+            _flow(found, unit.release)
+            for key in unit.release.keys:
+                found.released[key] = None
+        if unit.state is not None:
+            for op in unit.state.ops:
+                found.states[op.scope, op.key] = None
+    return found
+
+
+def _starts(found: Wants, starts: Sequence[RunStart]) -> None:
+    for start in starts:
+        found.keys[start.run.key] = None
+        if start.flow is not None:
+            _flow(found, start.flow)
+
+
+def _flow(found: Wants, flow: Flow) -> None:
+    for key in flow.keys:
+        found.flows[key] = None

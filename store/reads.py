@@ -1,0 +1,261 @@
+"""The reads of the contract, written once: a database supplies `_all`, which runs SQL with `?` for its parameters."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from ..core.clock import Clock
+from ..core.ids import id_prefix
+from ..core.limits import PAGE_ROWS_MAX
+from .contract import (
+    DeadLetter,
+    Definition,
+    EventRow,
+    FlowKey,
+    JournalRow,
+    LedgerRow,
+    OutboxRow,
+    RunFilter,
+    RunRow,
+    StateResult,
+    WorkflowState,
+)
+from .statements import DEAD_COLUMNS, EVENT_COLUMNS, JOURNAL_COLUMNS, RUN_FIELDS
+
+_decode = msgspec.json.Decoder().decode
+_RUN = "SELECT " + ", ".join(f"run.{field}" for field in RUN_FIELDS) + " FROM run"
+_EVENT = f"SELECT {EVENT_COLUMNS} FROM"
+RUN_OPEN = "state < 10"
+Row = Sequence[Any]
+
+
+class Reads(abc.ABC):
+    """Everything a store answers without writing."""
+
+    _clock: Clock
+
+    @abc.abstractmethod
+    async def _all(self, sql: str, *values: Any) -> Sequence[Row]:
+        """All rows of a short read."""
+
+    @abc.abstractmethod
+    async def _page(self, sql: str, *values: Any) -> Sequence[Row]:
+        """All rows of a read that may look at many: off the loop."""
+
+    @abc.abstractmethod
+    async def _seen_tables(self) -> Sequence[str]:
+        """The tables of dedupe records, newest first."""
+
+    # -- runs
+
+    async def run(self, number: int) -> RunRow | None:
+        """See the contract."""
+        return _first(RunRow, await self._all(f"{_RUN} WHERE id = ?", number))
+
+    async def run_by_key(self, key: bytes) -> RunRow | None:
+        """See the contract."""
+        return _first(RunRow, await self._all(f"{_RUN} WHERE key = ?", key))
+
+    async def journal(self, run: int) -> Sequence[JournalRow]:
+        """See the contract."""
+        rows = await self._all(f"SELECT {JOURNAL_COLUMNS} FROM j WHERE run = ? ORDER BY seq", run)
+        return [JournalRow(*row) for row in rows]
+
+    async def runs(self, wanted: RunFilter, *, before: int = 0, limit: int = 50) -> Sequence[RunRow]:
+        """See the contract."""
+        where, values = _run_where(wanted)
+        source = _RUN
+        if wanted.label is not None:
+            source += " JOIN label ON label.run = run.id"
+            where += ["label.name = ?", "label.value = ?"]
+            values += wanted.label
+        if before:
+            where.append("run.id < ?")
+            values.append(before)
+        condition = " WHERE " + " AND ".join(where) if where else ""
+        sql = f"{source}{condition} ORDER BY run.id DESC LIMIT {_limit(limit)}"
+        return [RunRow(*row) for row in await self._page(sql, *values)]
+
+    async def held(self, key: FlowKey, *, limit: int) -> Sequence[RunRow]:
+        """See the contract."""
+        sql = (
+            f"{_RUN} JOIN held ON held.run = run.id WHERE held.policy = ? AND held.key = ? ORDER BY held.rank, held.run"
+        )
+        return [RunRow(*row) for row in await self._all(f"{sql} LIMIT {_limit(limit)}", *key)]
+
+    async def held_counts(self) -> Mapping[str, int]:
+        """See the contract."""
+        return dict(
+            _pairs(
+                await self._page("SELECT workflow, count(*) FROM run WHERE state < 10 AND state < 2 GROUP BY workflow")
+            )
+        )
+
+    async def flow_due(self, *, until: float, limit: int) -> Sequence[FlowKey]:
+        """See the contract."""
+        sql = "SELECT policy, key FROM flow WHERE deadline IS NOT NULL AND deadline <= ? ORDER BY deadline"
+        return [FlowKey(*row) for row in await self._all(f"{sql} LIMIT {_limit(limit)}", until)]
+
+    async def flow_waiting(self, *, limit: int) -> Sequence[FlowKey]:
+        """See the contract."""
+        sql = f"SELECT DISTINCT policy, key FROM held ORDER BY policy, key LIMIT {int(limit)}"
+        return [FlowKey(*row) for row in await self._page(sql)]
+
+    # -- events
+
+    async def event(self, key: int) -> EventRow | None:
+        """See the contract."""
+        found = await self._all(f"{_EVENT} event WHERE key = ?", key)
+        return _first(EventRow, found or await self._all(f"{_EVENT} unmatched WHERE key = ?", key))
+
+    async def events_by_id(self, id: str) -> Sequence[EventRow]:
+        """See the contract. Those accepted by position alone (without a dedupe record) are not found by their id."""
+        low = id_prefix(id)
+        keys: dict[int, None] = {}
+        for table in await self._seen_tables():
+            sql = f"SELECT event FROM {table} WHERE hash >= ? AND hash <= ?"
+            keys |= dict.fromkeys(row[0] for row in await self._all(sql, low + bytes(8), low + b"\xff" * 8))
+        found = [event for key in keys if (event := await self.event(key)) is not None and event.id == id]
+        found += [EventRow(*row) for row in await self._all(f"{_EVENT} unmatched WHERE id = ?", id)]
+        return sorted(found, key=lambda event: event.key)
+
+    async def events(
+        self, *, type: str = "", source: str = "", since: float | None = None, before: int = 0, limit: int = 50
+    ) -> Sequence[EventRow]:
+        """See the contract."""
+        where, values = ["key > 0"], cast("list[Any]", [])
+        for condition, value in (("type = ?", type), ("source = ?", source), ("at >= ?", since), ("key < ?", before)):
+            if value:
+                where.append(condition)
+                values.append(value)
+        part = f"WHERE {' AND '.join(where)} ORDER BY key DESC LIMIT {_limit(limit)}"
+        sql = f"SELECT * FROM ({_EVENT} event {part}) AS e UNION ALL SELECT * FROM ({_EVENT} unmatched {part}) AS u"
+        rows = await self._page(f"{sql} ORDER BY 1 DESC LIMIT {_limit(limit)}", *values, *values)
+        return [EventRow(*row) for row in rows]
+
+    async def waited(self, pattern: str, key: str, *, after: int, limit: int) -> Sequence[EventRow]:
+        """See the contract."""
+        columns = ", ".join(f"event.{column}" for column in EVENT_COLUMNS.split(", "))
+        sql = f"SELECT {columns} FROM waited JOIN event ON event.key = waited.event"
+        sql += " WHERE waited.pattern = ? AND waited.key = ? AND waited.event > ? ORDER BY waited.event"
+        return [EventRow(*row) for row in await self._all(f"{sql} LIMIT {_limit(limit)}", pattern, key, after)]
+
+    # -- the rest
+
+    async def dead_letters(self, *, state: str = "open", before: int = 0, limit: int = 50) -> Sequence[DeadLetter]:
+        """See the contract."""
+        sql, values = f"SELECT {DEAD_COLUMNS} FROM dead_letter WHERE state = ?", cast("list[Any]", [state])
+        if before:
+            sql += " AND key < ?"
+            values.append(before)
+        rows = await self._all(f"{sql} ORDER BY key DESC LIMIT {_limit(limit)}", *values)
+        return [DeadLetter(*row) for row in rows]
+
+    async def dead_letter(self, key: int) -> DeadLetter | None:
+        """See the contract."""
+        return _first(DeadLetter, await self._all(f"SELECT {DEAD_COLUMNS} FROM dead_letter WHERE key = ?", key))
+
+    async def marks(self, scope: str) -> Mapping[str, bytes]:
+        """See the contract."""
+        sql = "SELECT key, value FROM mark WHERE scope = ? AND value IS NOT NULL"
+        return dict(_pairs(await self._page(sql, scope)))
+
+    async def ledger(self, trigger: str, *, since: float, until: float, limit: int) -> Sequence[LedgerRow]:
+        """See the contract. Oldest first; `until` is included."""
+        sql = "SELECT trigger, due, outcome, reason, at, event FROM ledger WHERE trigger = ? AND due >= ? AND due <= ?"
+        return [
+            LedgerRow(*row)
+            for row in await self._all(f"{sql} ORDER BY due LIMIT {_limit(limit)}", trigger, since, until)
+        ]
+
+    async def outbox(self, owes: int, *, after: int, limit: int) -> Sequence[OutboxRow]:
+        """See the contract."""
+        sql = f"SELECT key, run, body, owes FROM outbox WHERE owes & {int(owes)} <> 0 AND key > ? ORDER BY key"
+        return [OutboxRow(*row) for row in await self._all(f"{sql} LIMIT {int(limit)}", after)]
+
+    async def state(self, scope: str, key: str) -> StateResult | None:
+        """See the contract."""
+        sql = "SELECT value, version FROM state WHERE scope = ? AND key = ? AND value IS NOT NULL"
+        for value, version in await self._all(sql, scope, key):
+            decoded = _decode(value)
+            return StateResult(decoded, decoded, version)
+        return None
+
+    async def definitions(self) -> Sequence[Definition]:
+        """See the contract."""
+        rows = await self._page(
+            "SELECT digest, workflow, version, body, at, revision FROM definition ORDER BY workflow, at"
+        )
+        return [Definition(*row) for row in rows]
+
+    async def definition(self, digest: bytes) -> Definition | None:
+        """See the contract."""
+        sql = "SELECT digest, workflow, version, body, at, revision FROM definition WHERE digest = ?"
+        return _first(Definition, await self._all(sql, digest))
+
+    async def workflows(self) -> Mapping[str, WorkflowState]:
+        """See the contract."""
+        rows = await self._all("SELECT workflow, enabled, removed, pinned, origin FROM workflow ORDER BY workflow")
+        return {name: WorkflowState(name, bool(on), bool(gone), pin, origin) for name, on, gone, pin, origin in rows}
+
+    async def rules(self, revision: int) -> bytes | None:
+        """See the contract."""
+        if revision:
+            rows = await self._all("SELECT body FROM rules WHERE revision = ?", revision)
+        else:
+            rows = await self._all("SELECT body FROM rules ORDER BY revision DESC LIMIT 1")
+        return rows[0][0] if rows else None
+
+    async def blob(self, digest: bytes) -> bytes | None:
+        """See the contract."""
+        whole = await self._all("SELECT whole FROM blob WHERE digest = ?", digest)
+        if not whole or not whole[0][0]:
+            return None
+        return b"".join(
+            [row[0] for row in await self._page("SELECT body FROM blob_part WHERE digest = ? ORDER BY no", digest)]
+        )
+
+
+def _run_where(wanted: RunFilter) -> tuple[list[str], list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+    for condition, value in (
+        ("run.workflow = ?", wanted.workflow),
+        ("run.event = ?", wanted.event),
+        ("run.parent = ?", wanted.parent),
+        ("run.correlation = ?", wanted.correlation),
+    ):
+        if value:
+            where += [condition, condition.replace("= ?", "<> " + ("''" if isinstance(value, str) else "0"))]
+            values.append(value)
+    for condition, value in (
+        ("run.priority = ?", wanted.priority),
+        ("run.created_at >= ?", wanted.since),
+        ("run.created_at < ?", wanted.until),
+    ):
+        if value is not None:
+            where.append(condition)
+            values.append(value)
+    if wanted.states:
+        where.append("run.state IN (" + ", ".join(str(int(state)) for state in wanted.states) + ")")
+        if max(wanted.states) < 10:
+            where.append(f"run.{RUN_OPEN}")  # for the small index on the open ones
+        elif min(wanted.states) > 10:
+            where.append("run.state > 10")
+    return where, values
+
+
+def _limit(limit: int) -> int:
+    return max(1, min(int(limit), PAGE_ROWS_MAX))
+
+
+def _pairs(rows: Sequence[Row]) -> list[tuple[Any, Any]]:
+    return [(row[0], row[1]) for row in rows]
+
+
+def _first(kind: type[Any], rows: Sequence[Row]) -> Any:
+    return kind(*rows[0]) if rows else None

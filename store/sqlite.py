@@ -1,0 +1,232 @@
+"""The store in one SQLite file: a writer thread with group commit, short reads in the loop, pages of lists on another
+thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import apsw
+from msgspec.structs import astuple
+
+from ..core.clock import Clock
+from ..core.errors import StoreFailed, StoreUnavailable
+from ..core.ids import digest
+from ..core.limits import READ_TXN_S_MAX
+from .contract import Claimed, Committed, EventRow, JournalRow, RunRow, Unit
+from .group import GroupCommit
+from .reads import Reads, Row
+from .retention import Ask, Retention, blob_steps, bound_unmatched, expired_days
+from .sqlite_file import FileLock, connect, connect_reader, fetch, meaning, path_of, prepare, private_file, run
+from .sqlite_writer import SqliteWriter
+from .statements import JOURNAL_COLUMNS, RUN_COLUMNS, UNMATCHED, Statement
+
+T = TypeVar("T")
+_SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
+_INTERRUPT_STEPS = 100_000  # of SQLite's machine between two looks at the clock
+
+
+class SqliteStore(Reads):
+    """Implements `contract.Store`. One process at a time; `:memory:` is a private temporary file, gone at `close`."""
+
+    def __init__(self, url: str, *, durability: str, clock: Clock, address: str = "") -> None:
+        self.id = ""
+        self.node = 0
+        self.durability = durability
+        self._clock = clock
+        path = path_of(url)
+        self._private = path is None
+        self._path = path or private_file()
+        self._lock = FileLock(self._path, address)
+        self._retention = Retention()
+        self._groups: GroupCommit | None = None
+        self._writer: SqliteWriter | None = None
+        self._connections: list[apsw.Connection] = []
+        self._pages = ThreadPoolExecutor(1, thread_name_prefix="store-pages")
+
+    async def open(self) -> None:
+        """See the contract."""
+        self._lock.take()
+        try:
+            connection = connect(self._path, "OFF" if self._private else _SYNCHRONOUS[self.durability])
+            self._connections.append(connection)
+            self.id, self.node = prepare(connection, self._path)
+            self._connections += (connect_reader(self._path), connect_reader(self._path))
+            self._connections[2].set_progress_handler(self._too_long, _INTERRUPT_STEPS)
+        except apsw.Error as error:
+            self._release()
+            ours = meaning(error, self._path, committing=False)
+            raise (
+                ours if isinstance(ours, (StoreFailed, StoreUnavailable)) else StoreFailed(f"{self._path}: {error}")
+            ) from None
+        except BaseException:
+            self._release()
+            raise
+        self._writer = SqliteWriter(connection, self._path, self.node, self._clock)
+        self._groups = GroupCommit([self._writer], self._clock)
+
+    async def close(self) -> None:
+        """See the contract."""
+        if self._groups is not None:
+            await self._groups.close()
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            await asyncio.get_running_loop().run_in_executor(None, writer.close)
+        self._pages.shutdown()
+        self._release()
+        if self._private:
+            shutil.rmtree(self._path.parent, ignore_errors=True)
+
+    def _release(self) -> None:
+        while self._connections:
+            self._connections.pop().close()
+        self._lock.free()
+
+    def submit(self, unit: Unit) -> Awaitable[Committed]:
+        """See the contract."""
+        if self._groups is None:
+            raise StoreFailed("the store is not open")
+        return self._groups.submit(unit)
+
+    @property
+    def refusing(self) -> str:
+        """See the contract."""
+        return self._groups.refusing if self._groups is not None else ""
+
+    # -- reads
+
+    def _reader(self, which: int) -> apsw.Connection:
+        if self._writer is None:
+            raise StoreFailed("the store is closed")
+        return self._connections[which]
+
+    async def _all(self, sql: str, *values: Any) -> Sequence[Row]:
+        return self._read(1, sql, values)
+
+    async def _page(self, sql: str, *values: Any) -> Sequence[Row]:
+        return await asyncio.get_running_loop().run_in_executor(self._pages, self._read_page, sql, values)
+
+    def _read_page(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        self._page_until = self._clock.monotonic() + READ_TXN_S_MAX
+        return self._read(2, sql, values)
+
+    def _read(self, which: int, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        try:
+            return fetch(self._reader(which), sql, values)
+        except apsw.InterruptError:
+            raise StoreUnavailable(
+                f"a read took over {READ_TXN_S_MAX:g} s and was ended",
+                hint="ask for less: a narrower filter, a shorter time",
+            ) from None
+        except apsw.Error as error:
+            raise meaning(error, self._path, committing=False) from None
+
+    def _too_long(self) -> bool:
+        return self._clock.monotonic() > self._page_until
+
+    async def _seen_tables(self) -> Sequence[str]:
+        return self._writer.seen_tables if self._writer is not None else ()
+
+    async def sizes(self) -> Mapping[str, int]:
+        """See the contract."""
+        names = await self._page("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        found = {name: (await self._page(f"SELECT count(*) FROM {name}"))[0][0] for (name,) in names}
+        for suffix, name in (("", "bytes"), ("-wal", "wal_bytes")):
+            file = self._path.with_name(self._path.name + suffix)
+            found[name] = file.stat().st_size if file.exists() else 0
+        return found
+
+    # -- writes that are no units
+
+    async def _call(self, work: Callable[[apsw.Connection], T]) -> T:
+        if self._writer is None or self._groups is None:
+            raise StoreFailed("the store is closed")
+        if self._groups.failed is not None:
+            raise StoreFailed(str(self._groups.failed))
+        try:
+            return await self._writer.call(work)
+        except StoreFailed as error:
+            self._groups.fail(error)
+            raise
+
+    async def claim(self, *, runs_max: int) -> Sequence[Claimed]:
+        """See the contract."""
+
+        def work(connection: apsw.Connection) -> list[Claimed]:
+            sql = (
+                "SELECT id FROM run WHERE state < 10 AND state > 1 AND (node IS NULL OR node <> ?) ORDER BY id LIMIT ?"
+            )
+            numbers = fetch(connection, sql, (self.node, runs_max))
+            run(connection, _TAKE._replace(sql=_TAKE.sql.replace("$node", str(self.node))), numbers)
+            journals: dict[int, list[JournalRow]] = {}
+            for row in run(connection, _JOURNALS, numbers):
+                journals.setdefault(row[0], []).append(JournalRow(*row))
+            return [Claimed(RunRow(*row), tuple(journals.get(row[0], ()))) for row in run(connection, _TAKEN, numbers)]
+
+        return await self._call(work)
+
+    async def log_unmatched(self, rows: Sequence[EventRow]) -> None:
+        """See the contract."""
+
+        def work(connection: apsw.Connection) -> None:
+            run(connection, UNMATCHED, [astuple(row) for row in rows])
+            _drive(connection, bound_unmatched())
+
+        await self._call(work)
+
+    async def put_blob(self, body: bytes) -> bytes:
+        """See the contract."""
+        name = digest(body)
+        for i, step in enumerate(blob_steps(name, body, self._clock.now)):
+            whole = await self._call(lambda connection, step=step: _drive(connection, step))
+            if i == 0 and whole:
+                break
+        return name
+
+    async def retain(self, keep: Mapping[str, float], *, limit: int) -> Mapping[str, int]:
+        """See the contract."""
+        gone: dict[str, int] = {}
+        for table, step in self._retention.steps(keep, self._clock.now(), limit):
+            gone[table] = await self._call(lambda connection, step=step: _drive(connection, step))
+        if "dedupe" in keep:
+            gone["dedupe"] = await self._drop_days(keep["dedupe"])
+        return gone
+
+    async def _drop_days(self, keep_s: float) -> int:
+        assert self._writer is not None
+        writer = self._writer
+
+        def work(connection: apsw.Connection) -> list[str]:
+            tables = _drive(connection, expired_days(writer.seen_tables, keep_s))
+            for table in tables:
+                fetch(connection, f"DROP TABLE {table}")
+            return tables
+
+        dropped = await self._call(work)
+        writer.forget(dropped)
+        return len(dropped)
+
+
+_TAKE = Statement("UPDATE run SET node = $node WHERE id IN (SELECT column1 FROM {v})", ("bigint",))
+_TAKEN = Statement(f"SELECT {RUN_COLUMNS} FROM run WHERE id IN (SELECT column1 FROM {{v}}) ORDER BY id", ("bigint",))
+_JOURNALS = Statement(
+    f"SELECT {JOURNAL_COLUMNS} FROM j WHERE run IN (SELECT column1 FROM {{v}}) ORDER BY run, seq", ("bigint",)
+)
+
+
+def _drive(connection: apsw.Connection, asking: Generator[Ask, Sequence[Sequence[Any]], T]) -> T:
+    """Answer a generator's questions until it returns."""
+    answer: Any = None
+    while True:
+        try:
+            statement, values = asking.send(answer)
+        except StopIteration as ended:
+            return ended.value
+        if isinstance(statement, Statement):
+            answer = run(connection, statement, values)
+        else:
+            answer = fetch(connection, statement, values)
