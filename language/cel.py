@@ -74,7 +74,7 @@ class Expression:
                 raise self._named(error) from None
             return found if activation.vouched else values.plain(found)
         found = self._evaluate(activation)
-        kind: type[Any] = type(found)
+        kind = cast("type[object]", type(found))
         if found is None or kind is str or kind is bool or kind is int:
             return found
         try:

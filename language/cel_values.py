@@ -72,7 +72,7 @@ def _as_double(value: int) -> float:
 
 def outgoing(value: Any) -> Any:
     """A result as JSON. Raises ValueError for what JSON lacks: infinity, NaN, a type."""
-    kind: type[Any] = type(value)
+    kind = cast("type[object]", type(value))
     if value is None or kind is str or kind is bool or kind is int:
         return value
     if kind is float:
@@ -105,7 +105,7 @@ def _key(key: Any) -> str:
 
 def plain(value: Any) -> Any:
     """A value that was read without the engine, as JSON: the same object unless something in it must change."""
-    kind: type[Any] = type(value)
+    kind = cast("type[object]", type(value))
     if value is None or kind is str or kind is bool or kind is int or kind is float:
         return value
     if kind is list:

@@ -113,7 +113,7 @@ def _excerpt(text: str, place: Place) -> list[str]:
         shown += "…"
     # a tab under a tab, so that the caret stands below its character whatever the tab's width
     before = "".join("\t" if character == "\t" else " " for character in dots + text[start : column - 1])
-    carets = "^" * max(1, min(place.length, len(text) + 1 - column))
+    carets = "^" * max(1, min(place.length, len(text) + 1 - column, start + _EXCERPT_COLUMNS + 1 - column))
     number = str(place.line)
     gutter = " " * len(number)
     return [f" {number} | {printable(shown)}", f" {gutter} | {before}{carets}"]

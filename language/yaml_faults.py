@@ -29,9 +29,9 @@ class Fault:
 
 # `key: value` of a block mapping, the dashes of lists before it
 _ENTRY = re.compile(r"(?P<lead>[ ]*(?:- +)*)(?P<key>[\w.-]+|\"[^\"]*\"|'[^']*') *:[ \t]+(?P<value>\S.*?)\s*$")
-_FLOW_VALUE = re.compile(r"[{,]\s*(?P<key>[\w-]+)\s*:\s*(?P<value>[^\s'\"{\[][^,}]*)$")
-_FLOW_QUOTED = re.compile(r"[{,]\s*(?P<key>[\w-]+)\s*:\s*(?P<value>\"[^\"]*\"|'[^']*')\s*$")
+_FLOW_KEY = re.compile(r"[{,]\s*(?P<key>[\w.-]+)\s*:\s*")
 
+_SHOWN_MAX = 80  # characters of a value that are repeated in a hint
 _SYNTAX = "yaml.syntax"
 
 
@@ -40,6 +40,11 @@ def quote(value: str) -> str:
     if '"' not in value and "\\" not in value:
         return f'"{value}"'
     return "'" + value.replace("'", "''") + "'"
+
+
+def _cure(key: str, value: str) -> str:
+    """How the value of a key is quoted; shown, unless it is long."""
+    return f"quote it: {key}: {quote(value)}" if len(value) <= _SHOWN_MAX else "put the whole value in quotes"
 
 
 def explain(error: YAMLError, lines: Sequence[str]) -> Fault:
@@ -109,7 +114,7 @@ def _unquoted(lines: Sequence[str], line: int, column: int, context: str, proble
     value, at = entry["value"], entry.start("value")
     if not at <= column <= at + len(value):
         return None
-    cure = f"quote it: {entry['key']}: {quote(value)}"
+    cure = _cure(entry["key"], value)
     first = value[0]
     if first == "!":
         tag = value.split()[0]
@@ -173,31 +178,38 @@ def _flow(
         return Fault(
             "yaml.unclosed", f"the {kind} that begins with {sign} here is not closed", *opened, f"close it with {close}"
         )
-    before = text[:column]
-    found = _FLOW_VALUE.search(before) if kind == "mapping" else None
-    if found is not None:
-        at = found.start("value")
-        value = _expression(text, at)
-        sign = text[column]
+    if line > opened[0] and _ENTRY.match(text):
+        sign = "{" if kind == "mapping" else "["
         return Fault(
-            "yaml.flow",
-            f"inside {{…}} an unquoted value ends before {sign}",
-            line,
-            column,
-            f"quote it: {found['key']}: {quote(value)}, or write one key a line",
+            "yaml.unclosed", f"the {kind} that begins with {sign} here is not closed", *opened, f"close it with {close}"
         )
-    quoted = _FLOW_QUOTED.search(before) if kind == "mapping" else None
-    if quoted is not None:
-        cure = f"quote it: {quoted['key']}: {quote(_expression(text, quoted.start('value')))}"
-        return Fault(
-            "yaml.quotes", f"the quotes around {quoted['value']} end before the value does", line, column, cure
-        )
+    value = _flow_value(text, line, column)
+    if value is not None:
+        return value
     if text[column] in "\"'[{":
         message = f"{text[column]} cannot follow here inside a {kind} in brackets"
         return Fault(
             "yaml.flow", message, line, column, f"put the whole value in quotes, or a comma or {close} before it"
         )
     return Fault("yaml.flow", f"a comma or {close} was expected here", line, column, f"write a comma or {close}")
+
+
+def _flow_value(text: str, line: int, column: int) -> Fault | None:
+    """A value inside `{…}` that YAML takes to end at `column`, while the expression goes on."""
+    for found in _FLOW_KEY.finditer(text, 0, column):
+        at = found.end()
+        value = _expression(text, at)
+        if not at < column < at + len(value):
+            continue
+        cure = _cure(found["key"], value)
+        if value[0] in "\"'":
+            message = f"the quotes around {text[at:column].rstrip()} end before the value does"
+            return Fault("yaml.quotes", message, line, column, cure)
+        stop = re.search(r"[\[\]{}\",:]", text[at : column + 1])
+        column = at + stop.start() if stop else column
+        message = f"inside {{…}} an unquoted value ends before {text[column]}"
+        return Fault("yaml.flow", message, line, column, f"{cure}, or write one key a line")
+    return None
 
 
 def _expression(text: str, at: int) -> str:
@@ -235,6 +247,9 @@ def _structure(
             "replace it by spaces",
         )
     if "cannot start any token" in problem:
+        value = _flow_value(text, line, column)
+        if value is not None:
+            return value
         return Fault(
             "yaml.character",
             f"a value cannot begin with {here} unless it is quoted",
@@ -244,13 +259,10 @@ def _structure(
         )
     if "scanning a tag" in context and (at := text.find("!", opened[1])) >= 0:
         written = _value_from(text, at)
-        return Fault(
-            "yaml.tag",
-            f"YAML takes {written.split()[0]} for a tag, not for text",
-            line,
-            at,
-            f"quote it: {quote(written)}",
-        )
+        entries = [found["key"] for found in _FLOW_KEY.finditer(text) if found.end() == at]
+        cure = _cure(entries[0], written) if entries else f"quote it: {quote(written)}"
+        word = written.split()[0]
+        return Fault("yaml.tag", f"YAML takes {word} for a tag, not for text", line, at, cure, len(word))
     if "undefined alias" in problem:
         name = re.match(r"\*[^\s,\]}]*", text[column:])
         word = name[0] if name else "*"
