@@ -170,7 +170,9 @@ class ReactorError(Exception):
         """`retry`, `fix`, `park` or `none`."""
         return class_of(self.code)
 
-    def info(self, *, step: str | None = None, attempt: int | None = None, place: ErrorPlace | None = None) -> ErrorInfo:
+    def info(
+        self, *, step: str | None = None, attempt: int | None = None, place: ErrorPlace | None = None
+    ) -> ErrorInfo:
         """This error as the object that histories carry."""
         return ErrorInfo(self.code, str(self), self.class_, step, attempt, self.cause, place, self.hint, self.details)
 

@@ -42,7 +42,19 @@ class Event:
     leaves on a bus. Events are not changed after they were handed over.
     """
 
-    __slots__ = ("_data", "_view", "dataschema", "datacontenttype", "extensions", "id", "meta", "source", "subject", "time", "type")
+    __slots__ = (
+        "_data",
+        "_view",
+        "datacontenttype",
+        "dataschema",
+        "extensions",
+        "id",
+        "meta",
+        "source",
+        "subject",
+        "time",
+        "type",
+    )
 
     def __init__(
         self,
@@ -100,7 +112,9 @@ class Event:
 
     def replace(self, **changes: Any) -> Event:
         """A copy with other attributes."""
-        kept: dict[str, Any] = {n: getattr(self, n) for n in ("type", "source", "id", *_ATTRIBUTES, "extensions", "meta")}
+        kept: dict[str, Any] = {
+            n: getattr(self, n) for n in ("type", "source", "id", *_ATTRIBUTES, "extensions", "meta")
+        }
         return Event(**{**kept, "data": self._data, **changes})
 
     def __eq__(self, other: object) -> bool:
@@ -153,9 +167,12 @@ def decode(body: bytes | bytearray | memoryview, *, bytes_max: int = EVENT_BYTES
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_general(bytes(body))
     extensions: dict[str, Scalar] | None = None
-    if w.traceparent is not None or w.correlationid is not None or w.causationid is not None or w.partitionkey is not None:
-        extensions = {n: v for n in _KNOWN if (v := getattr(w, n)) is not None}
-    elif w.tracestate is not None or w.sequence is not None or w.runid is not None or w.hops is not None:
+    if (
+        w.traceparent is not None
+        or w.correlationid is not None
+        or w.causationid is not None
+        or w.partitionkey is not None
+    ) or w.tracestate is not None or w.sequence is not None or w.runid is not None or w.hops is not None:
         extensions = {n: v for n in _KNOWN if (v := getattr(w, n)) is not None}
     if w.specversion != "1.0":
         raise _bad("specversion", '"1.0"', w.specversion)
@@ -241,7 +258,9 @@ def decode_batch(body: bytes, *, bytes_max: int = EVENT_BYTES_MAX, events_max: i
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         raise InvalidEvent(f"a batch is one JSON array of events: {e}") from None
     if len(raws) > events_max:
-        raise InvalidEvent(f"the batch has {len(raws)} events; at most {events_max} are taken at once", code="too_large")
+        raise InvalidEvent(
+            f"the batch has {len(raws)} events; at most {events_max} are taken at once", code="too_large"
+        )
     events: list[Event] = []
     for i, raw in enumerate(raws):
         try:
@@ -321,7 +340,7 @@ class Mark(Struct, frozen=True):
     scope: str
     key: str
     value: bytes | None
-    expected: bytes | None | UnsetType = UNSET
+    expected: bytes | UnsetType | None = UNSET
     at: float = 0.0
 
 

@@ -1,0 +1,182 @@
+"""A run in the memory of the node that carries it out: its row, its plan, how far it is, and what is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..core.durations import format_instant
+from ..core.errors import ErrorInfo
+from ..core.event import Event
+from ..core.ids import digest, run_text
+from ..language.cel import Activation
+from ..store.contract import RunRow, RunState
+from .plan import Node, Plan
+from .progress import Progress
+from .run import CancelRequest, Cause, StepRecord, StepState
+from .timers import Timer
+
+_decode = msgspec.json.Decoder().decode
+_EMPTY: Mapping[str, Any] = {}
+
+
+class ActiveRun:
+    """One open run. Everything that must survive is in the store; this is rebuilt from there."""
+
+    __slots__ = (
+        "busy",
+        "cancel",
+        "cause",
+        "ending",
+        "error",
+        "event",
+        "handlers_done",
+        "id",
+        "inputs",
+        "intents",
+        "labels",
+        "logs",
+        "metadata",
+        "order",
+        "parked",
+        "paused_at",
+        "paused_s",
+        "phases",
+        "plan",
+        "progress",
+        "queue",
+        "recorded",
+        "refound",
+        "repetitions",
+        "row",
+        "sequence",
+        "signals",
+        "started",
+        "state",
+        "store_id",
+        "taken",
+        "tasks",
+        "temp_dir",
+        "timeout",
+        "timers_due",
+        "undo_failed",
+        "undone",
+        "values",
+        "vars",
+        "view",
+    )
+
+    def __init__(self, row: RunRow, plan: Plan, store_id: str, event: Event | None, vars_: Mapping[str, Any]) -> None:
+        self.row = row
+        self.plan = plan
+        self.store_id = store_id
+        self.id = run_text(store_id, row.id)
+        self.inputs: Any = _decode(row.input)
+        self.event = event
+        self.vars = vars_  # {"vars": …, "env": …} as of the start
+        self.progress = Progress(plan)
+        self.state = RunState(row.state)
+        self.cause: Cause | None = None
+        self.cancel: CancelRequest | None = None
+        self.error: ErrorInfo | None = None
+        self.queue: deque[int] = deque()  # ready actions that wait for a place under `parallel_limit`
+        self.busy = 0  # actions under way
+        self.tasks: dict[int, asyncio.Task[None]] = {}  # by the step each is at
+        self.order: list[int] = []  # at recovery: places in the order in which their ends became durable
+        self.paused_s = 0.0
+        self.paused_at = 0.0
+        self.parked: dict[int, Any] = {}  # waits, by step
+        self.values: dict[int, StepRecord] = {}  # how each step ended
+        self.started: dict[int, tuple[float, int]] = {}  # of steps under way: when, and which attempt
+        self.recorded: dict[int, StepRecord] = {}  # at recovery: what the journal has and the walk has not come to
+        self.undone: dict[int, StepRecord] = {}
+        self.undo_failed: list[int] = []
+        self.handlers_done = 0
+        self.intents: set[tuple[int, int]] = set()  # (step, kind) of intents without a result, at recovery
+        self.timers_due: dict[int, Any] = {}  # at recovery: TIMER rows without a result
+        self.signals: dict[int, Any] = {}  # answers from outside that a step has not taken
+        self.taken: set[int] = set()  # events that waits of this run took
+        self.logs: dict[int, list[tuple[float, str, str, dict[str, Any]]]] = {}
+        self.repetitions = 0  # over the whole run, against `retry.limit`
+        self.refound: set[int] = set()  # steps that were in flight when the process before died
+        self.ending = False
+        self.sequence = 0  # of events that leave from memory
+        self.timeout: Timer | None = None
+        self.temp_dir: str | None = None
+        self.metadata: dict[str, Any] = _decode(row.metadata) if row.metadata else {}
+        self.labels: Mapping[str, str] = _decode(row.labels) if row.labels else _EMPTY  # type: ignore[assignment]
+        self.view: dict[str, Any] | None = None
+        self.phases: list[tuple[str, float]] = []
+
+    def run_view(self) -> dict[str, Any]:
+        """`run` as expressions see it."""
+        if self.view is None:
+            row = self.row
+            self.view = {
+                "id": self.id,
+                "workflow": row.workflow,
+                "version": row.version,
+                "created_at": format_instant(row.created_at),
+                "started_at": format_instant(row.started_at) if row.started_at is not None else None,
+                "event": self.event.view() if self.event is not None else None,
+                "labels": self.labels,
+                "correlation": row.correlation,
+            }
+        return self.view
+
+    def activation(self, reads: tuple[tuple[str, int], ...], **more: Any) -> Activation:
+        """The values in scope for one step: `reads` names the steps that it looks at."""
+        roots: dict[str, Any] = {
+            "inputs": self.inputs,
+            "event": self.event_view,
+            "run": self.run_view,
+            "steps": {name: self.step_view(place) for name, place in reads} if reads else _EMPTY,
+            "vars": self.vars.get("vars", _EMPTY),
+            "env": self.vars.get("env", _EMPTY),
+        }
+        roots.update(more)
+        return Activation(roots, vouched=True)
+
+    def event_view(self) -> Any:
+        """`event` as expressions see it; null in a direct start."""
+        return self.event.view() if self.event is not None else None
+
+    def step_view(self, place: int) -> dict[str, Any]:
+        """`steps.<name>` as expressions see it."""
+        record = self.values.get(place)
+        error = self.progress.errors[place]
+        return {
+            "output": self.progress.outputs[place],
+            "state": self.progress.states[place].value,
+            "error": msgspec.to_builtins(error) if error is not None else None,
+            "attempts": record.attempts if record is not None else 0,
+        }
+
+    def key(self, node: Node, *, undo: bool = False) -> str:
+        """The idempotency key of a step (semantics 4.6): no attempt and no node in it."""
+        return digest(
+            self.store_id, self.row.id, node.path, 0, self.metadata.get("generation", 0), "undo" if undo else "do"
+        ).hex()
+
+    def has_room(self, node: Node) -> bool:
+        """May one more action start under `parallel_limit`, and does a step that runs alone allow it?"""
+        if not self.busy:
+            return True
+        if self.busy >= self.plan.definition.parallel_limit or not node.step.parallel:
+            return False
+        return all(self.plan.nodes[i].step.parallel for i in self.tasks)
+
+    @property
+    def waiting(self) -> bool:
+        """Are only waits open?"""
+        return not self.tasks and bool(self.parked) and self.state is RunState.RUNNING
+
+    def under_way(self) -> tuple[int, ...]:
+        """Places of the actions under way."""
+        return tuple(
+            i for i, s in enumerate(self.progress.states) if s is StepState.RUNNING and not self.plan.nodes[i].parts
+        )

@@ -1,0 +1,253 @@
+"""One step carried out: inputs rendered and checked, the action called under its time limit, repeated as its policy says."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..core import faults
+from ..core.chance import jitter
+from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, code_matches
+from ..core.limits import BACKOFF_TIMER_S
+from ..language.cel import Expression
+from ..language.definition import Retry
+from ..language.templates import Compiled
+from .actions.contract import Action, Call, EmitEffect, StateEffect
+from .active import ActiveRun
+from .plan import Node, wrong
+from .run import StepRecord
+
+NO_RETRY = Retry(attempts=1)
+TRACEBACK_LINES = 20
+
+
+class Work(NamedTuple):
+    """What one strand carries out: a step, or the handler that undoes it."""
+
+    node: Node
+    action: Action
+    with_: Compiled
+    key: str
+    retry: Retry | None
+    retry_if: Expression | None
+    timeout_s: float | None
+    undo: bool = False
+    extra: Mapping[str, Any] = {}  # `output` and `error` in a handler's scope, `error` in a catch
+
+
+class Attempt(NamedTuple):
+    """The end of a step: its record, and the effect that is to be committed with it, if any."""
+
+    record: StepRecord
+    effect: EmitEffect | StateEffect | None = None
+
+
+class Attempts:
+    """Carries out work for the executor."""
+
+    def __init__(self, executor: Any) -> None:
+        self._x = executor
+
+    async def perform(self, run: ActiveRun, work: Work, *, attempt: int = 1, wait_until: float = 0.0) -> Attempt:
+        """Execute until it succeeds or its policy gives up. Cancelling the task cancels the action and comes out as it is."""
+        clock = self._x.clock
+        errors: list[ErrorInfo] = []
+        started = clock.now()
+        if wait_until:
+            await clock.sleep(max(0.0, wait_until - started))
+        while True:
+            run.started[work.node.index] = (started, attempt)
+            try:
+                output, effect = await self._once(run, work, attempt)
+            except asyncio.CancelledError:
+                raise
+            except Exception as e:  # the seam where foreign code meets ours: whatever a step raises is its own failure
+                error, after_s = self._told(run, work, e, attempt)
+            else:
+                return Attempt(self._record(run, work, "completed", started, attempt, errors, output=output), effect)
+            policy = self._policy(run, work, error, attempt)
+            if policy is None or not self._budget(run):
+                error = self._given_up(run, work, error, attempt, spent=policy is not None)
+                return Attempt(self._record(run, work, "failed", started, attempt, errors, error=error))
+            errors.append(error)
+            delay = delay_s(policy, attempt, work.key, after_s)
+            self._x.tell_step(run, work.node, "retrying", error=error, attempt=attempt, delay_s=delay)
+            attempt += 1
+            run.repetitions += 1
+            if delay > BACKOFF_TIMER_S and not work.undo:
+                await self._x.record_back_off(run, work.node, clock.now() + delay, attempt)
+            await clock.sleep(delay)
+
+    async def _once(self, run: ActiveRun, work: Work, attempt: int) -> tuple[Any, EmitEffect | StateEffect | None]:
+        node, action = work.node, work.action
+        inputs = self._x.render(run, work)
+        limit = work.timeout_s if work.timeout_s is not None else action.timeout_s
+        call = Call(
+            inputs,
+            key=work.key,
+            run=run.id,
+            workflow=run.row.workflow,
+            step=node.path,
+            attempt=attempt,
+            timeout_s=limit,
+            traceparent=run.row.traceparent,
+            actor=run.row.actor,
+            services=self._x.services,
+            clock=self._x.clock,
+            context=self._x.step_context(run, node),
+            temp_dir=lambda: self._x.temp_dir(run),
+            log=lambda level, message, fields: self._x.log(run, node, level, message, fields),
+            progress=lambda share, text: self._x.tell_progress(run, node, share, text),
+            event_driven=any(path[0] in ("event", "inputs", "steps") for path in work.with_.reads),
+        )
+        faults.point("step.call")
+        if limit is None:
+            output = await action.execute(call)
+        else:
+            try:
+                async with asyncio.timeout(limit):
+                    output = await action.execute(call)
+            except TimeoutError as e:
+                raise _TimedOut(f"`{node.path}` took longer than its limit of {limit:g} s", code="timeout") from e
+        faults.point("step.called")
+        effect = None
+        if type(output) is EmitEffect or type(output) is StateEffect:
+            effect, output = output, None
+        if node.output is not None and not work.undo:
+            fault = wrong(node.output, output, f"output of `{node.path}`")
+            if fault is not None:
+                raise _BadOutput(fault)
+        return output, effect
+
+    def _told(self, run: ActiveRun, work: Work, e: Exception, attempt: int) -> tuple[ErrorInfo, float | None]:
+        """An exception as an error object, and the wait that the other side asked for."""
+        place = self._x.place(run, work.node)
+        if isinstance(e, ReactorError):
+            return e.info(step=work.node.path, attempt=attempt, place=place), getattr(e, "retry_after_s", None)
+        return unexpected(e, work.node.path, attempt, place), None
+
+    def _policy(self, run: ActiveRun, work: Work, error: ErrorInfo, attempt: int) -> Retry | None:
+        """The policy under which this error is repeated, or None: the step's `retry`, then its `on_error`."""
+        if work.node.at_most_once and not work.undo:
+            return None
+        policy = work.retry or (None if work.undo else self._default(run)) or NO_RETRY
+        if attempt < policy.attempts and self._retryable(run, work, policy, error):
+            return policy
+        if not work.undo:
+            for reaction in work.node.reactions:
+                if any(code_matches(reaction.pattern, code) for code in error.codes()):
+                    own = reaction.retry
+                    return own if own is not None and attempt < own.attempts else None
+        return None
+
+    def _default(self, run: ActiveRun) -> Retry | None:
+        return run.plan.definition.retry
+
+    def _retryable(self, run: ActiveRun, work: Work, policy: Retry, error: ErrorInfo) -> bool:
+        if policy.on:
+            if not any(code_matches(pattern, error.code) for pattern in policy.on):
+                return False
+        elif error.class_ != "retry":
+            return False
+        if work.retry_if is None:
+            return True
+        scope = run.activation(work.node.reads, error=msgspec.to_builtins(error), output=None)
+        return work.retry_if.truth(scope)
+
+    def _budget(self, run: ActiveRun) -> bool:
+        limit = run.plan.definition.retry_limit
+        return limit is None or run.repetitions < limit
+
+    def _given_up(self, run: ActiveRun, work: Work, error: ErrorInfo, attempt: int, *, spent: bool) -> ErrorInfo:
+        """After the last of several attempts the error says so, and keeps the last one as its cause (actions.md §1)."""
+        if attempt == 1 and not spent:
+            return error
+        limit = run.plan.definition.retry_limit
+        why = f"the run's limit of {limit} repetitions is spent" if spent else f"{attempt} attempts failed"
+        return ErrorInfo(
+            "max_retries_exceeded",
+            f"`{work.node.path}`: {why}; the last error: {error.message}",
+            "park",
+            work.node.path,
+            attempt,
+            error,
+            error.place,
+            error.hint,
+        )
+
+    def _record(
+        self,
+        run: ActiveRun,
+        work: Work,
+        state: str,
+        started: float,
+        attempt: int,
+        errors: list[ErrorInfo],
+        *,
+        output: Any = None,
+        error: ErrorInfo | None = None,
+    ) -> StepRecord:
+        index = work.node.index
+        run.started.pop(index, None)
+        logs = run.logs.pop(index, None) if run.logs else None
+        return StepRecord(
+            state,
+            output,
+            error,
+            attempt,
+            started,
+            self._x.clock.now(),
+            index in run.refound,
+            "",
+            tuple(logs) if logs else (),
+            tuple(errors),
+        )
+
+
+class _TimedOut(ReactorError):
+    """An attempt over its limit."""
+
+    code = "timeout"
+
+
+class _BadOutput(ReactorError):
+    """An output that is not what the step declares."""
+
+    code = "invalid_output"
+
+
+def delay_s(policy: Retry, attempt: int, key: str, after_s: float | None) -> float:
+    """Seconds before the execution that follows number `attempt` (from 1): the policy's, lengthened by what the other side asked."""
+    if policy.backoff == "exponential":
+        delay = policy.delay_s * policy.factor ** (attempt - 1)
+    elif policy.backoff == "linear":
+        delay = policy.delay_s * attempt
+    else:
+        delay = policy.delay_s
+    delay = min(delay, policy.max_delay_s)
+    if policy.jitter:
+        delay = jitter(delay)
+    if after_s is not None:
+        delay = min(max(delay, after_s), policy.max_delay_s)
+    return delay
+
+
+def unexpected(e: BaseException, step: str | None, attempt: int | None, place: ErrorPlace | None) -> ErrorInfo:
+    """An exception without a code of its own: `step_failed`, with its name and the end of its traceback."""
+    lines = traceback.format_exception(e)
+    text = str(e)
+    return ErrorInfo(
+        "step_failed",
+        f"{type(e).__name__}: {text}" if text else type(e).__name__,
+        "retry",
+        step,
+        attempt,
+        None,
+        place,
+        "",
+        {"exception": type(e).__name__, "traceback": "".join(lines)[-4000:]},
+    )

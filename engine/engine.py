@@ -1,0 +1,294 @@
+"""The engine as the rest of the system sees it: prepare and begin runs, start them directly, signal them, bring them back."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from ..core.clock import Clock
+from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed
+from ..core.event import Event, decode_stored
+from ..core.ids import Numbers, digest, fresh_id, run_text
+from ..language.cel import Activation
+from ..store.contract import (
+    Accepted,
+    Admit,
+    FlowKey,
+    RunRow,
+    RunStart,
+    RunState,
+    Started,
+    Store,
+    Unit,
+)
+from . import admission
+from .actions.catalogue import ActionCatalogue
+from .actions.contract import Services
+from .active import ActiveRun
+from .executor import Executor
+from .plan import Node, Plan
+from .prepare import Prepare
+from .recovery import Recovery
+from .run import CancelRequest, Cause, Signal
+from .signals import Signals
+from .telling import Counts, Interest, Telling
+from .workflows import Workflows
+
+log = logging.getLogger("reactor.engine")
+_any = msgspec.json.Decoder().decode
+ADMIT_RUNS = 64  # held runs of one key that are tried at once
+
+
+class DuplicateStart(ReactorError):
+    """The key of a direct start was used before, with other inputs."""
+
+    code = "conflict"
+
+
+class Engine:
+    """All runs of this node. `open`, then `recover`, then events."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        actions: ActionCatalogue,
+        services: Services,
+        interest: Interest,
+        counts: Counts,
+        *,
+        secrets: Mapping[str, Any],
+        fatal: Callable[[StoreFailed], None],
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.numbers = Numbers(store.node)
+        self.workflows = Workflows(store, clock)
+        self.telling = Telling(store.id, clock, self.numbers, interest, counts, secrets)
+        self.executor = Executor(self, actions, services, self.telling, place=self.place, fatal=fatal)
+        self.executor.waits.start_child = self._start_child
+        self.signals = Signals(self)
+        self.recovery = Recovery(self)
+        self.unclean = False  # did the process before this one end without closing the store?
+        self.parked_runs: dict[int, tuple[RunRow, ErrorInfo]] = {}  # paused at recovery, not in memory
+        self.prepare: Prepare
+        self._vars: dict[bytes, Mapping[str, Any]] = {}
+        self._admitting: set[FlowKey] = set()
+
+    async def open(self, vars_: Mapping[str, Any], env: Mapping[str, str]) -> None:
+        """Read the workflows; keep `vars` and `env` as runs that start now will see them (semantics 4.4)."""
+        await self.workflows.open()
+        values = {"vars": vars_, "env": env}
+        body = msgspec.json.encode(values, order="deterministic")
+        name = await self.store.put_blob(body)
+        self._vars[name] = values
+        self.prepare = Prepare(self.store.id, self.numbers, self.clock, values, name)
+
+    async def vars_of(self, name: bytes) -> Mapping[str, Any]:
+        """The `vars` and `env` of a run's start."""
+        if name not in self._vars:
+            body = await self.store.blob(name) if name else None
+            self._vars[name] = _any(body) if body is not None else {}
+        return self._vars[name]
+
+    async def recover(self) -> int:
+        """Bring back every open run and try the held ones; how many came back."""
+        count = await self.recovery.all()
+        for key in await self.store.flow_waiting(limit=10_000):
+            await self.admit(key)
+        await self._set_deadlines()
+        return count
+
+    # -- from the router
+    def for_event(
+        self, digest_: bytes, entry: int, event: Event, key: int, at: float, scope: Activation
+    ) -> RunStart | ErrorInfo:
+        """Prepare: the run that an event would start; or why it cannot."""
+        plan = self.workflows.plan(digest_)
+        assert plan is not None, "bindings are made of deployed definitions"
+        return self.prepare.for_event(plan, entry, event, key, at, scope)
+
+    def begin(self, starts: Iterable[RunStart], accepted: Accepted, event: Event) -> None:
+        """Begin: carry out what an acceptance began."""
+        for start, started in zip(starts, accepted.runs, strict=True):
+            self._began(start.run, started, event)
+        for number in accepted.cancelled:
+            self.executor.spawn(self.signals.cancelled(number), f"cancel {number}")
+
+    def deliver(self, key: int, event: Event, waits: tuple[tuple[str, str], ...]) -> None:
+        """Offer an accepted event to the steps that wait for it."""
+        self.executor.waits.deliver(key, event, waits)
+
+    def superseded(self, numbers: Iterable[int]) -> None:
+        """Runs that a `cancel_running` cancelled, in the unit that did."""
+        for number in numbers:
+            self.executor.spawn(self.signals.cancelled(number), f"supersede {number}")
+
+    def _began(self, row: RunRow, started: Started, event: Event | None) -> None:
+        if started.verdict == "begun":
+            plan = self.workflows.plan(row.digest)
+            assert plan is not None
+            self.executor.begin(ActiveRun(row, plan, self.store.id, event, self.prepare.vars))
+        elif started.verdict == "held":
+            row.state, row.started_at = int(RunState.QUEUED), None
+            for limit in admission.of_row(row):
+                self._try_soon(limit.flow_key)
+
+    # -- direct starts
+    async def start(
+        self,
+        reference: str,
+        inputs: Any,
+        *,
+        key: str = "",
+        actor: str = "",
+        labels: Mapping[str, str] | None = None,
+        priority: int | str | None = None,
+        event: Event | None = None,
+    ) -> RunRow:
+        """Start a run and make it durable (semantics 2.3).
+
+        Raises StepError `unknown_workflow`, InvalidInput, DuplicateStart (the key was used with other inputs).
+        """
+        entry = self.workflows.find(reference)
+        plan = self._plan(entry.digest)
+        name = digest("direct", entry.definition.workflow, key or fresh_id())
+        start = self.prepare.direct(plan, inputs, key=name, actor=actor, labels=labels, priority=priority, event=event)
+        started = await self._submit_start(start)
+        if started.verdict == "foreign":
+            if started.input != start.run.input:
+                raise DuplicateStart(
+                    f"the key `{key}` started the run {run_text(self.store.id, started.run)} with other inputs",
+                    hint="use a new Idempotency-Key for a new run",
+                )
+            found = await self.store.run(started.run)
+            assert found is not None
+            return found
+        if started.verdict == "refused":
+            raise StepError(
+                "rate_limited",
+                f"`{entry.definition.workflow}` takes no more runs now ({started.reason})",
+                hint="try again later, or raise its `limits`",
+            )
+        self._began(start.run, started, event)
+        return start.run
+
+    async def _submit_start(self, start: RunStart) -> Started:
+        committed = await self.store.submit(Unit(runs=(start,)))
+        self.superseded(committed.superseded)
+        return committed.started[0]
+
+    async def _start_child(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any]) -> RunRow:
+        """The run of a `run-workflow` step; its key is made of the step's, so that a repetition finds the same child."""
+        entry = self.workflows.find(str(inputs["workflow"]))
+        mode = inputs.get("mode") or "sync"
+        start = self.prepare.direct(
+            self._plan(entry.digest),
+            inputs.get("inputs"),
+            key=digest("child", run.key(node)),
+            priority=inputs.get("priority"),
+            parent=run.row,
+            parent_ord=node.ord,
+            parent_id=run.id,
+            detached=mode == "detached",
+        )
+        if mode == "sync":
+            start = admission.without_ancestors(start, await self._ancestor_limits(run.row))
+        started = await self._submit_start(start)
+        if started.verdict == "foreign":
+            found = await self.store.run(started.run)
+            assert found is not None
+            return found
+        if started.verdict == "refused":
+            raise StepError("rate_limited", f"`{entry.definition.workflow}` takes no more runs now ({started.reason})")
+        self._began(start.run, started, None)
+        return start.run
+
+    async def _ancestor_limits(self, row: RunRow) -> set[FlowKey]:
+        """Flow keys that a run and those above it hold: a child that they wait for needs no place there (semantics 5.8)."""
+        found: set[FlowKey] = set()
+        above: RunRow | None = row
+        while above is not None:
+            found |= {limit.flow_key for limit in admission.of_row(above)}
+            above = await self.store.run(above.parent) if above.parent else None
+        return found
+
+    def _plan(self, digest_: bytes) -> Plan:
+        plan = self.workflows.plan(digest_)
+        assert plan is not None
+        return plan
+
+    # -- held runs
+    def _try_soon(self, key: FlowKey) -> None:
+        if key not in self._admitting:
+            self._admitting.add(key)
+            self.executor.spawn(self._admit_once(key), f"admit {key.policy}")
+
+    def freed(self, keys: Iterable[FlowKey]) -> None:
+        """Places became free: try the held runs of these keys."""
+        for key in keys:
+            self._try_soon(key)
+
+    async def _admit_once(self, key: FlowKey) -> None:
+        self._admitting.discard(key)
+        await self.admit(key)
+
+    async def admit(self, key: FlowKey) -> None:
+        """Begin held runs of one key, in order, until its row admits none."""
+        for row in await self.store.held(key, limit=ADMIT_RUNS):
+            limits = admission.of_row(row)
+            now = self.clock.now()
+            unit = Unit(admit=(Admit(row.id, admission.admit(limits, row.id), now, row.transitions + 1),))
+            committed = await self.store.submit(unit)
+            if committed.refused == "flow" and len(limits) == 1:
+                break
+            if not committed.refused:
+                row.state, row.started_at, row.transitions = int(RunState.RUNNING), now, row.transitions + 1
+                event = await self.store.event(row.event) if row.event else None
+                self._began(row, committed.admitted[0], decode_stored(event.body) if event is not None else None)
+        await self._set_deadlines()
+
+    async def _set_deadlines(self) -> None:
+        """Throttles that hold runs say when a place comes free."""
+        due = await self.store.flow_due(until=self.clock.now() + 60.0, limit=1000)
+        for key, at in due:
+            self.executor.timers.at(at, lambda key=key: self._try_soon(key))
+
+    # -- recovery
+    def resume_recovered(self, run: ActiveRun) -> None:
+        """Carry on with a run that was brought back."""
+        self.executor.begin(run)
+        if run.cause is Cause.CANCEL and run.state in (RunState.RUNNING, RunState.PAUSED):
+            self.executor.spawn(self.executor.signal(run, Signal.CANCEL, run.cancel), f"{run.id}/cancel")
+
+    # -- the rest
+    def place(self, run: ActiveRun, node: Node) -> ErrorPlace | None:
+        """Where a step stands in its file, if this process loaded it."""
+        entry = self.workflows.versions(run.row.workflow).get(run.row.version)
+        if entry is None or entry.loaded is None or entry.digest != run.row.digest:
+            return None
+        return entry.loaded.places.get(f"steps.{node.path.replace('/', '.steps.')}")
+
+    def temp_dir(self, run: ActiveRun) -> str:
+        """The run's own temporary folder, made at its first use."""
+        if run.temp_dir is None:
+            run.temp_dir = tempfile.mkdtemp(prefix="reactor-")
+        return run.temp_dir
+
+    def forget(self, run: ActiveRun) -> None:
+        """Clean up after a run's end."""
+        if run.temp_dir is not None:
+            shutil.rmtree(run.temp_dir, ignore_errors=True)
+
+    def request(self, reason: str, actor: str, *, force: bool = False) -> CancelRequest:
+        """A cancel request as of now."""
+        return CancelRequest(reason, actor, self.clock.now(), force)
+
+    async def close(self, grace_s: float) -> None:
+        """Stop; steps under way get `grace_s` seconds."""
+        await self.executor.close(grace_s)

@@ -1,0 +1,394 @@
+"""Carries out runs: starts ready steps under their limits, makes each result durable before what depends on it, records the end.
+
+A *strand* is one task that carries out a step, journals its result and goes on with the next ready step, so that a sequence
+costs one task. Every move of a run is asked of the table in `run.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ..core import faults
+from ..core.clock import Clock
+from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StoreFailed
+from ..core.limits import CANCEL_GRACE_S
+from ..store.contract import Kind, RunRow, RunState, Store, Unit, UnitRefused
+from .actions.catalogue import ActionCatalogue
+from .actions.contract import Services
+from .active import ActiveRun
+from .attempts import Attempt, Attempts, Work, unexpected
+from .endings import Endings
+from .plan import Node, wrong
+from .progress import Outcome, reaction_of
+from .records import Records
+from .run import TABLE, CancelRequest, Cause, Effect, Signal, StepRecord, StepState, advance
+from .telling import Telling
+from .timers import Timers
+from .waits import Waits
+
+log = logging.getLogger("reactor.engine")
+_encode = msgspec.json.Encoder().encode
+_PARKED = frozenset(("wait", "approval", "run-workflow"))
+
+
+class Executor:
+    """All open runs of this node."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        actions: ActionCatalogue,
+        services: Services,
+        telling: Telling,
+        *,
+        place: Callable[[ActiveRun, Node], ErrorPlace | None],
+        fatal: Callable[[StoreFailed], None],
+    ) -> None:
+        self.engine = engine
+        self.store: Store = engine.store
+        self.clock: Clock = engine.clock
+        self.actions = actions
+        self.services = services
+        self.telling = telling
+        self.place = place
+        self.fatal = fatal
+        self.runs: dict[int, ActiveRun] = {}
+        self.timers = Timers(engine.clock)
+        self.records = Records(engine.store)
+        self.attempts = Attempts(self)
+        self.waits = Waits(self)
+        self.endings = Endings(self)
+        self.draining = False
+        self.closing = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # -- life of a run
+    def begin(self, run: ActiveRun) -> None:
+        """Carry out a run that is durable and begun; at recovery, one whose journal is in `run.recorded`."""
+        self.runs[run.row.id] = run
+        self._set_timeout(run)
+        self.telling.entered(run, RunState.RUNNING)
+        self.walk(run, run.progress.start())
+        self._pump(run)
+        self.look(run)
+
+    def walk(self, run: ActiveRun, out: Outcome) -> None:
+        """Settle at once what needs no action (recorded ends, skips, blocks, pure steps); queue the rest."""
+        progress, nodes = run.progress, run.plan.nodes
+        ready = list(out.ready)
+        cancel = list(out.cancel)
+        while ready:
+            index = ready.pop(0)
+            node = nodes[index]
+            record = run.recorded.pop(index, None) if run.recorded else None
+            if record is None and (node.if_ is not None or node.unless is not None):
+                record = self._guarded(run, node)
+            if record is None and node.parts:
+                more = progress.open_block(index)
+            else:
+                if record is None and node.uses == "transform":
+                    record = self._transformed(run, node)
+                if record is None:
+                    run.queue.append(index)
+                    continue
+                more = self._apply(run, node, record)
+            ready += more.ready
+            cancel += more.cancel
+        for index in cancel:
+            self.stop_step(run, index)
+
+    def _apply(self, run: ActiveRun, node: Node, record: StepRecord) -> Outcome:
+        """A step's end, in memory: it is durable, or needs no row."""
+        self.telling.step_ended(run, node, record)
+        return self.settle(run, node, record)
+
+    def settle(self, run: ActiveRun, node: Node, record: StepRecord) -> Outcome:
+        """Only the progress of a step's end."""
+        run.values[node.index] = record
+        reaction = reaction_of(node, record.error) if record.error is not None and record.state == "failed" else ""
+        return run.progress.ended(node.index, StepState(record.state), record.output, record.error, reaction=reaction)
+
+    def _guarded(self, run: ActiveRun, node: Node) -> StepRecord | None:
+        """A skip, or the failure of a guard; None if the step is to be carried out."""
+        now = self.clock.now()
+        scope = run.activation(node.reads, error=self.caught(run, node))
+        try:
+            wanted = (node.if_ is None or node.if_.truth(scope)) and not (
+                node.unless is not None and node.unless.truth(scope)
+            )
+        except ReactorError as e:
+            return StepRecord(
+                "failed", error=e.info(step=node.path, place=self.place(run, node)), started_at=now, ended_at=now
+            )
+        return None if wanted else StepRecord("skipped", attempts=0, started_at=now, ended_at=now)
+
+    def _transformed(self, run: ActiveRun, node: Node) -> StepRecord:
+        """A pure step: computed again at recovery, with the same value (semantics 4.4)."""
+        now = self.clock.now()
+        try:
+            output = node.with_.render(run.activation(node.reads, error=self.caught(run, node)))
+            fault = wrong(node.output, output, f"output of `{node.path}`") if node.output is not None else None
+            error = (
+                None
+                if fault is None
+                else ErrorInfo("invalid_output", fault, "park", node.path, 1, None, self.place(run, node))
+            )
+        except ReactorError as e:
+            output, error = None, e.info(step=node.path, attempt=1, place=self.place(run, node))
+        return StepRecord("completed" if error is None else "failed", output, error, 1, now, now)
+
+    def caught(self, run: ActiveRun, node: Node) -> Any:
+        """`error` as a step inside a `catch` sees it."""
+        error = run.progress.caught(node)
+        return msgspec.to_builtins(error) if error is not None else None
+
+    # -- starting steps
+    def _pump(self, run: ActiveRun) -> None:
+        while (node := self._take(run)) is not None:
+            self._spawn(run, node)
+
+    def _take(self, run: ActiveRun) -> Node | None:
+        """The next queued step that may start now; waits are parked on the way, they need no place."""
+        while run.queue and not (run.progress.stopped or run.state is RunState.PAUSED or self.draining):
+            node = run.plan.nodes[run.queue[0]]
+            frame = run.progress.frames[node.part]
+            if frame is not None and frame.stopping and node.index not in run.refound:
+                self._withdraw(run, run.queue.popleft())
+            elif node.uses in _PARKED:
+                run.queue.popleft()
+                self.waits.park(run, node)
+            elif run.has_room(node):
+                run.queue.popleft()
+                run.busy += 1
+                return node
+            else:
+                return None
+        return None
+
+    def _spawn(self, run: ActiveRun, node: Node) -> None:
+        task = asyncio.get_running_loop().create_task(self._strand(run, node), name=f"{run.id}/{node.path}")
+        run.tasks[node.index] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def spawn(self, coroutine: Any, name: str) -> asyncio.Task[Any]:
+        """A task that the executor owns."""
+        task = asyncio.get_running_loop().create_task(self._guard(coroutine), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _guard(self, coroutine: Any) -> None:
+        try:
+            await coroutine
+        except StoreFailed as e:
+            self.fatal(e)
+
+    async def _strand(self, run: ActiveRun, node: Node | None) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while node is not None:
+                run.tasks[node.index] = task
+                self.telling.step_started(run, node)
+                attempt = await self._perform(run, node)
+                run.tasks.pop(node.index, None)
+                run.busy -= 1
+                await self.conclude(run, node, attempt)
+                node = self._take(run)
+                self._pump(run)
+            self.look(run)
+        except StoreFailed as e:
+            self.fatal(e)
+
+    async def _perform(self, run: ActiveRun, node: Node) -> Attempt:
+        index = node.index
+        try:
+            if node.at_most_once and not await self._intend(run, node):
+                error = ErrorInfo(
+                    "interrupted",
+                    f"`{node.path}` may run at most once, and the process died while it ran: whether it took effect is unknown",
+                    "fix",
+                    node.path,
+                    1,
+                    None,
+                    self.place(run, node),
+                    "look at the other side, then `reactor retry` the run or cancel it",
+                )
+                now = self.clock.now()
+                return Attempt(StepRecord("failed", error=error, started_at=now, ended_at=now))
+            due = run.timers_due.pop(index, None)
+            return await self.attempts.perform(
+                run, self.work(run, node), attempt=due["attempt"] if due else 1, wait_until=due["due"] if due else 0.0
+            )
+        except asyncio.CancelledError:
+            if self.closing:
+                raise
+            now = self.clock.now()
+            started, attempt = run.started.pop(index, (now, 1))
+            return Attempt(StepRecord("cancelled", None, self.endings.why_stopped(run, node), attempt, started, now))
+
+    def work(self, run: ActiveRun, node: Node) -> Work:
+        """A step as work."""
+        return Work(
+            node, self.actions.get(node.uses), node.with_, run.key(node), node.retry, node.retry_if, node.timeout_s
+        )
+
+    async def _intend(self, run: ActiveRun, node: Node) -> bool:
+        """Make the intent of an at_most_once step durable; False if it was there already."""
+        if (node.index, Kind.INTENT) in run.intents:
+            return False
+        await self.store.submit(Unit(journal=(self.records.row(run, node, Kind.INTENT, b"{}"),)))
+        return True
+
+    def render(self, run: ActiveRun, work: Work) -> Any:
+        """The inputs of one attempt, secrets resolved (semantics 11.3)."""
+        if work.with_.constant:
+            return self.actions.checked(work.action, work.with_.render(run.activation(())))
+        scope = run.activation(
+            work.node.reads, **({"error": self.caught(run, work.node)} | dict(work.extra)), secrets=self.telling.secrets
+        )
+        encode = self.actions.encoding(work.action)
+        return self.actions.checked(work.action, work.with_.render(scope, encode))
+
+    # -- ends of steps
+    async def conclude(self, run: ActiveRun, node: Node, attempt: Attempt) -> None:
+        """Make a step's end durable, then walk on from it."""
+        record = attempt.record
+        if record.state == "failed":
+            in_flight = tuple(i for i in run.under_way() if i != node.index)
+            record = msgspec.structs.replace(record, in_flight=in_flight)
+        if run.state is RunState.CANCELLED and run.ending:
+            return  # let go by `--force`: its end is recorded
+        if record.state == "completed" and self.endings.is_last(run, node) and attempt.effect is None:
+            await self.endings.complete_with(run, node, record)
+            return
+        if record.state != "cancelled":
+            faults.point("step.result")
+            try:
+                record = await self.records.write(run, node, record, attempt.effect, self.telling)
+            except UnitRefused as e:
+                record = await self._unwritable(run, node, record, e)
+            faults.point("step.recorded")
+        self.walk(run, self._apply(run, node, record))
+
+    async def _unwritable(self, run: ActiveRun, node: Node, record: StepRecord, e: UnitRefused) -> StepRecord:
+        """The store does not take this result: the step failed, and that is recorded in its place."""
+        error = unexpected(e, node.path, record.attempts, self.place(run, node))
+        record = StepRecord("failed", None, error, record.attempts, record.started_at, record.ended_at)
+        return await self.records.write(run, node, record, None, self.telling)
+
+    async def record_back_off(self, run: ActiveRun, node: Node, due: float, attempt: int) -> None:
+        """A back-off over BACKOFF_TIMER_S survives a crash: its instant and the number of the next attempt."""
+        body = _encode({"due": due, "attempt": attempt})
+        row = self.records.row(run, node, Kind.TIMER, body, occurrence=attempt)
+        await self.store.submit(Unit(journal=(row,)))
+
+    def look(self, run: ActiveRun) -> None:
+        """After every change: is the run through, or did a step fail it?"""
+        failure = run.progress.failure
+        if failure is not None and run.cause is None and run.state is RunState.RUNNING and run.progress.root.stopping:  # type: ignore[union-attr]
+            run.cause, run.error = Cause.FAILURE, failure[1]
+            self.waits.stop_all(run, children=False)
+        if run.progress.through and not run.ending and not (run.state is RunState.PAUSED and run.cause is None):
+            run.ending = True
+            self.spawn(self.endings.end(run), f"{run.id}/end")
+
+    # -- signals from outside
+    async def signal(self, run: ActiveRun, signal: Signal, request: CancelRequest | None = None) -> None:
+        """Cancel, force, pause, resume or time out a run that is open here. Raises NotAllowed."""
+        move = advance(run.state, signal)
+        if move.state is run.state and not move.effects:
+            return
+        if signal in (Signal.CANCEL, Signal.FORCE):
+            run.cause, run.cancel = Cause.CANCEL, request
+        if signal is Signal.TIME_OUT and run.cause is None:
+            run.cause = Cause.TIMEOUT
+        if move.state is not None:
+            run.state = move.state
+        if signal is Signal.FORCE:
+            await self.endings.force(run)
+            return
+        if Effect.START_NOTHING in move.effects and signal is not Signal.PAUSE:
+            run.progress.stop()
+            self.drop_queue(run)
+        if Effect.RECORD in move.effects:
+            await self.records.transition(run, run.state, request)
+            self.telling.entered(run, run.state)
+        if Effect.CANCEL_STEPS in move.effects:
+            self.stop_steps(run)
+        if Effect.START_STEPS in move.effects:
+            self._pump(run)
+        self.look(run)
+
+    def drop_queue(self, run: ActiveRun) -> None:
+        """Queued steps never start."""
+        while run.queue:
+            self._withdraw(run, run.queue.popleft())
+
+    def _withdraw(self, run: ActiveRun, index: int) -> None:
+        self.walk(run, run.progress.withdraw(index))
+
+    def stop_steps(self, run: ActiveRun) -> None:
+        """Cancel all that is under way; what does not end in CANCEL_GRACE_S is shown as such, a thread is awaited."""
+        for index in list(run.tasks):
+            self.stop_step(run, index)
+        self.waits.stop_all(run, children=True)
+        if run.tasks:
+            self.timers.at(self.clock.now() + CANCEL_GRACE_S, lambda: self._overdue(run))
+
+    def stop_step(self, run: ActiveRun, index: int) -> None:
+        """Cancel one step under way, or one that waits."""
+        task = run.tasks.get(index)
+        if task is not None:
+            task.cancel()
+        elif index in run.parked:
+            self.waits.stop(run, index)
+
+    def _overdue(self, run: ActiveRun) -> None:
+        names = ", ".join(run.plan.nodes[i].path for i in run.tasks)
+        if names and run.row.id in self.runs:
+            log.warning(
+                "run %s: cancelled steps still run after %g s: %s", run.id, CANCEL_GRACE_S, names, extra={"run": run.id}
+            )
+
+    def _set_timeout(self, run: ActiveRun) -> None:
+        limit = run.plan.definition.timeout_s
+        if limit is not None and run.row.started_at is not None:
+            due = run.row.started_at + limit + run.paused_s
+            run.timeout = self.timers.at(due, lambda: self._time_out(run))
+
+    def _time_out(self, run: ActiveRun) -> None:
+        if run.row.id not in self.runs or run.ending or (run.state, Signal.TIME_OUT) not in TABLE:
+            return
+        limit = run.plan.definition.timeout_s
+        run.error = ErrorInfo(
+            "timeout",
+            f"the run took longer than its limit of {limit:g} s",
+            "retry",
+            hint="raise `timeout`, or look at its slowest step",
+        )
+        self.spawn(self.signal(run, Signal.TIME_OUT), f"{run.id}/timeout")
+
+    def ended(self, run: ActiveRun, row: RunRow) -> None:
+        """The end is durable: forget the run and tell who waits for it."""
+        self.runs.pop(row.id, None)
+        if run.timeout is not None:
+            run.timeout.cancel()
+        self.telling.ended(run, row)
+
+    async def close(self, grace_s: float) -> None:
+        """Start nothing more, give steps under way `grace_s` seconds, then cut them: they run again at the next start."""
+        self.draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        self.closing = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.timers.close()

@@ -1,0 +1,148 @@
+"""Writes what happens to a run: journal rows, transitions, large values apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..core.errors import ErrorInfo, PermanentError, StepError
+from ..core.limits import INLINE_BYTES_MAX, OUTPUT_BYTES_MAX
+from ..store.contract import (
+    JournalRow,
+    Kind,
+    RunChange,
+    RunState,
+    StateChange,
+    StateResult,
+    Store,
+    Unit,
+)
+from .actions.contract import EmitEffect, StateEffect
+from .active import ActiveRun
+from .plan import Node
+from .run import CancelRequest, StepRecord, Transition, name
+
+if TYPE_CHECKING:
+    from .telling import Telling
+
+_encode = msgspec.json.Encoder().encode
+_record = msgspec.json.Decoder(StepRecord).decode
+_any = msgspec.json.Decoder().decode
+BLOB = "$blob"  # a value kept apart: {"$blob": digest in hex, "size": bytes}
+
+
+class Records:
+    """The journal of this node's runs."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def row(self, run: ActiveRun, node: Node, kind: Kind, body: bytes, *, occurrence: int = 0) -> JournalRow:
+        """A journal row of a step."""
+        return JournalRow(run.row.id, node.ord | occurrence, kind, body, run.row.gen, node.name_hash)
+
+    async def encoded(self, run: ActiveRun, node: Node, record: StepRecord) -> tuple[StepRecord, bytes]:
+        """A record and its body; an output over INLINE_BYTES_MAX goes to a blob first, durable before the row that names it."""
+        try:
+            body = _encode(record)
+        except (TypeError, ValueError, RecursionError) as e:
+            raise PermanentError(f"the output of `{node.path}` is no JSON value: {e}", code="invalid_output") from e
+        if len(body) > INLINE_BYTES_MAX and record.output is not None:
+            output = _encode(record.output)
+            if len(output) > OUTPUT_BYTES_MAX:
+                raise StepError(
+                    "too_large",
+                    f"the output of `{node.path}` has {len(output)} bytes; at most {OUTPUT_BYTES_MAX} are kept",
+                )
+            if len(output) > INLINE_BYTES_MAX:
+                blob = {BLOB: (await self._store.put_blob(output)).hex(), "size": len(output)}
+                body = _encode(msgspec.structs.replace(record, output=blob))
+        return record, body
+
+    async def write(
+        self,
+        run: ActiveRun,
+        node: Node,
+        record: StepRecord,
+        effect: EmitEffect | StateEffect | None,
+        telling: Telling,
+        *,
+        kind: Kind = Kind.RESULT,
+    ) -> StepRecord:
+        """Make a step's end durable with its effect; the record as it was written."""
+        if isinstance(effect, StateEffect):
+            return await self._write_state(run, node, record, effect)
+        outbox = ()
+        if isinstance(effect, EmitEffect):
+            event, outbox = telling.emitted(run, node, effect)
+            record = msgspec.structs.replace(record, output={"id": event.id})
+        try:
+            record, body = await self.encoded(run, node, record)
+        except (PermanentError, StepError) as e:
+            record = msgspec.structs.replace(
+                record, state="failed", output=None, error=e.info(step=node.path, attempt=record.attempts)
+            )
+            body = _encode(record)
+        await self._store.submit(Unit(journal=(self.row(run, node, kind, body),), outbox=outbox, bytes_=len(body)))
+        return record
+
+    async def _write_state(self, run: ActiveRun, node: Node, record: StepRecord, effect: StateEffect) -> StepRecord:
+        """The operations and the result in one unit; refused ones make the step fail, and nothing of them is done."""
+        written: list[StepRecord] = []
+
+        def row(results: Sequence[StateResult]) -> JournalRow:
+            done = msgspec.structs.replace(record, output=effect.made_of(results))
+            written[:] = [done]
+            return self.row(run, node, Kind.RESULT, _encode(done))
+
+        committed = await self._store.submit(Unit(state=StateChange(effect.ops, row)))
+        if not committed.refused:
+            return written[0]
+        error = ErrorInfo(
+            "conflict",
+            f"`{node.path}`: {committed.detail}; none of its operations was done",
+            "park",
+            node.path,
+            record.attempts,
+        )
+        failed = msgspec.structs.replace(record, state="failed", output=None, error=error)
+        await self._store.submit(Unit(journal=(self.row(run, node, Kind.RESULT, _encode(failed)),)))
+        return failed
+
+    async def transition(
+        self,
+        run: ActiveRun,
+        state: RunState,
+        request: CancelRequest | None,
+        *,
+        error: bytes | None = None,
+        at: float | None = None,
+    ) -> None:
+        """Number and write a state that a run enters between its start and its end."""
+        run.row.transitions += 1
+        body = Transition(
+            name(state),
+            at if at is not None else (request.at if request is not None else 0.0),
+            request.actor if request is not None else "",
+            request.reason if request is not None else "",
+            run.error,
+            run.cause.value if run.cause is not None else "",
+        )
+        row = JournalRow(run.row.id, run.row.transitions, Kind.TRANSITION, _encode(body), run.row.gen)
+        change = RunChange(run.row.id, "live", state=int(state), transitions=run.row.transitions, error=error)
+        await self._store.submit(Unit(journal=(row,), changes=(change,)))
+
+
+async def read_record(store: Store, body: bytes) -> StepRecord:
+    """A step's record out of its row, a large output fetched."""
+    record = _record(body)
+    output = record.output
+    if isinstance(output, dict) and BLOB in output:
+        blob: Mapping[str, Any] = output
+        found = await store.blob(bytes.fromhex(blob[BLOB]))
+        if found is None:
+            raise PermanentError(f"the blob {blob[BLOB]} that a step's result names is not in the store", code="lost")
+        return msgspec.structs.replace(record, output=_any(found))
+    return record

@@ -1,0 +1,191 @@
+"""Open runs come in through one door: out of their journals, after a crash or a clean stop alike (semantics 4.2)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..core.errors import ErrorInfo
+from ..core.event import Event, decode_stored
+from ..core.limits import RECOVERIES_MAX
+from ..store.contract import Claimed, JournalRow, Kind, RunChange, RunState, Unit
+from .active import ActiveRun
+from .plan import Plan
+from .records import read_record
+from .run import CancelRequest, Cause, StepRecord, Transition
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+log = logging.getLogger("reactor.engine")
+_peek = msgspec.json.Decoder(StepRecord).decode
+_any = msgspec.json.Decoder().decode
+_transition = msgspec.json.Decoder(Transition).decode
+_cancel = msgspec.json.Decoder(CancelRequest).decode
+
+
+class _Journal:
+    """Which rows of a journal still count: a person's `retry` opens a new generation, in which failed steps, and steps that
+    were undone, are carried out again; results of completed ones stand."""
+
+    def __init__(self, gen: int) -> None:
+        self._gen = gen
+        self._rows: list[JournalRow] = []
+        self._undone: dict[int, int] = {}  # place -> generation of a handler that succeeded
+
+    def take(self, row: JournalRow) -> None:
+        """The next row, in order."""
+        self._rows.append(row)
+        if row.kind == Kind.UNDO and _peek(row.body).state == "completed":
+            self._undone[row.ord >> 40] = row.gen
+
+    def valid(self) -> list[JournalRow]:
+        """The rows that count, in order."""
+        return [row for row in self._rows if row.gen == self._gen or self._stands(row)]
+
+    def _stands(self, row: JournalRow) -> bool:
+        done = row.kind == Kind.RESULT and _peek(row.body).state in ("completed", "skipped")
+        return done and self._undone.get(row.ord >> 40, -1) < row.gen
+
+
+class Recovery:
+    """Brings claimed runs back to where they were."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._e = engine
+
+    async def all(self, *, page: int = 1000) -> int:
+        """Claim and start every open run; how many there were."""
+        count = 0
+        while found := await self._e.store.claim(runs_max=page):
+            for claimed in found:
+                await self._bring_back(claimed)
+            count += len(found)
+        return count
+
+    async def _bring_back(self, claimed: Claimed) -> None:
+        plan = await self._e.workflows.stored_plan(claimed.run.digest)
+        if plan is None:
+            await self._park(claimed, ErrorInfo("needs_version", "its definition is not in the store any more", "fix"))
+            return
+        run = await self.restored(claimed, plan)
+        stranger = self._stranger(run, claimed)
+        if stranger:
+            await self._park(
+                claimed,
+                ErrorInfo(
+                    "needs_version",
+                    f"its journal has the step {stranger}, which its plan has not",
+                    "fix",
+                    hint="deploy the version that it began with",
+                ),
+            )
+            return
+        if run.state is RunState.RUNNING and not await self._counted(run, claimed):
+            return
+        self._e.resume_recovered(run)
+
+    def _stranger(self, run: ActiveRun, claimed: Claimed) -> str:
+        """A journaled step that the plan has not (semantics 10.5); empty if all are known."""
+        nodes = run.plan.nodes
+        for row in claimed.journal:
+            if row.kind in (Kind.RESULT, Kind.UNDO):
+                place = row.ord >> 40
+                if place >= len(nodes) or nodes[place].name_hash != row.name_hash:
+                    return f"number {place}"
+        return ""
+
+    async def restored(self, claimed: Claimed, plan: Plan) -> ActiveRun:
+        """A run in memory as its journal has it."""
+        row = claimed.run
+        run = ActiveRun(row, plan, self._e.store.id, await self._event(row.event), await self._e.vars_of(row.vars))
+        journal = _Journal(row.gen)
+        for item in claimed.journal:
+            if item.kind == Kind.TRANSITION:
+                self._moved(run, _transition(item.body))
+            else:
+                journal.take(item)
+        for item in journal.valid():
+            await self._replay(run, item)
+        for place in run.recorded:
+            run.timers_due.pop(place, None)
+        run.repetitions = sum(r.attempts - 1 for r in run.recorded.values() if r.attempts > 1)
+        if row.cancel:
+            run.cancel, run.cause = _cancel(row.cancel), Cause.CANCEL
+        elif row.state == RunState.COMPENSATING and run.cause is None:
+            run.cause = Cause.FAILURE
+        return run
+
+    async def _replay(self, run: ActiveRun, item: JournalRow) -> None:
+        place = item.ord >> 40
+        if item.kind == Kind.RESULT:
+            record = run.recorded[place] = await read_record(self._e.store, item.body)
+            run.order.append(place)
+            if record.taken:
+                run.taken.add(record.taken)
+        elif item.kind == Kind.UNDO:
+            run.undone[place] = await read_record(self._e.store, item.body)
+        elif item.kind == Kind.INTENT:
+            run.intents.add((place, Kind.INTENT))
+        elif item.kind == Kind.TIMER:
+            run.timers_due[place] = _any(item.body)
+        elif item.kind == Kind.SIGNAL:
+            run.signals[place] = _any(item.body)
+
+    def _moved(self, run: ActiveRun, move: Transition) -> None:
+        if move.state == "paused":
+            run.paused_at = move.at
+        elif move.state == "running" and run.paused_at:
+            run.paused_s += move.at - run.paused_at
+            run.paused_at = 0.0
+        run.cause = Cause(move.cause) if move.cause else None
+        run.error = move.error
+
+    async def _event(self, key: int) -> Event | None:
+        row = await self._e.store.event(key) if key else None
+        return decode_stored(row.body) if row is not None else None
+
+    async def _counted(self, run: ActiveRun, claimed: Claimed) -> bool:
+        """Count a recovery after an unclean end; over RECOVERIES_MAX without a new row the run is paused (semantics 4.8)."""
+        row = claimed.run
+        mark: dict[str, Any] = run.metadata.get("recovery", {})
+        rows = len(claimed.journal)
+        count = mark.get("count", 0) + 1 if mark.get("rows") == rows else 1
+        if not self._e.unclean or not self._in_flight(run):
+            return True
+        if count > RECOVERIES_MAX:
+            names = ", ".join(self._in_flight(run))
+            await self._park(
+                claimed,
+                ErrorInfo(
+                    "crash_loop",
+                    f"the process died {RECOVERIES_MAX} times with these steps in flight: {names}",
+                    "fix",
+                    hint="mend what kills it, then `reactor resume` the run or cancel it",
+                ),
+            )
+            return False
+        run.metadata["recovery"] = {"count": count, "rows": rows}
+        change = RunChange(row.id, "live", recoveries=row.recoveries + 1, metadata=msgspec.json.encode(run.metadata))
+        row.recoveries += 1
+        await self._e.store.submit(Unit(changes=(change,)))
+        return True
+
+    def _in_flight(self, run: ActiveRun) -> list[str]:
+        """Steps that were, as far as the journal tells, being carried out: ready, without a result, and no wait."""
+        found: list[str] = []
+        for node in run.plan.nodes:
+            done = all(d in run.recorded for d in node.deps)
+            if not node.parts and node.index not in run.recorded and done and node.index not in run.timers_due:
+                found.append(node.path)
+        return found
+
+    async def _park(self, claimed: Claimed, error: ErrorInfo) -> None:
+        """Pause a run that cannot go on, with its reason; nothing of it is lost."""
+        row = claimed.run
+        log.error("run %s of %s is paused: %s", row.id, row.workflow, error.message, extra={"workflow": row.workflow})
+        change = RunChange(row.id, "live", state=int(RunState.PAUSED), error=msgspec.json.encode(error))
+        await self._e.store.submit(Unit(changes=(change,)))
+        self._e.parked_runs[row.id] = (row, error)

@@ -1,0 +1,239 @@
+"""What people and events do to runs: cancel, force, pause, resume, retry, answer an approval. Durable before it is answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..core.errors import ErrorInfo, PermanentError, ReactorError
+from ..core.ids import run_text
+from ..store.contract import Admit, Claimed, JournalRow, Kind, RunChange, RunRow, RunState, Unit
+from . import admission
+from .active import ActiveRun
+from .run import CancelRequest, Cause, NotAllowed, Signal, Transition, advance, name
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+_encode = msgspec.json.Encoder().encode
+_error = msgspec.json.Decoder(ErrorInfo).decode
+
+
+class RunNotFound(PermanentError):
+    """No run has this id."""
+
+    code = "not_found"
+
+
+class SignalRefused(ReactorError):
+    """The run's state does not take this signal; the message names the state and what it takes. 409 over HTTP."""
+
+    code = "conflict"
+
+
+class Signals:
+    """Carries signals to runs, wherever they are: in memory, held, or paused at recovery."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._e = engine
+
+    async def cancel(self, number: int, request: CancelRequest) -> bool:
+        """Cancel a run; False if it was cancelled already. Raises RunNotFound, SignalRefused if it has ended."""
+        row = await self._row(number)
+        if RunState(row.state).ended:
+            raise SignalRefused(
+                f"the run {self._text(number)} has ended: it is {name(row.state)}",
+                hint="only open runs can be cancelled",
+            )
+        if row.state == RunState.COMPENSATING and not request.force:
+            raise SignalRefused(
+                f"the run {self._text(number)} is compensating", hint="`--force` ends it at once, without its handlers"
+            )
+        if request.force:
+            return await self._force(number, request)
+        committed = await self._e.store.submit(Unit(changes=(RunChange(number, "open", cancel=_encode(request)),)))
+        if committed.refused:
+            row = await self._row(number)
+            if RunState(row.state).ended:
+                raise SignalRefused(f"the run {self._text(number)} has ended: it is {name(row.state)}")
+            return False
+        await self._carry_out(number, request)
+        return True
+
+    async def cancelled(self, number: int) -> None:
+        """The `cancel` column was set in another unit (`cancel_on`, `cancel_running`): carry it out."""
+        row = await self._e.store.run(number)
+        if row is not None and row.cancel and not RunState(row.state).ended:
+            await self._carry_out(number, msgspec.json.decode(row.cancel, type=CancelRequest))
+
+    async def _carry_out(self, number: int, request: CancelRequest) -> None:
+        run = self._e.executor.runs.get(number)
+        if run is not None:
+            if not run.ending or run.state is RunState.COMPENSATING:
+                await self._e.executor.signal(run, Signal.CANCEL, request)
+            return
+        row = await self._row(number)
+        if RunState(row.state).held:
+            await self._end_held(row, request)
+        elif row.state == RunState.PAUSED:
+            await self._wake(row)
+
+    async def _end_held(self, row: RunRow, request: CancelRequest) -> None:
+        """A run that never began ends at once; it leaves its queues in the same unit."""
+        now = self._e.clock.now()
+        state = advance(RunState(row.state), Signal.CANCEL).state
+        assert state is not None
+        error = ErrorInfo(request.code, f"cancelled: {request.reason}" if request.reason else "cancelled", "none")
+        ended = msgspec.structs.replace(
+            row, state=int(state), ended_at=now, error=_encode(error), steps=b"[]", transitions=row.transitions + 1
+        )
+        change = RunChange(
+            row.id,
+            "live",
+            state=ended.state,
+            ended_at=now,
+            error=ended.error,
+            steps=ended.steps,
+            transitions=ended.transitions,
+        )
+        limits = admission.of_row(row)
+        leave = (Admit(row.id, admission.withdraw(limits), now, row.transitions + 1, release=True),) if limits else ()
+        outbox = self._e.telling.outbox(self._e.telling.end_event(ended), row.id)
+        committed = await self._e.store.submit(Unit(admit=leave, changes=(change,), outbox=outbox))
+        if not committed.refused:
+            self._e.telling.ended(None, ended)
+            self._e.freed(limit.flow_key for limit in limits)
+
+    async def _force(self, number: int, request: CancelRequest) -> bool:
+        run = self._e.executor.runs.get(number)
+        if run is None:
+            row = await self._row(number)
+            if RunState(row.state).held:
+                await self._end_held(row, request)
+                return True
+            run = await self._restored(row)
+        await self._e.store.submit(Unit(changes=(RunChange(number, "live", cancel=_encode(request)),)))
+        await self._e.executor.signal(run, Signal.FORCE, request)
+        return True
+
+    async def pause(self, number: int, request: CancelRequest) -> None:
+        """Running steps finish, no new one starts. Raises RunNotFound, SignalRefused."""
+        await self._signal(number, Signal.PAUSE, request)
+
+    async def resume(self, number: int, request: CancelRequest) -> None:
+        """Go on. A run that was paused at recovery is brought back. Raises RunNotFound, SignalRefused."""
+        if number not in self._e.executor.runs:
+            row = await self._row(number)
+            if row.state == RunState.PAUSED:
+                await self._wake(row)
+                return
+        await self._signal(number, Signal.RESUME, request)
+
+    async def _signal(self, number: int, signal: Signal, request: CancelRequest) -> None:
+        run = self._e.executor.runs.get(number)
+        try:
+            if run is None:
+                row = await self._row(number)
+                advance(RunState(row.state), signal)
+                raise SignalRefused(f"the run {self._text(number)} is {name(row.state)}; it has not begun")
+            await self._e.executor.signal(run, signal, request)
+        except NotAllowed as e:
+            raise SignalRefused(f"the run {self._text(number)}: {e}") from None
+
+    async def _wake(self, row: RunRow) -> None:
+        """A run that was paused and is not in memory: bring it back as running."""
+        self._e.parked_runs.pop(row.id, None)
+        number = row.transitions + 1
+        body = Transition("running", self._e.clock.now())
+        journal = JournalRow(row.id, number, Kind.TRANSITION, _encode(body), row.gen)
+        change = RunChange(row.id, "live", state=int(RunState.RUNNING), transitions=number, metadata=b"{}")
+        await self._e.store.submit(Unit(journal=(journal,), changes=(change,)))
+        self._e.resume_recovered(await self._restored(await self._row(row.id)))
+
+    async def _restored(self, row: RunRow) -> ActiveRun:
+        plan = await self._e.workflows.stored_plan(row.digest)
+        if plan is None:
+            raise SignalRefused(
+                f"the run {self._text(row.id)}: its definition is not in the store", code="needs_version"
+            )
+        return await self._e.recovery.restored(Claimed(row, tuple(await self._e.store.journal(row.id))), plan)
+
+    async def retry(self, number: int, request: CancelRequest, *, compensation: bool = False) -> None:
+        """Go on with a run that ended badly: its failed steps again, completed ones kept (semantics 4.7).
+
+        With `compensation`, only the handlers that failed. Raises RunNotFound, SignalRefused.
+        """
+        row = await self._row(number)
+        try:
+            advance(RunState(row.state), Signal.REOPEN)
+        except NotAllowed as e:
+            raise SignalRefused(f"the run {self._text(number)}: {e}") from None
+        if compensation and row.state != RunState.COMPENSATION_FAILED:
+            raise SignalRefused(f"the run {self._text(number)} is {name(row.state)}: no handler of it failed")
+        state = RunState.COMPENSATING if compensation else RunState.RUNNING
+        metadata = msgspec.json.decode(row.metadata) if row.metadata else {}
+        if not compensation and _without_effect(row):
+            metadata["generation"] = metadata.get("generation", 0) + 1
+        number_ = row.transitions + 1
+        cause = Cause.FAILURE.value if compensation else ""
+        error = _error(row.error).cause if compensation and row.error else None
+        body = Transition(name(state), self._e.clock.now(), request.actor, request.reason, error, cause)
+        gen = row.gen if compensation else row.gen + 1
+        journal = JournalRow(row.id, number_, Kind.TRANSITION, _encode(body), gen)
+        change = RunChange(
+            row.id,
+            "ended",
+            state=int(state),
+            transitions=number_,
+            gen=gen,
+            metadata=_encode(metadata),
+            reopen=True,
+            started_at=self._e.clock.now(),
+        )
+        committed = await self._e.store.submit(Unit(journal=(journal,), changes=(change,)))
+        if committed.refused:
+            raise SignalRefused(f"the run {self._text(number)} is open again already")
+        run = await self._restored(await self._row(number))
+        if compensation:
+            failed = [place for place, record in run.undone.items() if record.state == "failed"]
+            for place in failed:
+                del run.undone[place]
+        self._e.resume_recovered(run)
+
+    async def answer(self, number: int, step: str, answer: dict[str, Any]) -> None:
+        """Answer an approval; the first answer stands. Raises RunNotFound, SignalRefused."""
+        run = self._e.executor.runs.get(number)
+        if run is None:
+            row = await self._row(number)
+            raise SignalRefused(f"the run {self._text(number)} is {name(row.state)}: nothing waits for an answer")
+        place = run.plan.by_path.get(step, run.plan.by_name.get(step))
+        node = run.plan.nodes[place] if place is not None else None
+        if node is None or node.uses != "approval":
+            names = ", ".join(n.path for n in run.plan.nodes if n.uses == "approval") or "none"
+            raise RunNotFound(f"the run {self._text(number)} has no approval `{step}`; it has: {names}")
+        if node.index not in run.parked:
+            raise SignalRefused(
+                f"the approval `{step}` of the run {self._text(number)} is not open: it waits for no answer now"
+            )
+        if not await self._e.executor.waits.decide(run, node, answer):
+            raise SignalRefused(f"the approval `{step}` of the run {self._text(number)} was answered before")
+
+    async def _row(self, number: int) -> RunRow:
+        row = await self._e.store.run(number)
+        if row is None:
+            raise RunNotFound(f"there is no run {self._text(number)}", hint="`reactor runs` lists them")
+        return row
+
+    def _text(self, number: int) -> str:
+        return run_text(self._e.store.id, number)
+
+
+def _without_effect(row: RunRow) -> bool:
+    """Does every attempt prove that nothing happened: classes `park` and `fix` but `interrupted`, none recovered (semantics 4.7)?"""
+    error = _error(row.error) if row.error else None
+    while error is not None:
+        if error.class_ not in ("park", "fix") or error.code == "interrupted":
+            return False
+        error = error.cause
+    return row.recoveries == 0

@@ -1,0 +1,206 @@
+"""What leaves the engine: completion events by the outbox, step events from memory, counts, and whoever waits for an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from ..core.clock import Clock
+from ..core.durations import format_instant
+from ..core.errors import ErrorInfo
+from ..core.event import Event, Scalar, encode
+from ..core.ids import Numbers, event_text, run_text
+from ..store.contract import OutboxRow, RunRow, RunState
+from .actions.contract import EmitEffect
+from .active import ActiveRun
+from .plan import Node
+from .run import StepRecord, event_type, name
+
+_any = msgspec.json.Decoder().decode
+
+
+class Interest(Protocol):
+    """What the engine asks of the router about its own events: pure."""
+
+    def wants(self, event: Event) -> int:
+        """Who can take it: ROUTER | BUS; 0 if nobody can, then no outbox row is written (semantics 7.2)."""
+        ...
+
+    def follows(self, type: str) -> bool:
+        """Does a binding, a wait or the bus name this type of step event?"""
+        ...
+
+    def sent(self) -> None:
+        """Outbox rows were committed: look at once."""
+        ...
+
+
+class Counts(Protocol):
+    """Where durations and ends are counted; see `core/telemetry.py` for the names."""
+
+    def run_ended(self, workflow: str, state: str, seconds: float) -> None: ...
+
+    def step_ended(self, workflow: str, step: str, state: str, seconds: float) -> None: ...
+
+
+class Telling:
+    """The engine's mouth."""
+
+    def __init__(
+        self,
+        store_id: str,
+        clock: Clock,
+        numbers: Numbers,
+        interest: Interest,
+        counts: Counts,
+        secrets: Mapping[str, Any],
+    ) -> None:
+        self._store = store_id
+        self._clock = clock
+        self._numbers = numbers
+        self.interest = interest
+        self.counts = counts
+        self.secrets = secrets
+        self.listeners: list[Callable[[Event], None]] = []
+        self._waiters: dict[int, list[asyncio.Future[RunRow]]] = {}
+
+    # -- ends
+    def watch(self, run: int) -> asyncio.Future[RunRow]:
+        """A future of the run's row at its end, on this node."""
+        future: asyncio.Future[RunRow] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(run, []).append(future)
+        return future
+
+    def ended(self, run: ActiveRun | None, row: RunRow) -> None:
+        """The end of a run is durable."""
+        for future in self._waiters.pop(row.id, ()):
+            if not future.done():
+                future.set_result(row)
+        seconds = (row.ended_at or 0.0) - (row.started_at or row.ended_at or 0.0)
+        self.counts.run_ended(row.workflow, name(row.state), seconds)
+        if self.listeners:
+            self._tell(self.end_event(row))
+
+    def end_event(self, row: RunRow) -> Event:
+        """The completion event of an ended run: built from its row, always with the same id (semantics 7.1)."""
+        return self.run_event(
+            row,
+            {
+                "outputs": _any(row.output) if row.output is not None else None,
+                "error": _any(row.error) if row.error is not None else None,
+                "started_at": format_instant(row.started_at) if row.started_at is not None else None,
+                "ended_at": format_instant(row.ended_at or 0.0),
+                "duration_ms": round(((row.ended_at or 0.0) - (row.started_at or row.ended_at or 0.0)) * 1000, 3),
+            },
+            row.ended_at or 0.0,
+        )
+
+    def run_event(self, row: RunRow, more: Mapping[str, Any], at: float) -> Event:
+        """An event of a run entering its present state."""
+        run = run_text(self._store, row.id)
+        return Event(
+            type=event_type(row.state),
+            source=f"/workflows/{row.workflow}",
+            id=f"{run}/{row.transitions}",
+            subject=row.workflow,
+            time=format_instant(at),
+            datacontenttype="application/json",
+            data={"run": run, "workflow": row.workflow, "version": row.version, "state": name(row.state), **more},
+            extensions=self._extensions(row, run),
+        )
+
+    def _extensions(self, row: RunRow, run: str) -> dict[str, Scalar]:
+        found: dict[str, Scalar] = {"runid": run, "hops": row.hops + 1, "correlationid": row.correlation or run}
+        found["causationid"] = event_text(row.event) if row.event else run
+        if row.traceparent:
+            found["traceparent"] = row.traceparent
+        return found
+
+    def outbox(self, event: Event, run: int) -> tuple[OutboxRow, ...]:
+        """The outbox row of an event of our own, if anybody can take it."""
+        owes = self.interest.wants(event)
+        return (OutboxRow(self._numbers.draw(), run, encode(event), owes),) if owes else ()
+
+    def emitted(self, run: ActiveRun, node: Node, effect: EmitEffect) -> tuple[Event, tuple[OutboxRow, ...]]:
+        """The event of an `emit` step; its id is the step's key, so that a repetition is a duplicate."""
+        event = Event(
+            type=effect.type,
+            source=f"/workflows/{run.row.workflow}",
+            id=run.key(node),
+            subject=effect.subject,
+            time=format_instant(self._clock.now()),
+            datacontenttype="application/json",
+            data=effect.data,
+            extensions=self._extensions(run.row, run.id),
+        )
+        return event, self.outbox(event, run.row.id)
+
+    # -- from memory
+    def entered(self, run: ActiveRun, state: RunState) -> None:
+        """A run entered a state that is not its end; durable before it is told."""
+        if self.listeners:
+            run.row.state = int(state)
+            self._tell(
+                self.run_event(run.row, {"inputs": run.inputs} if state is RunState.RUNNING else {}, self._clock.now())
+            )
+
+    def step_started(self, run: ActiveRun, node: Node) -> None:
+        """A step was started on this node."""
+        if self.listeners:
+            self.tell_step(run, node, "started", attempt=1)
+
+    def step_ended(self, run: ActiveRun, node: Node, record: StepRecord) -> None:
+        """A step's end is durable (or needs no row)."""
+        self.counts.step_ended(run.row.workflow, node.path, record.state, record.ended_at - record.started_at)
+        if self.listeners:
+            self.tell_step(
+                run,
+                node,
+                record.state,
+                attempt=record.attempts,
+                error=record.error,
+                more={"output": record.output, "duration_ms": round((record.ended_at - record.started_at) * 1000, 3)},
+            )
+
+    def tell_step(
+        self,
+        run: ActiveRun,
+        node: Node,
+        what: str,
+        *,
+        attempt: int,
+        error: ErrorInfo | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """An event of a step: leaves from memory, in order, with `sequence` (semantics 7.3)."""
+        if not self.listeners:
+            return
+        run.sequence += 1
+        data: dict[str, Any] = {
+            "run": run.id,
+            "workflow": run.row.workflow,
+            "step": node.path,
+            "attempt": attempt,
+            **(more or {}),
+        }
+        if error is not None:
+            data["error"] = msgspec.to_builtins(error)
+        self._tell(
+            Event(
+                type=f"reactor.step.{what}",
+                source=f"/workflows/{run.row.workflow}",
+                id=f"{run.id}/s{run.sequence}",
+                subject=run.row.workflow,
+                time=format_instant(self._clock.now()),
+                datacontenttype="application/json",
+                data=data,
+                extensions={**self._extensions(run.row, run.id), "sequence": str(run.sequence)},
+            )
+        )
+
+    def _tell(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)

@@ -1,0 +1,366 @@
+"""Steps that wait: for a time, an event, a person, another run. They hold no task and no place; only their instants are durable.
+
+Nothing falls through between look-back and live delivery (semantics 6.7): a wait registers in memory, makes its row durable,
+then looks back; an event that is accepted later finds it registered, one accepted before is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..core.durations import format_instant, parse_duration, parse_instant
+from ..core.errors import ErrorInfo, ReactorError, StepError
+from ..core.event import Event, decode_stored
+from ..core.ids import run_number
+from ..core.keys import key_text
+from ..store.contract import Kind, RunFilter, RunRow, RunState, Unit, UnitRefused
+from .actions.contract import EmitEffect
+from .active import ActiveRun
+from .attempts import Attempt, unexpected
+from .plan import Node
+from .run import CancelRequest, StepRecord, StepState, name
+from .timers import Timer
+
+if TYPE_CHECKING:
+    from .executor import Executor
+
+_encode = msgspec.json.Encoder().encode
+_any = msgspec.json.Decoder().decode
+
+
+class Parked:
+    """One waiting step."""
+
+    __slots__ = ("child", "inputs", "key", "mode", "pattern", "since", "started", "timer")
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.inputs: dict[str, Any] = {}
+        self.timer: Timer | None = None
+        self.pattern = ""  # of an event wait
+        self.key = ""
+        self.since = 0.0
+        self.child = 0
+        self.mode = ""
+
+
+class Waits:
+    """The parked steps of this node."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._x = executor
+        self._events: dict[tuple[str, str], list[tuple[ActiveRun, Node]]] = {}
+        self.start_child: Any = None  # set by the engine: (run, node, inputs) -> RunRow
+
+    def park(self, run: ActiveRun, node: Node) -> None:
+        """A step that waits is ready."""
+        run.parked[node.index] = Parked(self._x.clock.now())
+        run.progress.states[node.index] = StepState.WAITING
+        self._x.spawn(self._park(run, node, run.parked[node.index]), f"{run.id}/{node.path}")
+
+    async def _park(self, run: ActiveRun, node: Node, parked: Parked) -> None:
+        x = self._x
+        x.telling.step_started(run, node)
+        try:
+            parked.inputs = x.rendered(run, node)
+            if node.uses == "run-workflow":
+                await self._child(run, node, parked)
+            elif node.uses == "approval":
+                await self._approval(run, node, parked)
+            else:
+                await self._wait(run, node, parked)
+        except ReactorError as e:
+            await self._fail(run, node, e.info(step=node.path, attempt=1, place=x.place(run, node)))
+        except UnitRefused as e:
+            await self._fail(run, node, unexpected(e, node.path, 1, x.place(run, node)))
+
+    # -- time, event, run
+    async def _wait(self, run: ActiveRun, node: Node, parked: Parked) -> None:
+        inputs, noted = parked.inputs, run.timers_due.pop(node.index, None)
+        if inputs.get("for") is not None or inputs.get("until") is not None:
+            due = noted["due"] if noted else self._due(inputs, parked.started)
+            await self._note(run, node, noted, {"due": due, "started": parked.started})
+            parked.timer = self._x.timers.at(due, lambda: self._timed(run, node))
+            return
+        limit = node.timeout_s if node.timeout_s is not None else _seconds(inputs.get("timeout"))
+        noted_due = noted["due"] if noted else (parked.started + limit if limit is not None else None)
+        if noted:
+            parked.started = noted["started"]
+        if inputs.get("run") is not None:
+            await self._note(run, node, noted, {"due": noted_due, "started": parked.started})
+            self._limit(run, node, parked, noted_due)
+            await self._join(run, node, parked, inputs["run"])
+            return
+        parked.pattern = wait_pattern(run, node)
+        parked.key = noted["key"] if noted else self.key_of(run, node, inputs)
+        parked.since = run.row.created_at if inputs["event"].get("since", "run") == "run" else parked.started
+        self._events.setdefault((parked.pattern, parked.key), []).append((run, node))
+        await self._note(run, node, noted, {"due": noted_due, "started": parked.started, "key": parked.key})
+        self._limit(run, node, parked, noted_due)
+        for row in await self._x.store.waited(parked.pattern, parked.key, after=run.row.event, limit=1000):
+            if run.parked.get(node.index) is not parked:
+                return
+            if row.at >= parked.since and row.key not in run.taken:
+                await self._offer(run, node, row.key, decode_stored(row.body))
+
+    def _due(self, inputs: Mapping[str, Any], now: float) -> float:
+        if inputs.get("for") is not None:
+            return now + (_seconds(inputs["for"]) or 0.0)
+        return parse_instant(str(inputs["until"]))
+
+    def _limit(self, run: ActiveRun, node: Node, parked: Parked, due: float | None) -> None:
+        if due is not None and run.parked.get(node.index) is parked:
+            parked.timer = self._x.timers.at(
+                due, lambda: self._x.spawn(self._timed_out(run, node), f"{run.id}/{node.path}")
+            )
+
+    async def _note(self, run: ActiveRun, node: Node, noted: Any, body: dict[str, Any]) -> None:
+        if noted is None:
+            await self._x.store.submit(Unit(journal=(self._x.records.row(run, node, Kind.TIMER, _encode(body)),)))
+
+    def key_of(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any]) -> str:
+        """The text that an event's `by` must equal: `equals`, else `by` of the run's own event; empty without either."""
+        event = inputs["event"]
+        if event.get("equals") is not None:
+            value = self._x.expression(event["equals"]).value(run.activation(node.reads))
+        elif event.get("by"):
+            if run.event is None:
+                raise StepError(
+                    "expression",
+                    f"`{node.path}` waits by {event['by']}, but the run was started without an event",
+                    hint="give `equals`",
+                )
+            value = self._x.expression(event["by"]).value(run.activation(node.reads))
+        else:
+            return ""
+        return key_text(value)
+
+    def deliver(self, key: int, event: Event, waits: tuple[tuple[str, str], ...]) -> None:
+        """An accepted event: offer it to every step that waits for it (one event may wake many)."""
+        for wait in waits:
+            for run, node in tuple(self._events.get(wait, ())):
+                self._x.spawn(self._offer(run, node, key, event), f"{run.id}/{node.path}")
+
+    async def _offer(self, run: ActiveRun, node: Node, key: int, event: Event) -> None:
+        parked: Parked | None = run.parked.get(node.index)
+        if parked is None or key in run.taken:
+            return
+        condition = parked.inputs["event"].get("if")
+        if condition:
+            try:
+                if not self._x.expression(condition).guard(run.activation(node.reads, event=event.view())):
+                    return
+            except ReactorError as e:
+                await self._fail(run, node, e.info(step=node.path, place=self._x.place(run, node)))
+                return
+        run.taken.add(key)
+        await self._finish(run, node, "completed", output=event.view(), taken=key)
+
+    def _timed(self, run: ActiveRun, node: Node) -> None:
+        parked: Parked | None = run.parked.get(node.index)
+        if parked is not None:
+            waited = round((self._x.clock.now() - parked.started) * 1000)
+            self._x.spawn(self._finish(run, node, "completed", output={"waited_ms": waited}), f"{run.id}/{node.path}")
+
+    async def _timed_out(self, run: ActiveRun, node: Node) -> None:
+        parked: Parked | None = run.parked.get(node.index)
+        if parked is None:
+            return
+        inputs = parked.inputs
+        if node.uses == "approval":
+            approved = inputs.get("on_timeout") == "approve"
+            await self._decided(
+                run,
+                node,
+                {"approved": approved, "by": "", "via": "timeout", "reason": "nobody answered in time", "fields": None},
+            )
+        elif inputs.get("on_timeout") == "continue":
+            await self._finish(run, node, "completed", output=None)
+        else:
+            await self._fail(
+                run,
+                node,
+                ErrorInfo(
+                    "timeout",
+                    f"`{node.path}` waited longer than its limit",
+                    "retry",
+                    node.path,
+                    1,
+                    None,
+                    self._x.place(run, node),
+                ),
+            )
+
+    # -- other runs
+    async def _child(self, run: ActiveRun, node: Node, parked: Parked) -> None:
+        parked.mode = parked.inputs.get("mode") or "sync"
+        row: RunRow = await self.start_child(run, node, parked.inputs)
+        parked.child = row.id
+        if parked.mode == "sync":
+            self._limit(run, node, parked, parked.started + node.timeout_s if node.timeout_s is not None else None)
+            await self._await_run(run, node, row.id)
+        else:
+            await self._finish(run, node, "completed", output={"run": self._x.run_text(row.id)})
+
+    async def _join(self, run: ActiveRun, node: Node, parked: Parked, text: Any) -> None:
+        number = run_number(str(text))
+        if number is None:
+            raise StepError("not_found", f"`{node.path}` waits for the run `{text}`, which is no run's id")
+        parked.child, parked.mode = number, "join"
+        await self._await_run(run, node, number)
+
+    async def _await_run(self, run: ActiveRun, node: Node, number: int) -> None:
+        future = self._x.telling.watch(number)
+        row = await self._x.store.run(number)
+        if row is None:
+            raise StepError("not_found", f"`{node.path}` waits for a run that is not in this store")
+        if not RunState(row.state).ended:
+            row = await future
+        if node.index not in run.parked:
+            return
+        if row.state == RunState.COMPLETED:
+            await self._finish(run, node, "completed", output=_any(row.output) if row.output is not None else None)
+        else:
+            await self._fail(run, node, self._child_failed(node, row))
+
+    def _child_failed(self, node: Node, row: RunRow) -> ErrorInfo:
+        cause = msgspec.json.decode(row.error, type=ErrorInfo) if row.error else None
+        why = f": {cause.message}" if cause is not None else ""
+        return ErrorInfo(
+            "child_failed",
+            f"`{node.path}`: the run {self._x.run_text(row.id)} of `{row.workflow}` ended {name(row.state)}{why}",
+            cause.class_ if cause is not None else "park",
+            node.path,
+            1,
+            cause,
+        )
+
+    async def end_children(self, run: ActiveRun, request: CancelRequest) -> None:
+        """Cancel children in `sync` and `async`, and wait until they have ended (semantics 9.4)."""
+        for row in await self._x.store.runs(RunFilter(parent=run.row.id), limit=500):
+            if not RunState(row.state).ended:
+                future = self._x.telling.watch(row.id)
+                if await self._x.cancel_child(row.id, request):
+                    await future
+
+    # -- people
+    async def _approval(self, run: ActiveRun, node: Node, parked: Parked) -> None:
+        noted = run.timers_due.pop(node.index, None)
+        limit = node.timeout_s if node.timeout_s is not None else _seconds(parked.inputs.get("timeout"))
+        due = noted["due"] if noted else (parked.started + limit if limit is not None else None)
+        if noted is None:
+            expires = format_instant(due) if due is not None else None
+            effect = EmitEffect(
+                "reactor.approval.requested",
+                {"run": run.id, "step": node.path, "message": parked.inputs.get("message"), "expires_at": expires},
+                node.path,
+            )
+            _, outbox = self._x.telling.emitted(run, node, effect)
+            row = self._x.records.row(run, node, Kind.TIMER, _encode({"due": due, "started": parked.started}))
+            await self._x.store.submit(Unit(journal=(row,), outbox=outbox))
+        self._limit(run, node, parked, due)
+        answer = run.signals.pop(node.index, None)
+        if answer is not None:
+            await self._decided(run, node, answer)
+
+    async def decide(self, run: ActiveRun, node: Node, answer: dict[str, Any]) -> bool:
+        """A person's answer, durable when it returns; False if somebody answered before."""
+        row = self._x.records.row(run, node, Kind.SIGNAL, _encode(answer))
+        try:
+            await self._x.store.submit(Unit(journal=(row,)))
+        except UnitRefused:
+            return False
+        await self._decided(run, node, answer)
+        return True
+
+    async def _decided(self, run: ActiveRun, node: Node, answer: Mapping[str, Any]) -> None:
+        output = {"at": format_instant(self._x.clock.now()), **answer}
+        actor = str(answer.get("by") or "")
+        if answer["approved"]:
+            await self._finish(run, node, "completed", output=output, actor=actor)
+            return
+        code = "timeout" if answer.get("via") == "timeout" else "rejected"
+        said = f": {answer['reason']}" if answer.get("reason") else ""
+        by = f" by {actor}" if actor else ""
+        error = ErrorInfo(
+            code,
+            f"`{node.path}` was rejected{by}{said}",
+            "park",
+            node.path,
+            1,
+            None,
+            self._x.place(run, node),
+            "",
+            {"answer": output},
+        )
+        await self._fail(run, node, error, actor=actor)
+
+    # -- the end of a wait
+    async def _finish(
+        self,
+        run: ActiveRun,
+        node: Node,
+        state: str,
+        *,
+        output: Any = None,
+        error: ErrorInfo | None = None,
+        taken: int = 0,
+        actor: str = "",
+    ) -> None:
+        parked = self._unpark(run, node.index)
+        if parked is None:
+            return
+        run.progress.states[node.index] = StepState.RUNNING
+        record = StepRecord(
+            state, output, error, 1, parked.started, self._x.clock.now(), node.index in run.refound, actor, taken=taken
+        )
+        await self._x.conclude(run, node, Attempt(record))
+        self._x.resume(run)
+
+    async def _fail(self, run: ActiveRun, node: Node, error: ErrorInfo, *, actor: str = "") -> None:
+        await self._finish(run, node, "failed", error=error, actor=actor)
+
+    def _unpark(self, run: ActiveRun, index: int) -> Parked | None:
+        parked: Parked | None = run.parked.pop(index, None)
+        if parked is not None:
+            if parked.timer is not None:
+                parked.timer.cancel()
+            waiting = self._events.get((parked.pattern, parked.key))
+            if waiting is not None:
+                waiting[:] = [(r, n) for r, n in waiting if not (r is run and n.index == index)]
+                if not waiting:
+                    del self._events[parked.pattern, parked.key]
+        return parked
+
+    def stop(self, run: ActiveRun, index: int) -> None:
+        """A parked step is cancelled."""
+        self._x.spawn(self._stop(run, run.plan.nodes[index]), f"{run.id}/stop")
+
+    async def _stop(self, run: ActiveRun, node: Node) -> None:
+        parked = run.parked.get(node.index)
+        if parked is not None and parked.child and parked.mode == "sync":
+            reason = run.cancel.reason if run.cancel is not None else "its parent was stopped"
+            future = self._x.telling.watch(parked.child)
+            if await self._x.cancel_child(parked.child, CancelRequest(reason, "parent", self._x.clock.now())):
+                await future
+        await self._finish(run, node, "cancelled", error=self._x.endings.why_stopped(run, node))
+
+    def stop_all(self, run: ActiveRun, *, children: bool) -> None:
+        """Cancel what is parked; without `children`, sub-workflows are left to finish, as running siblings are."""
+        for index in list(run.parked):
+            if children or run.plan.nodes[index].uses != "run-workflow":
+                self.stop(run, index)
+
+
+def wait_pattern(run: ActiveRun, node: Node) -> str:
+    """The name of a wait's pattern in the router's index: of this very definition."""
+    return f"{run.plan.digest.hex()[:12]}/{node.path}"
+
+
+def _seconds(value: Any) -> float | None:
+    if value is None:
+        return None
+    return float(value) if isinstance(value, (int, float)) else parse_duration(str(value))

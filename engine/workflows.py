@@ -1,0 +1,190 @@
+"""The workflows of this node: every definition that is deployed or still has open runs, and what is current (semantics 10)."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
+
+from ..core.clock import Clock
+from ..core.errors import ConfigError, StepError
+from ..language.definition import Loaded, WorkflowDefinition, decode, digest, encode
+from ..language.diagnostics import nearest
+from ..language.versions import satisfies, version_key
+from ..store.contract import Definition, Store, Unit, WorkflowState
+from .plan import Plan, compile_plan
+
+log = logging.getLogger("reactor.workflows")
+
+
+class Entry(Struct):
+    """One version of a workflow: the revision that is in force."""
+
+    definition: WorkflowDefinition
+    digest: bytes
+    revision: int
+    loaded: Loaded | None = None  # of this process's files: places for errors
+
+
+class Workflows:
+    """The registry of workflows."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._entries: dict[str, dict[str, Entry]] = {}
+        self._plans: dict[bytes, Plan] = {}
+        self._current: dict[str, Entry] = {}
+        self.states: dict[str, WorkflowState] = {}
+
+    async def open(self) -> None:
+        """Read what is stored: a server without its files still has its workflows."""
+        for row in await self._store.definitions():
+            entry = Entry(decode(row.body), row.digest, row.revision)
+            versions = self._entries.setdefault(row.workflow, {})
+            if row.version not in versions or versions[row.version].revision < row.revision:
+                versions[row.version] = entry
+        self.states = dict(await self._store.workflows())
+        for name in self._entries:
+            self._choose(name)
+
+    # -- look-up
+    def names(self) -> list[str]:
+        """Workflows that are not removed, in order."""
+        return sorted(n for n in self._entries if not self._state(n).removed)
+
+    def current(self, name: str) -> Entry | None:
+        """The version in force: the pinned one, else the highest; None for an unknown or removed workflow."""
+        return self._current.get(name)
+
+    def live(self) -> Iterator[Entry]:
+        """The current versions of enabled workflows: theirs are the bindings."""
+        for name, entry in sorted(self._current.items()):
+            if self._state(name).enabled:
+                yield entry
+
+    def versions(self, name: str) -> Mapping[str, Entry]:
+        """Every version of a workflow."""
+        return self._entries.get(name, {})
+
+    def find(self, reference: str) -> Entry:
+        """The entry of `name` or `name@range`. Raises StepError `unknown_workflow`, with the nearest name."""
+        name, _, wanted = reference.partition("@")
+        if name in self._current:
+            if not wanted:
+                return self._current[name]
+            fits = [e for v, e in self._entries[name].items() if v == wanted or satisfies(v, wanted)]
+            if fits:
+                return max(fits, key=lambda e: version_key(e.definition.version) or (0, 0, 0, ()))
+            have = ", ".join(sorted(self._entries[name]))
+            raise StepError("unknown_workflow", f"workflow `{name}` has no version `{wanted}`; it has: {have}")
+        near = nearest(name, self.names())
+        raise StepError(
+            "unknown_workflow", f"there is no workflow `{name}`", hint=f"did you mean `{near}`?" if near else ""
+        )
+
+    def plan(self, digest_: bytes) -> Plan | None:
+        """The plan of a definition that this process knows, compiled at its first use."""
+        plan = self._plans.get(digest_)
+        if plan is None:
+            for versions in self._entries.values():
+                for entry in versions.values():
+                    if entry.digest == digest_:
+                        plan = self._plans[digest_] = compile_plan(entry.definition)
+                        return plan
+        return plan
+
+    async def stored_plan(self, digest_: bytes) -> Plan | None:
+        """The plan of a run's own definition, out of the store if need be (semantics 10.1)."""
+        plan = self.plan(digest_)
+        if plan is None:
+            row = await self._store.definition(digest_)
+            if row is not None:
+                plan = self._plans[digest_] = compile_plan(decode(row.body))
+        return plan
+
+    def matching(self, pattern: str) -> list[str]:
+        """Names that a glob takes."""
+        return [n for n in self.names() if fnmatch.fnmatchcase(n, pattern)]
+
+    # -- changes
+    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "") -> list[str]:
+        """Make definitions durable, then current; the names that changed. Equal content is no change (semantics 10.2)."""
+        rows: list[Definition] = []
+        entries: list[Entry] = []
+        states: list[WorkflowState] = []
+        for one in loaded:
+            definition, d = one.definition, digest(one.definition)
+            known = self._entries.get(definition.workflow, {}).get(definition.version)
+            if known is not None and known.digest == d:
+                known.loaded = one
+                if not self._state(definition.workflow).removed:
+                    continue
+                revision = known.revision
+            else:
+                revision = known.revision + 1 if known is not None else 1
+                rows.append(
+                    Definition(
+                        d, definition.workflow, definition.version, encode(definition), self._clock.now(), revision
+                    )
+                )
+            self._plans[d] = compile_plan(definition)
+            entries.append(Entry(definition, d, revision, one))
+            state = self._state(definition.workflow)
+            if state.removed or definition.workflow not in self.states:
+                states.append(WorkflowState(definition.workflow, state.enabled, False, state.pinned, origin))
+        if rows or states:
+            await self._store.submit(Unit(definitions=tuple(rows), workflows=tuple(states)))
+        for state in states:
+            self.states[state.workflow] = state
+        for entry in entries:
+            name = entry.definition.workflow
+            self._entries.setdefault(name, {})[entry.definition.version] = entry
+            self._choose(name)
+            log.info(
+                "workflow %s %s, revision %d", name, entry.definition.version, entry.revision, extra={"workflow": name}
+            )
+        return [e.definition.workflow for e in entries]
+
+    async def change(
+        self, name: str, *, enabled: bool | None = None, removed: bool | None = None, pinned: str | None = None
+    ) -> None:
+        """Switch a workflow off or on, remove it, pin a version. Raises ConfigError for an unknown one."""
+        if name not in self._entries:
+            near = nearest(name, self.names())
+            raise ConfigError(
+                f"there is no workflow `{name}`",
+                hint=f"did you mean `{near}`?" if near else "",
+                code="unknown_workflow",
+            )
+        old = self._state(name)
+        state = WorkflowState(
+            name,
+            old.enabled if enabled is None else enabled,
+            old.removed if removed is None else removed,
+            old.pinned if pinned is None else pinned,
+            old.origin,
+        )
+        await self._store.submit(Unit(workflows=(state,)))
+        self.states[name] = state
+        self._choose(name)
+
+    def enabled(self, name: str) -> bool:
+        """May the workflow's events start runs?"""
+        return self._state(name).enabled
+
+    def _state(self, name: str) -> WorkflowState:
+        return self.states.get(name) or WorkflowState(name)
+
+    def _choose(self, name: str) -> None:
+        state, versions = self._state(name), self._entries[name]
+        if state.removed:
+            self._current.pop(name, None)
+        elif state.pinned in versions:
+            self._current[name] = versions[state.pinned]
+        else:
+            self._current[name] = max(
+                versions.values(), key=lambda e: version_key(e.definition.version) or (0, 0, 0, ())
+            )

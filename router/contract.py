@@ -1,0 +1,72 @@
+"""The seams of the router: what it asks of the engine (prepare, begin), and the bindings that rules are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from msgspec import Struct
+
+from ..core.errors import ErrorInfo
+from ..core.event import Event
+from ..language.cel import Activation, Expression
+from ..store.contract import Accepted, RunStart
+
+
+class StartBinding(Struct, frozen=True):
+    """One entry of one workflow's `when`: an event that fits starts a run."""
+
+    rule: str
+    workflow: str
+    version: str
+    digest: bytes
+    entry: int
+    guards: tuple[
+        tuple[str, Expression, bool], ...
+    ]  # (its name in the text, expression, wanted value): the first that says no decides
+    versions: str = ""  # `name@range`: what `event.data.version` must satisfy
+    own: bool = True  # may it take types that begin with `reactor.`
+
+
+class WaitBinding(Struct, frozen=True):
+    """The pattern of a `wait` step: an event that fits is accepted, for look-back and for those who wait."""
+
+    rule: str
+    workflow: str
+    pattern: str
+    by: Expression | None
+
+
+class CancelBinding(Struct, frozen=True):
+    """An entry of `cancel_on`: an event that fits ends the open runs whose key agrees."""
+
+    rule: str
+    workflow: str
+    pattern: str
+    guard: Expression | None
+    by: Expression | None
+
+
+Binding = StartBinding | WaitBinding | CancelBinding
+
+
+class Runs(Protocol):
+    """The engine, as the router needs it."""
+
+    def for_event(
+        self, digest_: bytes, entry: int, event: Event, key: int, at: float, scope: Activation
+    ) -> RunStart | ErrorInfo:
+        """Prepare: the run that an event would start, inputs computed and checked; or why not. No I/O."""
+        ...
+
+    def begin(self, starts: Iterable[RunStart], accepted: Accepted, event: Event) -> None:
+        """The acceptance is durable: carry out the runs that it began."""
+        ...
+
+    def deliver(self, key: int, event: Event, waits: tuple[tuple[str, str], ...]) -> None:
+        """The acceptance is durable: offer the event to those who wait."""
+        ...
+
+    def superseded(self, numbers: Iterable[int]) -> None:
+        """Runs that the acceptance cancelled in favour of new ones."""
+        ...

@@ -1,0 +1,116 @@
+"""The outbox: events of our own go back to the router and on to the bus, at least once, under ids that never change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from ..core.clock import Clock
+from ..core.errors import ReactorError, StoreFailed, StoreUnavailable
+from ..core.event import Delivery, Event, decode
+from ..core.limits import EVENT_BYTES_MAX, SWEEP_S
+from ..store.contract import BUS, ROUTER, OutboxRow, Store, Unit
+from .intake import OWN, Intake
+from .rules import Rules
+
+log = logging.getLogger("reactor.outbox")
+WINDOW = 128
+BACKOFF_S_MAX = 30.0
+
+Send = Callable[[Sequence[Event]], Awaitable[None]]
+"""A sink of the bus: confirmed when it returns. Raises ReactorErrors."""
+
+
+class Outbox:
+    """Drains the rows that somebody is owed. `interest` is what the engine asks (see engine/telling.py)."""
+
+    def __init__(self, store: Store, rules: Rules, intake: Intake, clock: Clock) -> None:
+        self._store = store
+        self._rules = rules
+        self._intake = intake
+        self._clock = clock
+        self._look = {ROUTER: asyncio.Event(), BUS: asyncio.Event()}
+        self.bus: Send | None = None
+        self.bus_types: tuple[str, ...] = ()
+        self.bus_error = ""  # why the bus does not take events now
+        self.bus_since: float | None = None  # … and since when
+
+    # -- what the engine asks
+    def wants(self, event: Event) -> int:
+        """Who can take an event of our own, by the rules of now."""
+        owes = BUS if self.bus is not None and any(_takes(t, event.type) for t in self.bus_types) else 0
+        if self._rules.index and self._rules.match(event):
+            owes |= ROUTER
+        return owes
+
+    def follows(self, type: str) -> bool:
+        """Does a rule or the bus name this type of step event?"""
+        return False
+
+    def sent(self) -> None:
+        """Rows were committed: look at once."""
+        for event in self._look.values():
+            event.set()
+
+    # -- the loops
+    async def run(self) -> None:
+        """Drain until cancelled."""
+        await asyncio.gather(self._to_router(), self._to_bus())
+
+    async def _to_router(self) -> None:
+        after = 0
+        while True:
+            rows = await self._rows(ROUTER, after)
+            for row in rows:
+                after = row.key
+                event = decode(row.body, bytes_max=64 * EVENT_BYTES_MAX)
+                # nobody is told: the row goes in the accepting unit, a refused one stays for the next sweep
+                await self._intake.publish(OWN, Delivery((event,)), done=((row.key, ROUTER),))
+            if not rows:
+                if not await self._wait(ROUTER):
+                    after = 0  # a sweep: whatever was refused is tried again
+
+    async def _to_bus(self) -> None:
+        delay = 0.5
+        while True:
+            rows = await self._rows(BUS, 0) if self.bus is not None else ()
+            if not rows:
+                await self._wait(BUS)
+                continue
+            try:
+                assert self.bus is not None
+                await self.bus([decode(row.body, bytes_max=64 * EVENT_BYTES_MAX) for row in rows])
+                await self._store.submit(Unit(outbox_done=tuple((row.key, BUS) for row in rows)))
+            except StoreFailed:
+                raise
+            except ReactorError as e:
+                if self.bus_since is None:
+                    log.warning("the bus takes no events: %s; they wait in the outbox", e)
+                    self.bus_since = self._clock.now()
+                self.bus_error = str(e)
+                await self._clock.sleep(delay)
+                delay = min(delay * 2, BACKOFF_S_MAX)
+            else:
+                self.bus_error, self.bus_since, delay = "", None, 0.5
+
+    async def _rows(self, owes: int, after: int) -> Sequence[OutboxRow]:
+        try:
+            return await self._store.outbox(owes, after=after, limit=WINDOW)
+        except StoreUnavailable:
+            await self._clock.sleep(SWEEP_S)
+            return ()
+
+    async def _wait(self, who: int) -> bool:
+        """Wait for `sent`, at most SWEEP_S; was it called?"""
+        event = self._look[who]
+        try:
+            await asyncio.wait_for(event.wait(), SWEEP_S)
+        except TimeoutError:
+            return False
+        event.clear()
+        return True
+
+
+def _takes(pattern: str, type_: str) -> bool:
+    return type_.startswith(pattern[:-1]) if pattern.endswith("*") else type_ == pattern

@@ -1,0 +1,66 @@
+"""The log of events that matched nothing: bounded, written lazily, so that `explain` can see them (semantics 1.4)."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+from ..core.clock import Clock
+from ..core.errors import StoreUnavailable
+from ..core.limits import UNMATCHED_PER_S_MAX
+from ..store.contract import EventRow, Store
+
+log = logging.getLogger("reactor.router")
+FLUSH_S = 0.5
+
+
+class Unmatched:
+    """Keeps a sample of at most UNMATCHED_PER_S_MAX events a second."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._rows: deque[EventRow] = deque()
+        self._second = 0
+        self._taken = 0
+        self.left_out = 0  # events of which no row was kept
+
+    def add(self, row: EventRow) -> None:
+        """Keep an event, or count it as left out."""
+        second = int(row.at)
+        if second != self._second:
+            self._second, self._taken = second, 0
+        if self._taken >= UNMATCHED_PER_S_MAX:
+            self.left_out += 1
+            return
+        self._taken += 1
+        self._rows.append(row)
+
+    def find(self, key: int) -> EventRow | None:
+        """A row that is not written yet."""
+        return next((row for row in self._rows if row.key == key), None)
+
+    def recent(self) -> list[EventRow]:
+        """Rows that are not written yet, newest first."""
+        return list(reversed(self._rows))
+
+    async def flush(self) -> None:
+        """Write what is kept; while the store refuses, it stays in memory (bounded by the rate)."""
+        rows = list(self._rows)
+        if not rows:
+            return
+        try:
+            await self._store.log_unmatched(rows)
+        except StoreUnavailable:
+            while len(self._rows) > 10 * UNMATCHED_PER_S_MAX:
+                self._rows.popleft()
+                self.left_out += 1
+            return
+        for _ in rows:
+            self._rows.popleft()
+
+    async def run(self) -> None:
+        """Flush every FLUSH_S seconds, until cancelled."""
+        while True:
+            await self._clock.sleep(FLUSH_S)
+            await self.flush()
