@@ -84,6 +84,8 @@ class Keys(BaseModel):
 
     @model_validator(mode="after")
     def _choices(self) -> Any:  # noqa: N804  # an `after` validator gets the model itself
+        if not self.exactly_one and not self.at_most_one:
+            return self
         aliases = {name: field.alias or name for name, field in type(self).model_fields.items()}
         for _, message in choice_faults(
             type(self), [aliases[name] for name in self.model_fields_set if name in aliases]

@@ -1,0 +1,298 @@
+"""`python`: a function of the project or of an installed package, in the loop, a thread or a process of its own.
+
+A plain function runs in a thread unless the step's `isolation` says otherwise. Source: actions.md, section 3 (python).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import ctypes
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import copy_context
+from typing import Any, ClassVar, cast
+
+from pydantic import BaseModel, Field
+
+from ...connections.fields import Duration, Keys, Size
+from ...core.errors import StepError
+from .calling import (
+    CONTEXT,
+    Compiled,
+    StepClass,
+    context_values,
+    error_of,
+    finish,
+    given_to,
+    is_step_class,
+    own_arguments,
+    refused,
+)
+from .context import Context, State
+from .contract import ActionBase, Call, StateEffect
+from .functions import split_reference
+from .workers import Workers
+
+THREADS_MAX = 64  # plain functions that run at once; further ones wait for a thread
+
+
+class PythonLimits(Keys):
+    """Of a process: `memory` in bytes, `cpu` in seconds."""
+
+    memory: Size | None = Field(default=None, ge=16 * 1024 * 1024)
+    cpu: Duration | None = Field(default=None, ge=1)
+
+
+class PythonInput(Keys):
+    """`with` of `python`."""
+
+    function: str = Field(min_length=1, examples=["shop.orders:charge"])
+    args: dict[str, Any] = Field(default_factory=dict)
+    limits: PythonLimits | None = None
+
+
+class Stopped(BaseException):
+    """Raised inside a thread whose step was cancelled; no Exception, so that `except Exception` does not take it."""
+
+
+class PythonAction(ActionBase):
+    """Calls Python functions and `Step` classes."""
+
+    name: ClassVar[str] = "python"
+    Input: ClassVar[type[BaseModel] | None] = PythonInput
+    errors: ClassVar[tuple[str, ...]] = ("*",)
+    key_goes: ClassVar[str] = "context.idempotency_key"
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, Compiled | StepClass] = {}
+        self._threads: concurrent.futures.ThreadPoolExecutor | None = None
+        self._workers: Workers | None = None
+
+    def check(self, with_: Any) -> list[tuple[str, str]]:
+        """The form of `function`, where it is no template."""
+        reference = cast("dict[str, Any]", with_).get("function") if isinstance(with_, dict) else None
+        if isinstance(reference, str) and ":" in reference and "${{" not in reference:
+            parts = split_reference(reference)
+            if parts is None:
+                return [("function", f"expected module:name, such as shop.orders:charge; found {reference!r}")]
+        return []
+
+    def compensable(self, target: Any) -> bool:
+        """Does this function or class say how to undo it?"""
+        return is_step_class(target) and StepClass(target, target.__name__).compensate is not None
+
+    async def execute(self, call: Call) -> Any:
+        """Call it; the result as JSON, or a StateEffect around it if `context.state` was changed."""
+        given: PythonInput = call.inputs
+        if call.isolation == "process":
+            return await self._in_process(call, given)
+        if given.limits is not None:
+            raise StepError("config", "`limits` of a Python step need `isolation: process` on the step")
+        if call.services is None:
+            raise StepError("config", "this engine was given no functions")
+        target: Any = call.services.function(given.function)
+        compiled = self._compiled.get(given.function)
+        if compiled is None or (compiled.cls if isinstance(compiled, StepClass) else compiled.target) != target:
+            compiled = StepClass(target, given.function) if is_step_class(target) else Compiled(target, given.function)
+            self._compiled[given.function] = compiled
+        if isinstance(compiled, StepClass):
+            return await self._step_class(call, compiled, given.args)
+        if call.undo:
+            raise StepError("config", f"{given.function} is a function: it has no `compensate`")
+        kwargs = compiled.bind(given.args) if given.args or compiled.required else {}
+        if compiled.is_async and not compiled.wants_context and call.isolation is None:
+            try:
+                return compiled.accept(await target(**kwargs))
+            except BaseException as e:
+                if (ours := _raised(e, compiled.name)) is e:
+                    raise
+                raise ours from e
+        state: State | None = None
+        stop = threading.Event() if not compiled.is_async or call.isolation == "thread" else None
+        if compiled.wants_context:
+            context = make_context(call, stop, threaded=self._threaded(compiled, call))
+            state = context.state
+            kwargs[CONTEXT] = context
+        result = await self._invoke(call, compiled, target, kwargs, stop)
+        return StateEffect(tuple(state.ops), output=result) if state is not None and state.ops else result
+
+    async def _step_class(self, call: Call, step: StepClass, args: Mapping[str, Any]) -> Any:
+        stop = threading.Event()
+        result: Any = None
+        ops: list[Any] = []
+        instance = step.cls()
+        for method, compiled in step.calls(call.undo):
+            context = make_context(call, stop, threaded=self._threaded(compiled, call))
+            kwargs = compiled.bind(own_arguments(compiled, args, method))
+            given_to(compiled, kwargs, context_values(context))
+            result = await self._invoke(call, compiled, getattr(instance, method), kwargs, stop)
+            ops += context.state.ops
+            if method == "validate_input":
+                refusal = refused(step.name, result)
+                if refusal is not None:
+                    raise refusal
+        return StateEffect(tuple(ops), output=result) if ops else result
+
+    @staticmethod
+    def _threaded(compiled: Compiled, call: Call) -> bool:
+        if call.isolation is None:
+            return not (compiled.is_async or compiled.streams)
+        return call.isolation == "thread"
+
+    async def _invoke(
+        self, call: Call, compiled: Compiled, target: Any, kwargs: dict[str, Any], stop: threading.Event | None
+    ) -> Any:
+        try:
+            if self._threaded(compiled, call):
+                return await self._in_thread(compiled, target, kwargs, stop or threading.Event())
+            if compiled.is_async:
+                return compiled.accept(await target(**kwargs))
+            return await finish(compiled, target(**kwargs))
+        except BaseException as e:
+            if (ours := _raised(e, compiled.name)) is e:
+                raise
+            raise ours from e
+
+    async def _in_thread(self, compiled: Compiled, target: Any, kwargs: dict[str, Any], stop: threading.Event) -> Any:
+        """Run it in a thread; cancelled, ask it to stop, and wait until it has (semantics 9.3)."""
+        if self._threads is None:
+            self._threads = concurrent.futures.ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="reactor-step")
+        job = _ThreadJob(compiled, target, kwargs)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, job.run)
+        try:
+            returned = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            stop.set()
+            job.stop()
+            await asyncio.wait([future])  # cancelled again (`--force`), it is left to itself
+            if not future.cancelled():
+                future.exception()
+            raise
+        if hasattr(returned, "__await__"):  # a plain function that made a coroutine
+            return await finish(compiled, returned)
+        return returned
+
+    async def _in_process(self, call: Call, given: PythonInput) -> Any:
+        if self._workers is None:
+            self._workers = Workers()
+        limits = given.limits or PythonLimits()
+        return await self._workers.run(call, given.function, given.args, memory=limits.memory, cpu_s=limits.cpu)
+
+    async def close(self) -> None:
+        """End the worker processes; threads end with their functions."""
+        if self._workers is not None:
+            await self._workers.close()
+            self._workers = None
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
+
+
+class _ThreadJob:
+    """A function in a thread of the pool, that can be asked to stop while it runs, and only then."""
+
+    def __init__(self, compiled: Compiled, target: Any, kwargs: dict[str, Any]) -> None:
+        self._compiled = compiled
+        self._target = target
+        self._kwargs = kwargs
+        self._lock = threading.Lock()
+        self._thread = 0
+        self._stopped = False
+
+    def run(self) -> Any:
+        with self._lock:
+            if self._stopped:
+                return None
+            self._thread = threading.get_ident()
+        try:
+            try:
+                return self._call()
+            finally:
+                with self._lock:
+                    self._thread = 0
+                    _raise_in(threading.get_ident(), None)
+        except Stopped:
+            return None
+
+    def _call(self) -> Any:
+        if self._compiled.is_async or self._compiled.streams:
+            return asyncio.run(_all(self._compiled, self._target, self._kwargs))
+        returned = self._target(**self._kwargs)
+        if hasattr(returned, "__await__"):
+            return returned
+        return self._compiled.accept(returned)
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            if self._thread:
+                _raise_in(self._thread, Stopped)
+
+
+def _raised(error: BaseException, name: str) -> BaseException:
+    """What to raise in place of what a step raised: our error, or the cancellation itself if it came from outside."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            return error
+        return StepError("step_failed", f"{name} was cancelled from within")
+    if isinstance(error, (Exception, SystemExit)):
+        return error_of(error, name)
+    return error
+
+
+async def _all(compiled: Compiled, target: Any, kwargs: dict[str, Any]) -> Any:
+    return await finish(compiled, target(**kwargs))
+
+
+def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
+    """Raise an exception in another thread at its next byte code; None takes one back that was not raised yet."""
+    argument = ctypes.py_object(kind) if kind is not None else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), argument)
+
+
+def make_context(call: Call, stop: threading.Event | None, *, threaded: bool) -> Context:
+    """The context of a call; in a thread its `state.get` waits for the loop."""
+    fetch: Callable[[str, str], Any] = _reader(call)
+    log, progress = call.log, call.progress
+    if threaded:
+        loop = asyncio.get_running_loop()
+        read = fetch
+
+        def fetch_there(scope: str, key: str) -> Any:
+            return asyncio.run_coroutine_threadsafe(read(scope, key), loop).result()
+
+        fetch = fetch_there
+        log = _from_thread(loop, call.log)
+        progress = _from_thread(loop, call.progress)
+    return Context(
+        call.context,
+        step=call.step,
+        attempt=call.attempt,
+        key=call.key,
+        state=State(call.workflow, call.run, fetch),
+        log=log,
+        progress=progress,
+        cancelled=stop.is_set if stop is not None else _never,
+    )
+
+
+def _never() -> bool:
+    return False
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, function: Callable[..., None] | None) -> Callable[..., None] | None:
+    if function is None:
+        return None
+    return lambda *args: loop.call_soon_threadsafe(function, *args) and None
+
+
+def _reader(call: Call) -> Callable[[str, str], Awaitable[Any]]:
+    async def read(scope: str, key: str) -> Any:
+        if call.services is None:
+            return None
+        found = await call.services.state(scope, key)
+        return None if found is None else found.value
+
+    return read
