@@ -55,10 +55,10 @@ pages: setup-test
 	$(PY) docs/generate.py
 
 bench: setup-test setup-servers
-	$(PY) -m bench
+	$(PY) -m reactor.bench
 
 bench-peers: setup-test setup-servers
-	$(PY) -m bench --peers
+	$(PY) -m reactor.bench --peers
 
 soak: setup-test setup-servers
 	REACTOR_SOAK=1 $(PYTEST) -m uncovered

@@ -54,6 +54,12 @@ def test_a_python_without_ensurepip_borrows_the_pip_of_the_system(tmp_path: Path
     assert str(tmp_path / "venv") in pip.stdout
 
 
+@pytest.mark.parametrize("target", ["run", "test", "check", "bench", "bench-peers", "soak", "clean", "pages", "format"])
+def test_make_knows(target: str) -> None:
+    done = subprocess.run(["make", "-n", target], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_old_python_is_named(tmp_path: Path) -> None:
     done = make_venv(tmp_path, OLD)
     assert (done.returncode, done.stdout) == (1, "")
