@@ -7,132 +7,56 @@ splitting a failed group, deciding duplicates, fates and flow keys) is written o
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from ..core.event import Mark
-
-
-class RunState(enum.IntEnum):
-    """The states of a run (language §7). From COMPLETED on it has ended; `waiting` is shown, not stored."""
-
-    PENDING = 0
-    QUEUED = 1
-    RUNNING = 2
-    PAUSED = 4
-    CANCELLING = 5
-    COMPENSATING = 6
-    COMPLETED = 10
-    FAILED = 11
-    TIMED_OUT = 12
-    CANCELLED = 13
-    COMPENSATED = 14
-    COMPENSATION_FAILED = 15
-
-    @property
-    def ended(self) -> bool:
-        """Has the run ended?"""
-        return self >= RunState.COMPLETED
-
-    @property
-    def held(self) -> bool:
-        """Does the run exist without having started?"""
-        return self <= RunState.QUEUED
-
-
-class Kind(enum.IntEnum):
-    """What a journal row records. (run, ord, kind, gen) is unique."""
-
-    RESULT = 0  # a step's end: completed, failed or skipped
-    INTENT = 1  # an at_most_once step is about to be called
-    TIMER = 2  # a wait or a back-off over BACKOFF_TIMER_S: its instant
-    UNDO = 3  # a compensation's end
-    UNDO_INTENT = 4
-    SIGNAL = 5  # an answer from outside: an approval's decision
-    DECISION = 6  # what is no pure function of the journal: a resolved version, a child's id, why compensation began
-    TRANSITION = 7  # of the run; `ord` is its number (semantics 7.1)
-
-
-class EventRow(Struct, frozen=True):
-    """An accepted event. `body` is `core.event.encode(event, meta=True)`; `notes` holds the verdicts that cannot be
-    recomputed.
-    """
-
-    key: int
-    source: str
-    id: str
-    type: str
-    trigger: str
-    at: float
-    revision: int
-    body: bytes
-    correlation: str = ""
-    notes: bytes | None = None
-
-
-class RunRow(Struct):
-    """A run as it is stored. JSON columns are bytes; instants are Unix seconds; `event` 0 is a direct start."""
-
-    id: int
-    key: bytes  # 16 bytes, unique: workflow and identity, or the direct start's key
-    workflow: str
-    version: str
-    digest: bytes
-    state: int
-    input: bytes
-    created_at: float
-    event: int = 0
-    cause: str = ""
-    correlation: str = ""
-    hops: int = 0
-    parent: int = 0
-    parent_ord: int = 0
-    depth: int = 0
-    priority: int = 5
-    actor: str = ""
-    labels: bytes = b""
-    traceparent: str = ""
-    vars: bytes = b""  # digest of the vars and env as of the start; the values are a blob
-    flow: bytes = b""  # the flow keys it holds or waits for
-    output: bytes | None = None
-    error: bytes | None = None
-    steps: bytes | None = None  # the summary that lists show, written at the end
-    cancel: bytes | None = None
-    metadata: bytes = b""
-    recoveries: int = 0
-    transitions: int = 1
-    gen: int = 0
-    started_at: float | None = None
-    ended_at: float | None = None
-    node: int | None = None  # owner; None: free
-
-
-class JournalRow(Struct, frozen=True):
-    """One fact about a run. `ord` is the step's place in the plan << 40 | occurrence; `gen` the generation (semantics
-    4.7).
-    """
-
-    run: int
-    ord: int
-    kind: int
-    body: bytes
-    gen: int = 0
-    name_hash: int = 0
-
+from .records import (
+    BUS as BUS,
+)
+from .records import (
+    ROUTER as ROUTER,
+)
+from .records import (
+    DeadLetter as DeadLetter,
+)
+from .records import (
+    Definition as Definition,
+)
+from .records import (
+    EventRow as EventRow,
+)
+from .records import (
+    JournalRow as JournalRow,
+)
+from .records import (
+    Kind as Kind,
+)
+from .records import (
+    LedgerRow as LedgerRow,
+)
+from .records import (
+    OutboxRow as OutboxRow,
+)
+from .records import (
+    RunRow as RunRow,
+)
+from .records import (
+    RunState as RunState,
+)
+from .records import (
+    WorkflowState as WorkflowState,
+)
 
 Guard = Literal["open", "live", "held", "ended", "any"]
 """What must be true of a run for a change to be written: `open` neither ended nor cancelled; `live` not ended; `held`
-not
-started, not cancelled; `ended`; `any` exists."""
+not started, not cancelled; `ended`; `any` exists."""
 
 
 class RunChange(Struct, frozen=True):
-    """New values for a run's row; None leaves a column as it is. If `guard` is not met the whole unit is refused
-    (`state`).
-    """
+    """New values for a run's row; None leaves a column. If `guard` is not met the whole unit is refused (`state`)."""
 
     run: int
     guard: Guard
@@ -159,9 +83,7 @@ class FlowKey(NamedTuple):
 
 
 class FlowState(Struct, frozen=True):
-    """A flow row: counts and marks as a small JSON value; `deadline` (Unix seconds) is when somebody must look
-    again.
-    """
+    """A flow row: counts and marks as a small JSON value; at `deadline` (Unix seconds) somebody must look again."""
 
     value: Mapping[str, Any]
     deadline: float | None = None
@@ -178,9 +100,7 @@ class FlowDecision(Struct, frozen=True):
 
 
 class Flow(Struct, frozen=True):
-    """A decision under the locks of flow rows (semantics 5.3): `decide(states, now)` is pure and may be called
-    again.
-    """
+    """A decision under the locks of flow rows (semantics 5.3); `decide(states, now)` is pure, may be called again."""
 
     keys: tuple[FlowKey, ...]
     decide: Callable[[Mapping[FlowKey, FlowState | None], float], FlowDecision]
@@ -210,27 +130,6 @@ class Admit(Struct, frozen=True):
     release: bool = False  # drop its held rows, whatever the verdict: it was cancelled
 
 
-class DeadLetter(Struct, frozen=True):
-    """An event, delivery or binding that could not be digested. `raw` is what the source brought; `error` an
-    ErrorInfo.
-    """
-
-    key: int
-    at: float
-    trigger: str
-    source: str
-    id: str
-    code: str
-    error: bytes
-    raw: bytes | None = None
-    event: int = 0
-    workflow: str = ""
-    entry: int = -1  # index in the workflow's `when`; -1: the whole event
-    meta: bytes = b""
-    attempts: int = 1
-    state: Literal["open", "retried", "dropped"] = "open"
-
-
 class Acceptance(Struct, frozen=True):
     """One event with all it starts. If `identity` is known already none of it is written but the marks of the unit."""
 
@@ -239,9 +138,7 @@ class Acceptance(Struct, frozen=True):
     runs: tuple[RunStart, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     waits: tuple[tuple[str, str], ...] = ()  # (wait pattern, key) that it could satisfy, for look-back
-    cancels: tuple[
-        tuple[str, str, bytes], ...
-    ] = ()  # (cancel_on binding, key, cancel): ends the open runs with that key
+    cancels: tuple[tuple[str, str, bytes], ...] = ()  # (cancel_on binding, key, cancel): of the open runs with that key
 
 
 class StateOp(Struct, frozen=True):
@@ -263,57 +160,10 @@ class StateResult(Struct, frozen=True):
 
 
 class StateChange(Struct, frozen=True):
-    """All operations of one step, or none: refused (`conflict`) if one cannot be done. `row` makes the step's journal
-    row.
-    """
+    """All operations of one step, or none: refused (`conflict`) if one cannot be done. `row` makes its journal row."""
 
     ops: tuple[StateOp, ...]
     row: Callable[[Sequence[StateResult]], JournalRow]
-
-
-ROUTER = 1
-BUS = 2
-
-
-class OutboxRow(Struct, frozen=True):
-    """An event of our own on its way: who still owes it, ROUTER | BUS; gone when nobody does."""
-
-    key: int
-    run: int
-    body: bytes
-    owes: int
-
-
-class LedgerRow(Struct, frozen=True):
-    """What became of one due instant of a schedule."""
-
-    trigger: str
-    due: float
-    outcome: Literal["fired", "late", "skipped", "coalesced"]
-    reason: str = ""
-    at: float = 0.0
-    event: int = 0
-
-
-class Definition(Struct, frozen=True):
-    """A workflow's definition, kept by digest; `revision` counts the contents under one version."""
-
-    digest: bytes
-    workflow: str
-    version: str
-    body: bytes
-    at: float
-    revision: int = 1
-
-
-class WorkflowState(Struct, frozen=True):
-    """What people decided about a workflow: switched off, removed, pinned to a version."""
-
-    workflow: str
-    enabled: bool = True
-    removed: bool = False
-    pinned: str = ""
-    origin: str = ""
 
 
 class Unit(Struct, frozen=True):
@@ -369,9 +219,7 @@ class Committed(Struct, frozen=True):
 
 
 class UnitRefused(Exception):
-    """This unit alone could not be written (a constraint, a size): the group went on without it. Never worth
-    repeating.
-    """
+    """This unit alone cannot be written (a constraint, a size); the group went on without it. Never worth repeating."""
 
 
 class RunFilter(Struct, frozen=True):
@@ -407,9 +255,7 @@ class Store(Protocol):
     durability: str  # "power" or "process"
 
     async def open(self) -> None:
-        """Lock, migrate, draw the node's number. Raises ConfigError naming the holder if another process has the
-        store.
-        """
+        """Lock, migrate, draw the node's number. Raises ConfigError naming the process that has the store already."""
         ...
 
     async def close(self) -> None:
@@ -444,9 +290,7 @@ class Store(Protocol):
         ...
 
     async def held(self, key: FlowKey, *, limit: int) -> Sequence[RunRow]:
-        """Held runs that wait for this key: highest priority first (PRIORITY_AGE_S waited is a level), then in order
-        of acceptance.
-        """
+        """Held runs that wait for this key: by priority (PRIORITY_AGE_S waited is a level), then by acceptance."""
         ...
 
     async def held_counts(self) -> Mapping[str, int]:
@@ -512,8 +356,9 @@ class Store(Protocol):
     async def blob(self, digest: bytes) -> bytes | None: ...
 
     async def retain(self, keep: Mapping[str, float], *, limit: int) -> Mapping[str, int]:
-        """Remove at most `limit` rows a table that are older than `keep` seconds (semantics 11.2); how many went, by
-        table.
+        """Remove at most `limit` rows a table that are older than `keep` seconds, by name (semantics 11.2).
+
+        Names are those of `retention:`. How many went, by table: the caller comes again while something goes.
         """
         ...
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import UNSET
+from msgspec.structs import astuple
 
-from .contract import Flow, FlowKey, FlowState, RunStart, Unit
+from ..core.limits import PRIORITY_AGE_S
+from .contract import Flow, FlowKey, FlowState, Guard, RunStart, RunState, Unit
 
 
 class Wants:
@@ -14,9 +16,10 @@ class Wants:
     uniqueness.
     """
 
-    __slots__ = ("cancels", "flows", "identities", "keys", "marks", "released", "runs", "states")
+    __slots__ = ("cancels", "flows", "identities", "keys", "marks", "plain", "released", "runs", "states")
 
     def __init__(self) -> None:
+        self.plain: list[bool] = []  # of each unit: is it nothing but journal rows?
         self.identities: dict[bytes, None] = {}
         self.keys: dict[bytes, None] = {}  # of runs
         self.runs: dict[int, None] = {}  # whose fate is needed
@@ -30,6 +33,11 @@ class Wants:
         return bool(
             self.runs or self.keys or self.identities or self.marks or self.flows or self.states or self.cancels
         )
+
+
+_JOURNAL = Unit.__struct_fields__.index("journal")
+_BEFORE = astuple(Unit())[:_JOURNAL]
+_AFTER = astuple(Unit())[_JOURNAL + 1 : -1]  # but for `bytes_`, the last
 
 
 class RunFact:
@@ -50,14 +58,29 @@ class RunFact:
         self.patch: dict[str, object] | None = None
         self.row: list[object] | None = None
 
+    def meets(self, guard: Guard) -> bool:
+        """Is what a change asks of the run true now?"""
+        if guard == "open":
+            return self.state < RunState.COMPLETED and not self.cancelled
+        if guard == "live":
+            return self.state < RunState.COMPLETED
+        if guard == "held":
+            return self.state <= RunState.QUEUED and not self.cancelled
+        return guard == "any" or self.state >= RunState.COMPLETED
+
+
+def rank(created_at: float, priority: int) -> float:
+    """The place of a held run in its queue, lowest first: PRIORITY_AGE_S waited equals one level (semantics 3.3)."""
+    return created_at - priority * PRIORITY_AGE_S
+
 
 class Facts:
     """What the rows that were wanted say; what is absent has no entry."""
 
-    __slots__ = ("asked", "cancels", "first_runs", "flows", "keys", "marks", "runs", "seen", "states", "waiting")
+    __slots__ = ("cancels", "first_runs", "flows", "keys", "marks", "runs", "seen", "states", "waiting", "wanted")
 
     def __init__(self, wanted: Wants) -> None:
-        self.asked = wanted.runs
+        self.wanted = wanted
         self.seen: dict[bytes, int] = {}  # identity -> event
         self.first_runs: dict[int, list[int]] = {}  # event -> the runs it started
         self.keys: dict[bytes, tuple[int, bytes]] = {}  # run key -> (run, input)
@@ -72,7 +95,13 @@ class Facts:
 def wants(units: Sequence[Unit]) -> Wants:
     """What must be read before these units can be resolved. A unit of journal rows alone wants nothing."""
     found = Wants()
+    plain = found.plain
     for unit in units:
+        cells = astuple(unit)
+        if cells[:_JOURNAL] == _BEFORE and cells[_JOURNAL + 1 : -1] == _AFTER:
+            plain.append(True)
+            continue
+        plain.append(False)
         for change in unit.changes:
             found.runs[change.run] = None
         if unit.runs:

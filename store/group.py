@@ -42,6 +42,7 @@ class GroupCommit:
     def __init__(self, writers: Sequence[Writer], clock: Clock) -> None:
         self._lanes = [_Lane(writer, clock, self) for writer in writers]
         self._only = self._lanes[0] if len(self._lanes) == 1 else None
+        self._loop = asyncio.get_running_loop()
         self.refusing = ""
         self.failed: StoreFailed | None = None
         self.groups = 0
@@ -51,7 +52,7 @@ class GroupCommit:
         """Put a unit in the next group. Its future fails at once if the store is closed, or refuses and this is new
         input.
         """
-        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Committed] = self._loop.create_future()
         if self.failed is not None:
             future.set_exception(_fresh(self.failed))
         elif self.refusing and (unit.accept or unit.runs):

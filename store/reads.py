@@ -95,10 +95,10 @@ class Reads(abc.ABC):
             )
         )
 
-    async def flow_due(self, *, until: float, limit: int) -> Sequence[FlowKey]:
+    async def flow_due(self, *, until: float, limit: int) -> Sequence[tuple[FlowKey, float]]:
         """See the contract."""
-        sql = "SELECT policy, key FROM flow WHERE deadline IS NOT NULL AND deadline <= ? ORDER BY deadline"
-        return [FlowKey(*row) for row in await self._all(f"{sql} LIMIT {_limit(limit)}", until)]
+        sql = "SELECT policy, key, deadline FROM flow WHERE deadline IS NOT NULL AND deadline <= ? ORDER BY deadline"
+        return [(FlowKey(row[0], row[1]), row[2]) for row in await self._all(f"{sql} LIMIT {_limit(limit)}", until)]
 
     async def flow_waiting(self, *, limit: int) -> Sequence[FlowKey]:
         """See the contract."""

@@ -15,7 +15,6 @@ from msgspec import UNSET
 from msgspec.structs import astuple
 
 from ..core.event import Mark
-from ..core.limits import PRIORITY_AGE_S
 from .contract import (
     Acceptance,
     Accepted,
@@ -35,7 +34,7 @@ from .contract import (
     Unit,
     UnitRefused,
 )
-from .facts import Facts, RunFact
+from .facts import Facts, RunFact, rank
 from .rows import Rows
 from .state_ops import Conflict, apply
 
@@ -65,12 +64,10 @@ def resolve(
     resolver = _Resolver(facts, now, node)
     journal = resolver.rows.journal
     receipts: list[Committed | UnitRefused] = []
-    for unit in units:
-        if unit.journal and not (
-            unit.changes or unit.accept or unit.runs or unit.admit or unit.release or unit.state or unit.outbox
-        ) and not (unit.marks or unit.outbox_done or unit.ledger or unit.dead or unit.dead_changes or unit.definitions
-                   or unit.workflows or unit.rules):  # fmt: skip
-            journal.extend(map(astuple, unit.journal))
+    for unit, plain in zip(units, facts.wanted.plain, strict=True):
+        if plain:
+            for row in unit.journal:
+                journal.append(astuple(row))
             receipts.append(_NOTHING)
         else:
             receipts.append(resolver.unit(unit))
@@ -116,7 +113,8 @@ class _Resolver:
         admitted = tuple([self._admit(admit, superseded) for admit in unit.admit]) if unit.admit else ()
         for change in unit.changes:
             self._change(change)
-        self.rows.journal.extend(map(astuple, unit.journal))
+        for row in unit.journal:
+            self.rows.journal.append(astuple(row))
         if unit.state is not None:
             self._state(unit.state)
         accepted = tuple([self._accept(accept, superseded) for accept in unit.accept]) if unit.accept else ()
@@ -173,7 +171,7 @@ class _Resolver:
         for number in decision.cancel:
             run = facts.runs.get(number)
             if run is None:
-                if number not in facts.asked:
+                if number not in facts.wanted.runs:
                     self.missing[number] = None
             elif run.state < _ENDED and not run.cancelled:
                 self._cancel(run, decision.cancel_with)
@@ -272,7 +270,7 @@ class _Resolver:
         run = self.facts.runs.get(change.run)
         if run is None:
             raise _Refused("state", f"run {change.run} does not exist")
-        if not _met(change.guard, run):
+        if not run.meets(change.guard):
             raise _Refused("state", f"run {change.run} is {RunState(run.state).name.lower()}, not {change.guard}")
         if run.foreign and change.state is not None:
             raise _Refused("state", f"run {change.run} belongs to another node")
@@ -386,25 +384,8 @@ class _Resolver:
             self._put(rows.rules, unit.rules[0], unit.rules[1])
 
 
-def rank(created_at: float, priority: int) -> float:
-    """The place of a held run in its queue, lowest first: one that waited PRIORITY_AGE_S equals one of a level above
-    (3.3).
-    """
-    return created_at - priority * PRIORITY_AGE_S
-
-
 def unit_refused(error: BaseException) -> UnitRefused:
     """The refusal of one unit for what its writing raised."""
     refused = UnitRefused(f"the unit cannot be written: {type(error).__name__}: {error}")
     refused.__cause__ = error
     return refused
-
-
-def _met(guard: str, run: RunFact) -> bool:
-    if guard == "open":
-        return run.state < _ENDED and not run.cancelled
-    if guard == "live":
-        return run.state < _ENDED
-    if guard == "held":
-        return run.state <= _HELD and not run.cancelled
-    return guard == "any" or run.state >= _ENDED

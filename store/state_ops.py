@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -37,10 +37,9 @@ def _changed(op: StateOp, previous: Any) -> Any:
     if op.op == "set":
         return op.value
     if op.op == "merge":
-        if not isinstance(op.value, dict) or not (previous is None or isinstance(previous, dict)):
+        if not _object(op.value) or not (previous is None or _object(previous)):
             raise Conflict(f"{_named(op)} cannot be merged: both values must be objects")
-        kept: dict[str, Any] = previous or {}
-        return kept | cast("dict[str, Any]", op.value)
+        return {**(previous or {}), **op.value}
     if op.op == "increment":
         by: Any = 1 if op.value is None else op.value
         if not _number(by) or not (previous is None or _number(previous)):
@@ -49,6 +48,10 @@ def _changed(op: StateOp, previous: Any) -> Any:
     if _encode(op.expected) != _encode(previous):
         raise Conflict(f"{_named(op)} is not what `compare_and_set` expected")
     return op.value
+
+
+def _object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _number(value: Any) -> bool:
