@@ -1,7 +1,7 @@
-"""What the loader must be told about things it may not import: actions, trigger kinds, and the project around a workflow.
+"""What the loader must be told about things it may not import: actions, trigger kinds, the project around a workflow.
 
-`Catalogue` is the question, `Vocabulary` an answer made of plain data. The names, expression keys and short forms of the
-built-in actions and kinds stand in `built_in.py`; the checks of their `with` and keys come from whoever carries them out.
+`Catalogue` is the question, `Vocabulary` an answer made of plain data. Names, expression keys and short forms of the
+built-in actions and kinds stand in `built_in.py`; the checks of `with` and keys come from whoever carries them out.
 """
 
 from __future__ import annotations
@@ -10,27 +10,29 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
-from .cel import Name
 from .definition import TriggerSpec
 from .diagnostics import Path
+from .scope import Name
+from .values import is_mapping
 
 Word = Literal["action", "kind", "block", "key", "limit", "join", "bus", "connection", "function", "value"]
 """What sort of word of the language is asked for in `Catalogue.unavailable`."""
 
 
 class Fault(NamedTuple):
-    """Something wrong inside a `with` or a trigger's keys; `path` leads to it from there."""
+    """Something wrong inside a `with` or a kind's keys; `path` leads to it from there, as parts or as text (`json.id`)."""
 
-    path: Path
+    path: Path | str
     message: str
     hint: str = ""
     code: str = "invalid_value"
 
 
-Check = Callable[[Any], Sequence[Fault]]
+Check = Callable[[Any], Sequence[Fault | tuple[str, str]]]
+"""Given an unrendered `with` or a kind's keys: what is wrong in it."""
 
 
-def no_faults(value: Any) -> Sequence[Fault]:
+def no_faults(value: Any) -> Sequence[Fault | tuple[str, str]]:
     """The check of something that takes any value."""
     return ()
 
@@ -73,7 +75,7 @@ class ActionWords:
         if self.connections_by is None:
             return self.connections
         key, kinds = self.connections_by
-        value = with_.get(key) if isinstance(with_, dict) else None
+        value = with_.get(key) if is_mapping(with_) else None
         return kinds.get(value, ()) if isinstance(value, str) else ()
 
 
@@ -99,6 +101,17 @@ class KindWords:
     check: Check = no_faults
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionWords:
+    """What is known of a kind of connection."""
+
+    name: str
+    description: str = ""
+    inputs: Mapping[str, Any] | None = None
+    """JSON Schema of its keys."""
+    check: Check = no_faults
+
+
 class Catalogue(Protocol):
     """What there is beyond the text of one workflow. None for a collection: not known, so not checked."""
 
@@ -115,6 +128,11 @@ class Catalogue(Protocol):
     @property
     def kinds(self) -> Mapping[str, KindWords]:
         """The trigger kinds that can be declared, but for `event` and `workflow`, which are the language's own."""
+        ...
+
+    @property
+    def connection_kinds(self) -> Mapping[str, ConnectionWords]:
+        """The kinds of connection that can be declared."""
         ...
 
     @property
@@ -158,6 +176,7 @@ class Vocabulary:
 
     actions: Mapping[str, ActionWords] = field(default_factory=dict[str, ActionWords])
     kinds: Mapping[str, KindWords] = field(default_factory=dict[str, KindWords])
+    connection_kinds: Mapping[str, ConnectionWords] = field(default_factory=dict[str, ConnectionWords])
     connections: Mapping[str, str] | None = None
     triggers: Mapping[str, TriggerSpec] | None = None
     vars: Mapping[str, Any] | None = None

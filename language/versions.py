@@ -1,7 +1,7 @@
 """Versions of workflows and ranges of them: `1.2.0`, `^1`, `~1.2`, `>=1.2 <2`.
 
-Source: Semantic Versioning 2.0.0 (precedence, section 11); ranges as npm has them. A pre-release fits a range only if the
-range names one of the same version.
+Source: Semantic Versioning 2.0.0 (precedence, section 11); ranges as npm has them. A pre-release fits a range only
+if the range names one of the same version.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _pre_fits(key: Key, part: tuple[tuple[str, Key], ...]) -> bool:
 
 
 def parse_range(text: str) -> Range:
-    """A range: `1.2.0`, `1.2`, `1.x`, `*`, `^1.2`, `~1.2`, comparisons side by side, `||` between. Raises ConfigError."""
+    """A range: `1.2.0`, `1.x`, `*`, `^1.2`, `~1.2`, comparisons side by side, `||` between. Raises ConfigError."""
     parts: list[tuple[tuple[str, Key], ...]] = []
     for alternative in text.split("||"):
         words = re.sub(r"(\^|~|>=|<=|>|<|=)\s+", r"\1", alternative.strip()).split()
@@ -84,7 +84,7 @@ def _bounds(word: str, text: str) -> list[tuple[str, Key]]:
     pre = hit[5] if len(numbers) == 3 else None
     if not numbers:
         return [(">=", _low(0, 0, 0))]
-    full = (numbers + [0, 0])[:3]
+    full = [*numbers, 0, 0][:3]
     low: Key = (full[0], full[1], full[2], 0 if pre else 1, _pre(pre))
     if sign == ">=":
         return [(">=", low)]
@@ -103,7 +103,7 @@ def _bounds(word: str, text: str) -> list[tuple[str, Key]]:
 
 
 def _next(numbers: list[int]) -> list[int]:
-    return ([*numbers[:-1], numbers[-1] + 1] + [0, 0])[:3]
+    return [*numbers[:-1], numbers[-1] + 1, 0, 0][:3]
 
 
 def _low(major: int, minor: int, patch: int) -> Key:
