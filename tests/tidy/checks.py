@@ -105,19 +105,21 @@ def chance(module: Module) -> Iterator[str]:
     """Time, ids and chance come in through core alone; measuring with `perf_counter` is free."""
     if module.part == "core":
         return
-    for node in ast.walk(module.tree):
-        for line, what in _taken(node):
+    nodes = list(ast.walk(module.tree))
+    bound = {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names} & CLOCKS
+    for node in nodes:
+        for line, what in _taken(node, bound):
             yield f"{module.path}:{line}: {what} comes in through core (clock, ids)"
 
 
-def _taken(node: ast.AST) -> Iterator[tuple[int, str]]:
+def _taken(node: ast.AST, bound: set[str]) -> Iterator[tuple[int, str]]:
     if isinstance(node, ast.ImportFrom) and not node.level and node.module in CLOCKS:
         for each in node.names:
             if each.name not in ALLOWED_FROM[node.module]:
                 yield node.lineno, f"{node.module}.{each.name}"
     elif isinstance(node, ast.Attribute):
         owner = ast.unparse(node.value)
-        if (owner in CLOCKS and node.attr not in ALLOWED_FROM[owner]) or (owner.rsplit(".", 1)[-1], node.attr) in NOW:
+        if (owner in bound and node.attr not in ALLOWED_FROM[owner]) or (owner.rsplit(".", 1)[-1], node.attr) in NOW:
             yield node.lineno, f"{owner}.{node.attr}"
     elif isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.sleep" and ast.unparse(node.args[0]) != "0":
         yield node.lineno, "asyncio.sleep"
@@ -149,7 +151,7 @@ def _hollow(node: ast.AST, module: Module) -> Iterator[tuple[int, str]]:
         catches_all = node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}
         if catches_all and len(node.body) == 1 and ast.unparse(node.body[0]) in {"pass", "..."}:
             yield node.lineno, "every error is swallowed here"
-    elif isinstance(node, ast.Name) and node.id == "NotImplemented" + "Error":
+    elif isinstance(node, ast.Raise) and node.exc is not None and "NotImplemented" + "Error" in ast.unparse(node.exc):
         yield node.lineno, "a stub: refuse it with `unavailable`, or do it"
     elif isinstance(node, ast.Attribute):
         name = ast.unparse(node)

@@ -39,7 +39,7 @@ BAD: list[tuple[Callable[[Module], Iterator[str]], str, str, list[str]]] = [
     (checks.chance, "engine/a.py", "import time\ntime.time()", ["engine/a.py:2: time.time comes in through core (clock, ids)"]),
     (checks.chance, "engine/a.py", "from time import monotonic", ["engine/a.py:1: time.monotonic comes in through core (clock, ids)"]),
     (checks.chance, "engine/a.py", "from random import random", ["engine/a.py:1: random.random comes in through core (clock, ids)"]),
-    (checks.chance, "engine/a.py", "uuid.uuid4()", ["engine/a.py:1: uuid.uuid4 comes in through core (clock, ids)"]),
+    (checks.chance, "engine/a.py", "import uuid\nuuid.uuid4()", ["engine/a.py:2: uuid.uuid4 comes in through core (clock, ids)"]),
     (checks.chance, "engine/a.py", "datetime.datetime.now(UTC)", ["engine/a.py:1: datetime.datetime.now comes in through core (clock, ids)"]),
     (checks.chance, "engine/a.py", "asyncio.sleep(1)", ["engine/a.py:1: asyncio.sleep comes in through core (clock, ids)"]),
     (checks.promises, "core/a.py", "x = 1  # TO" + "DO later", ["core/a.py:1: TO" + "DO: do it, or say in the docs what is missing"]),
@@ -65,7 +65,7 @@ GOOD: list[tuple[Callable[[Module], Iterator[str]], str, str]] = [
     (checks.docstrings, "core/a.py", HEAD + "@typing.overload\ndef f(): ..."),
     (checks.names, "core/commonplace.py", "class Utility: ..."),
     (checks.chance, "core/clock.py", "import time\ntime.time()"),
-    (checks.chance, "engine/a.py", "from time import perf_counter\nawait asyncio.sleep(0)\nclock.time()\nuuid.UUID(x)"),
+    (checks.chance, "engine/a.py", "from time import perf_counter\nawait asyncio.sleep(0)\nclock.time()\nfrom datetime import time\ntime.fromisoformat(x)\nimport uuid\nuuid.UUID(x)"),
     (checks.promises, "core/a.py", "try:\n    f()\nexcept OSError:\n    pass  # no" + "qa: S110 - it is gone already"),
     (checks.promises, "testing/a.py", "pytest.sk" + "ip('the source cannot redeliver')"),
 ]  # fmt: skip
