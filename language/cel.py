@@ -208,11 +208,9 @@ def _hints(text: str, program: Program, scope: Scope) -> list[Diagnostic]:
     """What loads, but is probably not meant: a near miss of a known field, text compared with a number."""
     found: list[Diagnostic] = []
     for path, node in program.facts.reads.items():
-        near = scope.suspect(path)
-        if near:
-            spot = name_spot(text, program.tree, node, path, None)
-            message = f"{path_text(path)} is no attribute that events are known to have"
-            found.append(_diagnostic(text, Spot(spot.offset, spot.length, "expression.name", message, near), "warning"))
+        suspect = scope.suspect(path)
+        if suspect is not None:
+            found.append(_diagnostic(text, name_spot(text, program.tree, node, path, suspect), "warning"))
     for node in program.facts.comparisons:
         sides = [_side(child, scope) for child in node.children]
         if {kind for kind, _ in sides} == {"string", "number"}:

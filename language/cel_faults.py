@@ -15,6 +15,7 @@ from .scope import Scope, Unknown
 _ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _OVERLOAD = re.compile(r"found no matching overload for '([^']+)' applied to '(.*)'")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
+_SELECTED = re.compile(r"expression of type '(.*)' cannot be the operand of a select operation")
 _MIXING = frozenset(("_<_", "_<=_", "_>_", "_>=_", "_==_", "_!=_", "@in", "_?_:_"))
 _NUMBER_TYPES = frozenset(("int", "uint", "double"))
 
@@ -83,6 +84,8 @@ def compile_faults(fault: CompileFault, text: str, scope: Scope, elsewhere: froz
         return [Spot(0, 1, "expression.depth", message, "split it, or use lists: [a, b, c].join() for a + b + c")]
     spots: list[Spot] = []
     for line, column, words in fault.errors:
+        if "*error*" in words:  # the consequence of another
+            continue
         offset = _offset(text, line, column)
         spot = (
             _syntax(text, offset, words)
@@ -119,6 +122,8 @@ def _syntax(text: str, offset: int, words: str) -> Spot:
     length = len(word[0]) if word else 1
     if word and word[0] in _WORD_OPERATORS:
         hint = f"the operator {word[0]} is written {_WORD_OPERATORS[word[0]]}"
+    elif re.search(r"\bnot\s*$", text[:offset]):
+        hint = "the operator not is written !"
     elif text[offset : offset + 1] == "=" or (shown.startswith("=") and not shown.startswith("==")):
         message, hint = "= alone is no operator", "compare with =="
     elif "<EOF>" in shown:
@@ -128,6 +133,8 @@ def _syntax(text: str, offset: int, words: str) -> Spot:
         )
     elif shown[:1] in ("'", '"') and "token recognition" in problem:
         message, hint = "a text that begins here is never closed", f"close it with {shown[0]}"
+        if re.match(r"'[^'\n]*\\[^'\n]*'|\"[^\"\n]*\\[^\"\n]*\"", text[offset:]):
+            message, hint = "a text that begins here has an escape that CEL does not know", "double a backslash: \\\\"
     elif "token recognition" in problem:
         message = f"{shown.strip() or 'this character'} is not part of CEL"
         hint = "use && and || for and, or" if shown.strip() in ("&", "|") else hint
@@ -149,6 +156,14 @@ def _check(text: str, offset: int, words: str, scope: Scope, elsewhere: frozense
         message, hint = _overload(overload[1], overload[2])
         length = len(overload[1].strip("_@")) if overload[1] in _SYMBOLS else 1
         return Spot(offset, length, "expression.type", message, hint)
+    selected = _SELECTED.search(words)
+    if selected is not None:
+        return Spot(
+            offset, 1, "expression.type", f"{_type_words(selected[1])} has no fields", "read it without a field"
+        )
+    if words.startswith("Invalid"):
+        hint = "double a backslash: \\\\" if "literal" in words else "check its spelling"
+        return Spot(offset, 1, "expression.syntax", words[0].lower() + words[1:], hint)
     return Spot(offset, 1, "expression.type", restore(words), "check the types of its parts")
 
 
@@ -190,10 +205,9 @@ def _find_word(text: str, word: str, near: int) -> int:
     return max((at for at in found if at <= near), default=found[0] if found else near)
 
 
-def name_spot(text: str, tree: Tree | None, node: Node, path: Path, unknown: Unknown | None) -> Spot:
+def name_spot(text: str, tree: Tree | None, node: Node, path: Path, unknown: Unknown) -> Spot:
     """Where the part of a path stands that is not known."""
-    depth = unknown.depth if unknown is not None else len(path) - 1
-    part = str(path[depth])
+    part = str(path[unknown.depth])
     if tree is None:
         start = _find_word(text, str(path[0]), len(text))
     else:
@@ -204,11 +218,10 @@ def name_spot(text: str, tree: Tree | None, node: Node, path: Path, unknown: Unk
             )
         start = tree.offset(inner) if inner is not None else 0
     at = start
-    for step in path[1 : depth + 1]:
+    for step in path[1 : unknown.depth + 1]:
         found = re.compile(rf"(?<!\w){re.escape(str(step))}(?!\w)").search(text, at + 1)
         at = found.start() if found else at
-    message, hint = (unknown.message, unknown.hint) if unknown is not None else ("", "")
-    return Spot(at, len(part), "expression.name", message, hint)
+    return Spot(at, len(part), "expression.name", unknown.message, unknown.hint)
 
 
 # --- types and overloads --------------------

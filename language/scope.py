@@ -72,18 +72,21 @@ class Scope:
             return Unknown(len(path) - 1, f"{path_text(path)} can only be read by field here", hint)
         return None
 
-    def suspect(self, path: Path) -> str:
-        """A hint where an unknown field of an open name is almost a known one; else nothing."""
+    def suspect(self, path: Path) -> Unknown | None:
+        """Is an unknown field of an open name almost a known one?"""
         known = self.names.get(str(path[0]))
         for depth, part in enumerate(path[1:], 1):
             if known is None or not isinstance(part, str):
-                return ""
+                return None
             below = known.fields.get(part)
             if below is None:
                 near = nearest(part, known.fields)
-                return f"did you mean {path_text((*path[:depth], near))}?" if near else ""
+                if near is None:
+                    return None
+                message = f"{path_text(path[: depth + 1])} is probably {path_text((*path[:depth], near))}"
+                return Unknown(depth, message, f"did you mean {path_text((*path[:depth], near))}?")
             known = below
-        return ""
+        return None
 
     def type_of(self, path: Path) -> str:
         """The JSON Schema type of the value at a path, "" if not known."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reactor.core.durations import (
     DURATION_S_MAX,
     format_duration,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from reactor.language.diagnostics import Diagnostics, InvalidDefinition
 from reactor.language.documents import load_documents
 

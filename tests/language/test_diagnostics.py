@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reactor.core.errors import ConfigError, ErrorPlace
 from reactor.language.diagnostics import (
     Diagnostic,
