@@ -61,7 +61,7 @@ bench-peers: setup-test setup-servers
 	$(PY) -m reactor.bench --peers
 
 soak: setup-test setup-servers
-	REACTOR_SOAK=1 $(PYTEST) -m uncovered
+	REACTOR_SOAK=1 $(PYTEST) -o faulthandler_timeout=0 -m uncovered
 
 # --- setting up: a second call does nothing ---
 
