@@ -168,11 +168,17 @@ def decode(body: bytes | bytearray | memoryview, *, bytes_max: int = EVENT_BYTES
         return _decode_general(bytes(body))
     extensions: dict[str, Scalar] | None = None
     if (
-        w.traceparent is not None
-        or w.correlationid is not None
-        or w.causationid is not None
-        or w.partitionkey is not None
-    ) or w.tracestate is not None or w.sequence is not None or w.runid is not None or w.hops is not None:
+        (
+            w.traceparent is not None
+            or w.correlationid is not None
+            or w.causationid is not None
+            or w.partitionkey is not None
+        )
+        or w.tracestate is not None
+        or w.sequence is not None
+        or w.runid is not None
+        or w.hops is not None
+    ):
         extensions = {n: v for n in _KNOWN if (v := getattr(w, n)) is not None}
     if w.specversion != "1.0":
         raise _bad("specversion", '"1.0"', w.specversion)

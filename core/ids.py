@@ -47,11 +47,16 @@ def digest(*parts: str | bytes | int) -> bytes:
     return h.digest()
 
 
-def identity(trigger: str, source: str, id: str) -> bytes:
-    """The dedupe key of an event by one trigger: 8 bytes for the id alone (so that it can be looked up), 8 for all three."""
+def identity(trigger: str, source: str, id: str, replay: int = 0) -> bytes:
+    """The dedupe key of an event by one trigger: 8 bytes for the id alone (so that it can be looked up), 8 for all of it.
+
+    A replay (semantics 1.11) is an identity of its own.
+    """
     return (
         hashlib.blake2b(id.encode(), digest_size=8).digest()
-        + hashlib.blake2b(f"{len(trigger)}:{trigger}{len(source)}:{source}{id}".encode(), digest_size=8).digest()
+        + hashlib.blake2b(
+            f"{len(trigger)}:{trigger}{len(source)}:{source}{id}{replay or ''}".encode(), digest_size=8
+        ).digest()
     )
 
 

@@ -29,8 +29,10 @@ class Work(NamedTuple):
     """What one strand carries out: a step, or the handler that undoes it."""
 
     node: Node
+    uses: str
     action: Action
     with_: Compiled
+    reads: tuple[tuple[str, int], ...]
     key: str
     retry: Retry | None
     retry_if: Expression | None

@@ -164,14 +164,16 @@ class Endings:
         if record is None:
             work = Work(
                 node,
-                x.actions.get(undo.spec.uses),
+                undo.spec.uses,
+                x.actions.action(undo.spec.uses),
                 undo.with_,
+                self._reads(run, node),
                 run.key(node, undo=True),
                 undo.spec.retry,
                 None,
                 undo.spec.timeout_s,
                 True,
-                {**self._scope(run, node), "steps": {n: run.step_view(i) for n, i in self._reads(run, node)}},
+                self._scope(run, node),
             )
             attempt = await x.attempts.perform(run, work)
             if run.state is not RunState.COMPENSATING:
@@ -235,7 +237,7 @@ class Endings:
         if unit.outbox:
             x.telling.interest.sent()
         x.ended(run, ended)
-        x.freed(committed.flow_freed)
+        x.engine.freed(committed.flow_freed)
         return True
 
     async def _overtaken(self, run: ActiveRun) -> bool:

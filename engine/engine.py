@@ -27,7 +27,7 @@ from ..store.contract import (
     Unit,
 )
 from . import admission
-from .actions.catalogue import ActionCatalogue
+from .actions.catalogue import Catalogue
 from .actions.contract import Services
 from .active import ActiveRun
 from .executor import Executor
@@ -57,7 +57,7 @@ class Engine:
         self,
         store: Store,
         clock: Clock,
-        actions: ActionCatalogue,
+        actions: Catalogue,
         services: Services,
         interest: Interest,
         counts: Counts,
@@ -119,6 +119,10 @@ class Engine:
             self._began(start.run, started, event)
         for number in accepted.cancelled:
             self.executor.spawn(self.signals.cancelled(number), f"cancel {number}")
+
+    def started(self, start: RunStart, started: Started, event: Event) -> None:
+        """Carry out one run of a dead letter's retry, if it is new."""
+        self._began(start.run, started, event)
 
     def deliver(self, key: int, event: Event, waits: tuple[tuple[str, str], ...]) -> None:
         """Offer an accepted event to the steps that wait for it."""

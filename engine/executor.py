@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,22 +18,29 @@ from ..core import faults
 from ..core.clock import Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StoreFailed
 from ..core.limits import CANCEL_GRACE_S
+from ..language.cel import Activation, Expression, compile_expression
 from ..store.contract import Kind, RunRow, RunState, Store, Unit, UnitRefused
-from .actions.catalogue import ActionCatalogue
+from .actions.catalogue import Catalogue
 from .actions.contract import Services
 from .active import ActiveRun
 from .attempts import Attempt, Attempts, Work, unexpected
 from .endings import Endings
-from .plan import Node, wrong
+from .plan import OPEN, Node, wrong
 from .progress import Outcome, reaction_of
 from .records import Records
 from .run import TABLE, CancelRequest, Cause, Effect, Signal, StepRecord, StepState, advance
+from .step_context import StepContext
 from .telling import Telling
 from .timers import Timers
 from .waits import Waits
 
+if TYPE_CHECKING:
+    from .engine import Engine
+
 log = logging.getLogger("reactor.engine")
 _encode = msgspec.json.Encoder().encode
+_NOTHING = Activation({})
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _PARKED = frozenset(("wait", "approval", "run-workflow"))
 
 
@@ -42,7 +50,7 @@ class Executor:
     def __init__(
         self,
         engine: Engine,
-        actions: ActionCatalogue,
+        actions: Catalogue,
         services: Services,
         telling: Telling,
         *,
@@ -236,7 +244,15 @@ class Executor:
     def work(self, run: ActiveRun, node: Node) -> Work:
         """A step as work."""
         return Work(
-            node, self.actions.get(node.uses), node.with_, run.key(node), node.retry, node.retry_if, node.timeout_s
+            node,
+            node.uses,
+            self.actions.action(node.uses),
+            node.with_,
+            node.reads,
+            run.key(node),
+            node.retry,
+            node.retry_if,
+            node.timeout_s,
         )
 
     async def _intend(self, run: ActiveRun, node: Node) -> bool:
@@ -247,14 +263,26 @@ class Executor:
         return True
 
     def render(self, run: ActiveRun, work: Work) -> Any:
-        """The inputs of one attempt, secrets resolved (semantics 11.3)."""
-        if work.with_.constant:
-            return self.actions.checked(work.action, work.with_.render(run.activation(())))
+        """The inputs of one attempt, checked; secrets are resolved here and nowhere earlier (semantics 11.3)."""
+        with_ = work.with_
+        if with_.constant:
+            return self.actions.inputs(work.uses, with_.render(_NOTHING))
         scope = run.activation(
-            work.node.reads, **({"error": self.caught(run, work.node)} | dict(work.extra)), secrets=self.telling.secrets
+            work.reads, error=self.caught(run, work.node), secrets=self.telling.secrets, **dict(work.extra)
         )
-        encode = self.actions.encoding(work.action)
-        return self.actions.checked(work.action, work.with_.render(scope, encode))
+        rendered = with_.render(scope)
+        for key, template in work.node.encoded.items() if not work.undo else ():
+            rendered[key] = template.render(scope, _percent)
+        return self.actions.inputs(work.uses, rendered)
+
+    def rendered(self, run: ActiveRun, node: Node) -> dict[str, Any]:
+        """The `with` of a step that waits: its expressions are evaluated when they are needed."""
+        value = node.with_.render(run.activation(node.reads, error=self.caught(run, node)))
+        return value if isinstance(value, dict) else {}
+
+    def expression(self, text: str) -> Expression:
+        """An expression of a `wait`, compiled once."""
+        return compile_expression(text, OPEN)
 
     # -- ends of steps
     async def conclude(self, run: ActiveRun, node: Node, attempt: Attempt) -> None:
@@ -382,6 +410,39 @@ class Executor:
             run.timeout.cancel()
         self.telling.ended(run, row)
 
+    # -- what attempts and waits ask for
+    def resume(self, run: ActiveRun) -> None:
+        """Go on after a step that waited."""
+        self._pump(run)
+        self.look(run)
+
+    def step_context(self, run: ActiveRun, node: Node) -> Mapping[str, Any]:
+        """`context` of a Python step; made when it is looked at."""
+        return StepContext(run, node)
+
+    def temp_dir(self, run: ActiveRun) -> str:
+        """See Engine."""
+        return self.engine.temp_dir(run)
+
+    def log(self, run: ActiveRun, node: Node, level: str, message: str, fields: Mapping[str, Any]) -> None:
+        """A line of `reactor logs RUN`: it rides in the step's row, and goes to the process log at once."""
+        run.logs.setdefault(node.index, []).append((self.clock.now(), level, message, dict(fields)))
+        log.log(
+            _LEVELS.get(level, 20),
+            "%s",
+            message,
+            extra={"run": run.id, "step": node.path, **({"fields": dict(fields)} if fields else {})},
+        )
+
+    def tell_step(self, run: ActiveRun, node: Node, what: str, **more: Any) -> None:
+        """An event of a step, from memory."""
+        error, attempt = more.pop("error", None), more.pop("attempt", 1)
+        self.telling.tell_step(run, node, what, attempt=attempt, error=error, more=more)
+
+    def tell_progress(self, run: ActiveRun, node: Node, share: float, text: str) -> None:
+        """A step's own report of how far it is."""
+        self.tell_step(run, node, "progress", share=share, text=text)
+
     async def close(self, grace_s: float) -> None:
         """Start nothing more, give steps under way `grace_s` seconds, then cut them: they run again at the next start."""
         self.draining = True
@@ -392,3 +453,7 @@ class Executor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.timers.close()
+
+
+def _percent(text: str) -> str:
+    return quote(text, safe="")

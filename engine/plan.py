@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from ..core.errors import ConfigError
-from ..language.cel import Expression, Name, Scope, compile_expression
+from ..language.cel import Expression, compile_expression
 from ..language.definition import (
     Compensate,
     Group,
@@ -29,6 +29,7 @@ from ..language.definition import (
 )
 from ..language.diagnostics import path_text
 from ..language.json_schema import Checker, compile_schema
+from ..language.scope import Name, Scope
 from ..language.templates import Compiled, compile_value
 
 OPEN = Scope(
@@ -82,6 +83,7 @@ class Node:
         "at_most_once",
         "dependents",
         "deps",
+        "encoded",
         "if_",
         "index",
         "name",
@@ -116,6 +118,11 @@ class Node:
         self.if_ = compile_expression(step.if_, OPEN) if step.if_ else None
         self.unless = compile_expression(step.unless, OPEN) if step.unless else None
         self.with_: Compiled = compile_value(step.with_, OPEN)
+        given: Any = step.with_ if step.uses == "http" and isinstance(step.with_, dict) else {}
+        # values from events must not change the shape of an address: inside a URL they are percent-encoded
+        self.encoded = {
+            key: compile_value(given[key], OPEN) for key in ("url", "path") if "${{" in str(given.get(key, ""))
+        }
         self.retry: Retry | None = step.retry
         self.retry_if = compile_expression(step.retry.if_, OPEN) if step.retry is not None and step.retry.if_ else None
         self.reactions: tuple[Reaction, ...] = step.on_error

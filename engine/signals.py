@@ -61,6 +61,15 @@ class Signals:
         await self._carry_out(number, request)
         return True
 
+    async def cancel_child(self, number: int, request: CancelRequest) -> bool:
+        """Cancel a child run if it is open; False if it has ended already."""
+        try:
+            await self.cancel(number, request)
+        except SignalRefused:
+            row = await self._row(number)
+            return not RunState(row.state).ended
+        return True
+
     async def cancelled(self, number: int) -> None:
         """The `cancel` column was set in another unit (`cancel_on`, `cancel_running`): carry it out."""
         row = await self._e.store.run(number)

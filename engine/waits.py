@@ -14,7 +14,7 @@ import msgspec
 from ..core.durations import format_instant, parse_duration, parse_instant
 from ..core.errors import ErrorInfo, ReactorError, StepError
 from ..core.event import Event, decode_stored
-from ..core.ids import run_number
+from ..core.ids import run_number, run_text
 from ..core.keys import key_text
 from ..store.contract import Kind, RunFilter, RunRow, RunState, Unit, UnitRefused
 from .actions.contract import EmitEffect
@@ -203,7 +203,7 @@ class Waits:
             self._limit(run, node, parked, parked.started + node.timeout_s if node.timeout_s is not None else None)
             await self._await_run(run, node, row.id)
         else:
-            await self._finish(run, node, "completed", output={"run": self._x.run_text(row.id)})
+            await self._finish(run, node, "completed", output={"run": run_text(self._x.store.id, row.id)})
 
     async def _join(self, run: ActiveRun, node: Node, parked: Parked, text: Any) -> None:
         number = run_number(str(text))
@@ -231,7 +231,7 @@ class Waits:
         why = f": {cause.message}" if cause is not None else ""
         return ErrorInfo(
             "child_failed",
-            f"`{node.path}`: the run {self._x.run_text(row.id)} of `{row.workflow}` ended {name(row.state)}{why}",
+            f"`{node.path}`: the run {run_text(self._x.store.id, row.id)} of `{row.workflow}` ended {name(row.state)}{why}",
             cause.class_ if cause is not None else "park",
             node.path,
             1,
@@ -243,7 +243,7 @@ class Waits:
         for row in await self._x.store.runs(RunFilter(parent=run.row.id), limit=500):
             if not RunState(row.state).ended:
                 future = self._x.telling.watch(row.id)
-                if await self._x.cancel_child(row.id, request):
+                if await self._x.engine.signals.cancel_child(row.id, request):
                     await future
 
     # -- people
@@ -344,7 +344,9 @@ class Waits:
         if parked is not None and parked.child and parked.mode == "sync":
             reason = run.cancel.reason if run.cancel is not None else "its parent was stopped"
             future = self._x.telling.watch(parked.child)
-            if await self._x.cancel_child(parked.child, CancelRequest(reason, "parent", self._x.clock.now())):
+            if await self._x.engine.signals.cancel_child(
+                parked.child, CancelRequest(reason, "parent", self._x.clock.now())
+            ):
                 await future
         await self._finish(run, node, "cancelled", error=self._x.endings.why_stopped(run, node))
 

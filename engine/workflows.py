@@ -12,7 +12,7 @@ from ..core.clock import Clock
 from ..core.errors import ConfigError, StepError
 from ..language.definition import Loaded, WorkflowDefinition, decode, digest, encode
 from ..language.diagnostics import nearest
-from ..language.versions import satisfies, version_key
+from ..language.versions import parse_range, version_key
 from ..store.contract import Definition, Store, Unit, WorkflowState
 from .plan import Plan, compile_plan
 
@@ -75,9 +75,9 @@ class Workflows:
         if name in self._current:
             if not wanted:
                 return self._current[name]
-            fits = [e for v, e in self._entries[name].items() if v == wanted or satisfies(v, wanted)]
-            if fits:
-                return max(fits, key=lambda e: version_key(e.definition.version) or (0, 0, 0, ()))
+            best = parse_range(wanted).best(list(self._entries[name]))
+            if best is not None:
+                return self._entries[name][best]
             have = ", ".join(sorted(self._entries[name]))
             raise StepError("unknown_workflow", f"workflow `{name}` has no version `{wanted}`; it has: {have}")
         near = nearest(name, self.names())
@@ -185,6 +185,4 @@ class Workflows:
         elif state.pinned in versions:
             self._current[name] = versions[state.pinned]
         else:
-            self._current[name] = max(
-                versions.values(), key=lambda e: version_key(e.definition.version) or (0, 0, 0, ())
-            )
+            self._current[name] = max(versions.values(), key=lambda e: version_key(e.definition.version))

@@ -10,7 +10,8 @@ from msgspec import Struct
 from ..core.errors import ErrorInfo
 from ..core.event import Event
 from ..language.cel import Activation, Expression
-from ..store.contract import Accepted, RunStart
+from ..language.versions import Range
+from ..store.contract import Accepted, RunStart, Started
 
 
 class StartBinding(Struct, frozen=True):
@@ -24,7 +25,7 @@ class StartBinding(Struct, frozen=True):
     guards: tuple[
         tuple[str, Expression, bool], ...
     ]  # (its name in the text, expression, wanted value): the first that says no decides
-    versions: str = ""  # `name@range`: what `event.data.version` must satisfy
+    versions: Range | None = None  # `name@range`: what `event.data.version` must satisfy
     own: bool = True  # may it take types that begin with `reactor.`
 
 
@@ -61,6 +62,10 @@ class Runs(Protocol):
 
     def begin(self, starts: Iterable[RunStart], accepted: Accepted, event: Event) -> None:
         """The acceptance is durable: carry out the runs that it began."""
+        ...
+
+    def started(self, start: RunStart, started: Started, event: Event) -> None:
+        """One run of a dead letter's retry is durable: carry it out if it is new."""
         ...
 
     def deliver(self, key: int, event: Event, waits: tuple[tuple[str, str], ...]) -> None:

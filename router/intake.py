@@ -171,7 +171,11 @@ class Intake:
             self._counts.unmatched(trigger)
             pending.receipts.append(Receipt("unmatched", event_text(key)))
             return None
-        known = None if pending.delivery.positioned else identity(trigger, event.source, event.id)
+        known = (
+            None
+            if pending.delivery.positioned
+            else identity(trigger, event.source, event.id, int(event.extensions.get("replay", 0)))
+        )
         pending.receipts.append(None)
         pending.arrivals.append((len(pending.receipts) - 1, event, arrival))
         return Acceptance(

@@ -8,9 +8,10 @@ from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.event import Event
-from ..language.cel import Expression, Name, Scope, compile_expression
+from ..language.cel import Expression, compile_expression
 from ..language.definition import CancelOn, When, WorkflowDefinition
-from ..language.versions import satisfies
+from ..language.scope import Name, Scope
+from ..language.versions import split_reference
 from .contract import Binding, CancelBinding, StartBinding, WaitBinding
 from .index import RuleIndex
 
@@ -63,7 +64,7 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
     own = _guards(definition.if_, definition.unless, "")
     for i, when in enumerate(definition.when):
         guards = (*_guards(when.if_, when.unless, f"when[{i}]."), *own)
-        version = when.workflow.partition("@")[2]
+        version = split_reference(when.workflow)[1]
         binding = StartBinding(
             f"{name}/{i}", name, definition.version, digest, i, guards, version, takes_own(when.event)
         )
@@ -150,7 +151,7 @@ def fits(binding: StartBinding, event: Event) -> bool:
     """What no pattern can say: own events only where they are meant, and the version of the workflow that ended."""
     if not binding.own and event.type.startswith("reactor."):
         return False
-    if not binding.versions:
+    if binding.versions is None:
         return True
     data = event.data
-    return isinstance(data, dict) and satisfies(str(data.get("version", "")), binding.versions)
+    return isinstance(data, dict) and binding.versions.holds(str(data.get("version", "")))

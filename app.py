@@ -1,0 +1,246 @@
+"""The one place that names concrete classes and puts them together; what command line, HTTP and programs speak to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .connections.registry import Registry as Connections
+from .core.clock import SYSTEM, Clock
+from .core.errors import ConfigError, StoreFailed
+from .core.event import Receipt
+from .core.telemetry import Telemetry
+from .engine.actions.catalogue import Catalogue as Actions
+from .engine.engine import Engine
+from .engine.functions import Functions
+from .engine.handle import RunHandle
+from .engine.runs_api import RunsApi
+from .engine.workflows_api import WorkflowsApi
+from .language.definition import Loaded, TriggerSpec
+from .language.loader import LoadCache, LoadResult
+from .language.project import Project
+from .language.secrets import Secrets
+from .router.counts import Counts
+from .router.deploy import Deploys
+from .router.events_api import EventsApi
+from .router.intake import Intake
+from .router.outbox import Outbox
+from .router.rules import Rules
+from .router.unmatched import Unmatched
+from .services import ActionServices
+from .store import open_store
+from .triggers.catalogue import Kinds
+from .triggers.supervisor import Supervisor
+from .vocabulary import vocabulary
+
+log = logging.getLogger("reactor")
+
+
+class App:
+    """A whole Reactor in one asyncio program.
+
+    `store`: a URL, `:memory:` by default. `project`: a folder with `reactor.yaml`, or a Project; what is given beside it
+    (`connections`, `triggers`, `vars`) is added to it. Use it as `async with App(…) as app`.
+    """
+
+    def __init__(
+        self,
+        store: str = "",
+        *,
+        connections: Mapping[str, Mapping[str, Any]] | None = None,
+        triggers: Mapping[str, TriggerSpec] | None = None,
+        vars: Mapping[str, Any] | None = None,
+        project: Project | str | Path | None = None,
+        clock: Clock = SYSTEM,
+        listen: bool = True,
+    ) -> None:
+        self.project = Project.of(project, store=store, connections=connections, triggers=triggers, vars=vars)
+        self.clock = clock
+        self.listen = listen  # read triggers; without, only what is handed in is taken
+        self.secrets = Secrets(self.project)
+        self.kinds = Kinds()
+        self.actions = Actions()
+        self.functions = Functions(self.project.root)
+        self.telemetry = Telemetry()
+        self.connections = Connections(
+            {name: {c.kind: c.config} for name, c in self.project.connections.items()},
+            project=self.project.root,
+            render=self.secrets.render,
+        )
+        self.store = open_store(
+            self.project.store, durability=self.project.durability, clock=clock, address=self.project.server.address
+        )
+        self.failed: asyncio.Future[StoreFailed] | None = None
+        self._registered: list[Loaded] = []
+        self._cache = LoadCache()
+        self._loops: list[asyncio.Task[Any]] = []
+        self._open = False
+
+    # -- life
+    async def __aenter__(self) -> App:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Open the store, bring back what was under way, put the workflows in force, then read the triggers.
+
+        Raises ConfigError (another process has the store; a definition is wrong), StoreUnavailable.
+        """
+        self.failed = asyncio.get_running_loop().create_future()
+        await self.store.open()
+        self.rules, self.counts = Rules(), Counts()
+        self.unmatched = Unmatched(self.store, self.clock)
+        services = ActionServices(self)
+        outlet = Outlet()
+        self.engine = Engine(
+            self.store,
+            self.clock,
+            self.actions,
+            services,
+            outlet,
+            self.telemetry,
+            secrets=self.secrets,
+            fatal=self._fatal,
+        )
+        self.runs_api = RunsApi(self.engine)
+        self.intake = Intake(
+            self.store,
+            self.rules,
+            self.engine,
+            self.engine.numbers,
+            self.clock,
+            self.unmatched,
+            self.counts,
+            fatal=self._fatal,
+            outcomes=self.runs_api.outcomes,
+        )
+        self.outbox = outlet.outbox = Outbox(self.store, self.rules, self.intake, self.clock)
+        self.events_api = EventsApi(
+            self.store, self.intake, self.rules, self.unmatched, self.engine, self.engine.numbers, self.clock
+        )
+        self.supervisor = Supervisor(
+            self.intake.publish,
+            read_marks=self.store.marks,
+            connections=self.connections.get,
+            kinds=self.kinds,
+            clock=self.clock,
+            store_id=self.store.id,
+            node=self.store.node,
+            project=self.project.root,
+        )
+        self.deploys = Deploys(self.store, self.rules, self.engine.workflows, self.project.triggers, self._apply)
+        self.workflows_api = WorkflowsApi(self.engine, self.deploys, self._cache)
+        self.intake.completes = lambda trigger: self._settles_completed(trigger)
+        await self.engine.open(self.project.vars, self.project.environment())
+        self.intake.vars = self.engine.prepare.vars
+        recovering = self.engine.recover
+        await self.deploys.open()
+        await recovering()
+        self._open = True
+        if self._registered:
+            await self.deploys.deploy(self._registered, origin="program")
+        self._loops = [asyncio.ensure_future(loop) for loop in (self.outbox.run(), self.unmatched.run())]
+        await self.supervisor.apply(self.deploys.specs if self.listen else {})
+
+    async def close(self) -> None:
+        """Stop reading, let what is under way finish within `server.drain`, then close everything. Safe twice."""
+        if not self._open:
+            return
+        self._open = False
+        await self.supervisor.close()
+        await self.intake.drain()
+        await self.engine.close(self.project.server.drain_s)
+        await self.unmatched.flush()
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.connections.close()
+        await self.actions.close()
+        await self.store.close()
+
+    async def _apply(self, specs: Mapping[str, TriggerSpec]) -> None:
+        if self._open and self.listen:
+            await self.supervisor.apply(specs)
+
+    def _settles_completed(self, trigger: str) -> bool:
+        spec = self.deploys.specs.get(trigger)
+        return spec is not None and spec.settle == "completed"
+
+    def _fatal(self, error: StoreFailed) -> None:
+        """The store closed for good: the server exits, an embedding program sees it in `failed`."""
+        log.critical("the store failed: %s", error)
+        if self.failed is not None and not self.failed.done():
+            self.failed.set_result(error)
+
+    # -- workflows
+    def register(self, workflow: Any) -> Any:
+        """Register a Workflow class or a definition; at once if the app is open. Usable as a decorator."""
+        loaded = self.functions.register(workflow)
+        self._registered.append(loaded)
+        if self._open:
+            raise ConfigError(
+                "the app is open already", hint="use `await app.deploy(…)`, or register before `async with app`"
+            )
+        return workflow
+
+    async def deploy(self, *workflows: Any) -> list[str]:
+        """Put workflows in force while the app runs; the names that changed."""
+        return await self.deploys.deploy([self.functions.register(w) for w in workflows], origin="program")
+
+    async def load(self) -> LoadResult:
+        """Read the project's workflow files and put the good ones in force; a broken file keeps its last good revision."""
+        result = self.workflows_api.read(self.project, vocabulary(self))
+        await self.deploys.deploy(result.loaded, origin="files")
+        return result
+
+    # -- runs and events
+    async def start(self, workflow: Any, inputs: Mapping[str, Any] | None = None, /, **more: Any) -> RunHandle:
+        """Start a run: `app.start(ShipOrder, order_id="A1")`, `app.start("ship-order", {"version": 1}, key="k")`.
+
+        Keywords are inputs, but for version, priority, labels, key. Raises StepError `unknown_workflow`, InvalidInput.
+        """
+        name, version = self.functions.name_of(workflow), more.pop("version", "")
+        options = {k: more.pop(k) for k in ("priority", "labels", "key") if k in more}
+        row = await self.engine.start(f"{name}@{version}" if version else name, {**(inputs or {}), **more}, **options)
+        return RunHandle(self.runs_api, row)
+
+    async def emit(self, type: str, data: Any = None, **more: Any) -> Receipt:
+        """Hand in an event; returns when it is durable. See EventsApi.emit."""
+        return await self.events_api.emit(type, data, **more)
+
+    async def get(self, run: str) -> dict[str, Any]:
+        """A run as the API shows it. Raises RunNotFound."""
+        return await self.runs_api.get(run)
+
+    async def runs(self, **wanted: Any) -> dict[str, Any]:
+        """A page of runs. See RunsApi.list."""
+        return await self.runs_api.list(**wanted)
+
+    async def cancel(self, run: str, reason: str = "", *, force: bool = False) -> None:
+        """Cancel a run; durable when it returns. Raises RunNotFound, SignalRefused."""
+        await self.runs_api.cancel(run, reason=reason, force=force)
+
+
+class Outlet:
+    """What the engine asks about its events before the outbox exists: nobody wants them yet."""
+
+    outbox: Outbox | None = None
+
+    def wants(self, event: Any) -> int:
+        """See Outbox.wants."""
+        return self.outbox.wants(event) if self.outbox is not None else 0
+
+    def follows(self, type: str) -> bool:
+        """See Outbox.follows."""
+        return self.outbox is not None and self.outbox.follows(type)
+
+    def sent(self) -> None:
+        """See Outbox.sent."""
+        if self.outbox is not None:
+            self.outbox.sent()

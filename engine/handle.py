@@ -1,0 +1,50 @@
+"""A run that a program started: its id, and its result."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..core.errors import ErrorInfo, ReactorError
+from ..core.ids import run_text
+from ..store.contract import RunRow
+from .runs_api import RunsApi
+
+
+class RunFailed(ReactorError):
+    """A run ended, but not completed: `code` and `error` say why, `failed_step` where, `state` how."""
+
+    def __init__(self, run: str, state: str, error: ErrorInfo | None, failed_step: str | None) -> None:
+        message = error.message if error is not None else f"the run ended {state}"
+        super().__init__(f"run {run} {state}: {message}", code=error.code if error is not None else state)
+        self.run = run
+        self.state = state
+        self.error = error
+        self.failed_step = failed_step
+
+
+class RunHandle:
+    """What `app.start` returns."""
+
+    def __init__(self, runs: RunsApi, row: RunRow) -> None:
+        self._runs = runs
+        self._row = row
+        self.id = run_text(runs.store_id, row.id)
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """The run's outputs once it has completed. Raises RunFailed, TimeoutError after `timeout` seconds."""
+        async with asyncio.timeout(timeout):
+            outcome = await self._runs.outcome(self.id)
+        if outcome.state == "completed":
+            return outcome.outputs
+        raise RunFailed(
+            self.id, outcome.state, outcome.error, outcome.error.step if outcome.error is not None else None
+        )
+
+    async def status(self) -> dict[str, Any]:
+        """The run as the API shows it, now."""
+        return await self._runs.get(self.id)
+
+    async def cancel(self, reason: str = "", *, force: bool = False) -> None:
+        """Cancel it; durable when it returns. Raises SignalRefused if it has ended."""
+        await self._runs.cancel(self.id, reason=reason, force=force)

@@ -1,0 +1,191 @@
+"""What faces do with runs: start, look, signal. Every answer is plain data, every refusal a ReactorError."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..core.errors import ErrorInfo, PermanentError
+from ..core.event import Event, Outcome, decode_stored
+from ..core.ids import run_number, run_text
+from ..core.limits import PAGE_ROWS_MAX
+from ..store.contract import RunFilter, RunRow, RunState
+from .plan import Plan
+from .run import name
+from .signals import RunNotFound
+from .views import Views
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+_any = msgspec.json.Decoder().decode
+_error = msgspec.json.Decoder(ErrorInfo).decode
+
+
+class BadFilter(PermanentError):
+    """A list was asked for with a filter that means nothing."""
+
+    code = "invalid_input"
+
+
+class RunsApi:
+    """Runs, by their text ids."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._e = engine
+        self.views = Views(engine.store)
+        self.store_id = engine.store.id
+
+    # -- look
+    def number(self, run: str) -> int:
+        """The number in a run's id. Raises RunNotFound."""
+        number = run_number(run)
+        if number is None or (run.count("-") == 2 and not run.startswith(self._e.store.id[:8] + "-")):
+            raise RunNotFound(
+                f"`{run}` is no run of this store",
+                hint="a run's id looks like " + run_text(self._e.store.id, 1 << 40 | 1),
+            )
+        return number
+
+    async def row(self, run: str) -> RunRow:
+        """A run's row. Raises RunNotFound."""
+        number = self.number(run)
+        row = await self._e.store.run(number)
+        if row is None:
+            raise RunNotFound(f"there is no run {run}", hint="`reactor runs` lists them")
+        return row
+
+    async def get(self, run: str) -> dict[str, Any]:
+        """The run of language §7. Raises RunNotFound."""
+        row = await self.row(run)
+        active = self._e.executor.runs.get(row.id)
+        if active is not None and RunState(row.state).ended:
+            active = None
+        return await self.views.full(row, await self._e.workflows.stored_plan(row.digest), active)
+
+    async def list(self, *, cursor: str = "", limit: int = 50, **wanted: Any) -> dict[str, Any]:
+        """A page: `{items, next}`, newest first; filters: workflow state label priority since until parent correlation."""
+        limit = max(1, min(limit, PAGE_ROWS_MAX))
+        before = run_number(cursor) if cursor else 0
+        if before is None:
+            raise BadFilter(f"`{cursor}` is no cursor: pass on the `next` of the page before")
+        rows = await self._e.store.runs(self._filter(wanted), before=before, limit=limit + 1)
+        items = [self.views.head(row, self._e.executor.runs.get(row.id)) for row in rows[:limit]]
+        return {"items": items, "next": items[-1]["id"] if len(rows) > limit else None}
+
+    def _filter(self, wanted: Mapping[str, Any]) -> RunFilter:
+        states: list[int] = []
+        for text in wanted.get("state") or ():
+            if text == "waiting":
+                text = "running"
+            try:
+                states.append(int(RunState[text.upper()]))
+            except KeyError:
+                raise BadFilter(
+                    f"`{text}` is no state of a run; there are: {', '.join(s.name.lower() for s in RunState)}"
+                ) from None
+        label: str = wanted.get("label") or ""
+        if label and "=" not in label:
+            raise BadFilter(f"a label is asked for as key=value; found `{label}`")
+        key, _, value = label.partition("=")
+        return RunFilter(
+            wanted.get("workflow") or "",
+            tuple(states),
+            label=(key, value) if label else None,
+            parent=self.number(wanted["parent"]) if wanted.get("parent") else 0,
+            correlation=wanted.get("correlation") or "",
+            priority=wanted.get("priority"),
+            since=wanted.get("since"),
+            until=wanted.get("until"),
+        )
+
+    async def history(self, run: str) -> list[dict[str, Any]]:
+        """The run's journal in words. Raises RunNotFound."""
+        row = await self.row(run)
+        return self.views.history(await self._e.store.journal(row.id), await self._e.workflows.stored_plan(row.digest))
+
+    async def logs(self, run: str) -> list[dict[str, Any]]:
+        """What the run's steps logged; of steps under way too. Raises RunNotFound."""
+        row = await self.row(run)
+        return self.views.logs(await self._e.store.journal(row.id), await self._e.workflows.stored_plan(row.digest))
+
+    # -- start
+    async def start(self, workflow: str, inputs: Any = None, **more: Any) -> dict[str, Any]:
+        """Start a run; its head. See Engine.start for what may be raised."""
+        row = await self._e.start(workflow, inputs, **more)
+        return self.views.head(row, self._e.executor.runs.get(row.id))
+
+    async def rerun(self, run: str, *, actor: str = "") -> dict[str, Any]:
+        """A new run with the same workflow, version, inputs and event. Raises RunNotFound."""
+        row = await self.row(run)
+        event = await self._event(row)
+        return await self.start(f"{row.workflow}@{row.version}", _any(row.input), actor=actor, event=event)
+
+    async def _event(self, row: RunRow) -> Event | None:
+        stored = await self._e.store.event(row.event) if row.event else None
+        return decode_stored(stored.body) if stored is not None else None
+
+    # -- wait
+    async def ended(self, number: int) -> RunRow:
+        """A run's row once it has ended (it may have already)."""
+        future = self._e.telling.watch(number)
+        row = await self._e.store.run(number)
+        if row is None:
+            raise RunNotFound(f"there is no run {run_text(self._e.store.id, number)}")
+        return row if RunState(row.state).ended else await future
+
+    async def outcome(self, run: str) -> Outcome:
+        """How a run ended, once it has. Raises RunNotFound."""
+        row = await self.ended(self.number(run))
+        return Outcome(
+            run_text(self._e.store.id, row.id),
+            row.workflow,
+            name(row.state),
+            _any(row.output) if row.output is not None else None,
+            _error(row.error) if row.error is not None else None,
+        )
+
+    async def outcomes(self, runs: tuple[str, ...]) -> tuple[Outcome, ...]:
+        """Of several runs, once all have ended."""
+        return tuple(await asyncio.gather(*(self.outcome(run) for run in runs)))
+
+    # -- signals
+    async def cancel(self, run: str, *, reason: str = "", actor: str = "", force: bool = False) -> None:
+        """Durable when it returns. Raises RunNotFound, SignalRefused."""
+        await self._e.signals.cancel(self.number(run), self._e.request(reason, actor, force=force))
+
+    async def pause(self, run: str, *, reason: str = "", actor: str = "") -> None:
+        """Running steps finish, no new one starts. Raises RunNotFound, SignalRefused."""
+        await self._e.signals.pause(self.number(run), self._e.request(reason, actor))
+
+    async def resume(self, run: str, *, reason: str = "", actor: str = "") -> None:
+        """Go on after a pause. Raises RunNotFound, SignalRefused."""
+        await self._e.signals.resume(self.number(run), self._e.request(reason, actor))
+
+    async def retry(self, run: str, *, reason: str = "", actor: str = "", compensation: bool = False) -> None:
+        """The failed steps, or handlers, again. Raises RunNotFound, SignalRefused."""
+        await self._e.signals.retry(self.number(run), self._e.request(reason, actor), compensation=compensation)
+
+    async def answer(
+        self,
+        run: str,
+        step: str,
+        *,
+        approve: bool,
+        by: str = "",
+        reason: str = "",
+        fields: Any = None,
+        via: str = "api",
+    ) -> None:
+        """Approve or reject. Raises RunNotFound, SignalRefused (answered before)."""
+        answer = {"approved": approve, "by": by, "via": via, "reason": reason, "fields": fields}
+        await self._e.signals.answer(self.number(run), step, answer)
+
+    def plan_of(self, reference: str) -> Plan:
+        """The plan of a workflow in force. Raises StepError `unknown_workflow`."""
+        plan = self._e.workflows.plan(self._e.workflows.find(reference).digest)
+        assert plan is not None
+        return plan

@@ -1,0 +1,45 @@
+"""What the application lends to actions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..store.contract import StateResult, Store
+
+
+class ActionServices:
+    """Connections, functions, folders and durable values, for actions (see actions/contract.py: Services)."""
+
+    def __init__(
+        self,
+        store: Store,
+        project: str,
+        files: tuple[str, ...],
+        connection: Callable[[str, str | None], Any],
+        function: Callable[[str], Callable[..., Any]],
+        publish: Callable[[Any], Awaitable[Any]],
+    ) -> None:
+        self.project = os.path.abspath(project)
+        self.files = tuple(os.path.abspath(os.path.join(project, folder)) for folder in files)
+        self._store = store
+        self._connection = connection
+        self._function = function
+        self._publish = publish
+
+    def connection(self, kind: str, name: str | None) -> Any:
+        """See Services."""
+        return self._connection(kind, name)
+
+    def function(self, reference: str) -> Callable[..., Any]:
+        """See Services."""
+        return self._function(reference)
+
+    async def publish_local(self, events: Any) -> None:
+        """See Services."""
+        await self._publish(events)
+
+    async def state(self, scope: str, key: str) -> StateResult | None:
+        """See Services."""
+        return await self._store.state(scope, key)

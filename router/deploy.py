@@ -1,0 +1,120 @@
+"""A deploy: definitions become durable, then their rules and triggers live, as one swap between two events (semantics 10.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from ..core.errors import ConfigError
+from ..language.definition import Loaded, TriggerSpec, WorkflowDefinition, digest
+from ..store.contract import Store, Unit
+from .contract import Binding
+from .rules import Rules, bindings_of
+
+log = logging.getLogger("reactor.deploy")
+
+
+class Live(Protocol):
+    """A version in force."""
+
+    definition: WorkflowDefinition
+    digest: bytes
+
+
+class Registry(Protocol):
+    """The engine's workflows, as a deploy needs them."""
+
+    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "") -> list[str]: ...
+
+    async def change(
+        self, name: str, *, enabled: bool | None = None, removed: bool | None = None, pinned: str | None = None
+    ) -> None: ...
+
+    def live(self) -> Iterator[Any]: ...
+
+
+class Deploys:
+    """Puts workflows in force. One change at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        rules: Rules,
+        registry: Registry,
+        named: Mapping[str, TriggerSpec],
+        apply: Callable[[Mapping[str, TriggerSpec]], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._rules = rules
+        self._registry = registry
+        self._named = named
+        self._apply = apply
+        self._lock = asyncio.Lock()
+        self._digests: dict[str, bytes] = {}
+        self.specs: dict[str, TriggerSpec] = dict(named)
+
+    async def open(self) -> None:
+        """The workflows that the store has, in force again; triggers start with `start`."""
+        async with self._lock:
+            newest = await self._store.rules(0)
+            self._rules.revision = msgspec.json.decode(newest)["revision"] if newest is not None else 0
+            await self._swap()
+
+    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "") -> list[str]:
+        """Put definitions in force; the names that changed. Raises ConfigError before anything is changed."""
+        found = list(loaded)
+        for one in found:
+            bindings_of(one.definition, digest(one.definition))
+        self.check_triggers(one.definition for one in found)
+        async with self._lock:
+            changed = await self._registry.deploy(found, origin=origin)
+            if changed:
+                await self._swap()
+        return changed
+
+    async def change(self, name: str, **to: Any) -> None:
+        """Enable, disable, remove or pin a workflow. Raises ConfigError for an unknown one."""
+        async with self._lock:
+            await self._registry.change(name, **to)
+            await self._swap()
+
+    def check_triggers(self, definitions: Iterable[WorkflowDefinition]) -> None:
+        """Raise ConfigError if an entry names a trigger that the project has not."""
+        for definition in definitions:
+            for i, when in enumerate(definition.when):
+                if when.trigger and when.spec is None and when.trigger not in self._named:
+                    names = ", ".join(sorted(self._named)) or "none"
+                    raise ConfigError(
+                        f"`{definition.workflow}` names the trigger `{when.trigger}`, which the project has not; it has: {names}",
+                        path=f"when[{i}].trigger",
+                        hint="declare it under `triggers:` in reactor.yaml",
+                    )
+
+    async def _swap(self) -> None:
+        live = {entry.definition.workflow: entry for entry in self._registry.live()}
+        changed = False
+        for name in [n for n in self._digests if n not in live]:
+            self._rules.replace(name, None, ())
+            del self._digests[name]
+            changed = True
+        for name, entry in live.items():
+            if self._digests.get(name) != entry.digest:
+                bindings: list[tuple[Binding, dict[str, Any]]] = bindings_of(entry.definition, entry.digest)
+                self._rules.replace(name, entry.digest, bindings)
+                self._digests[name] = entry.digest
+                changed = True
+        if changed:
+            self._rules.revision += 1
+            body = msgspec.json.encode({"revision": self._rules.revision, "live": self._rules.body()})
+            await self._store.submit(Unit(rules=(self._rules.revision, body)))
+        specs = dict(self._named)
+        for entry in live.values():
+            for when in entry.definition.when:
+                if when.spec is not None:
+                    specs[when.trigger] = when.spec
+        self.specs = specs
+        await self._apply(specs)

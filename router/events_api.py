@@ -1,0 +1,262 @@
+"""What faces do with events: publish, look, explain, replay; and with dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..core.clock import Clock
+from ..core.durations import format_instant
+from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable
+from ..core.event import Delivery, Event, Receipt, Settlement, check, decode, decode_stored
+from ..core.ids import Numbers, event_number, event_text, fresh_id, run_text
+from ..core.limits import PAGE_ROWS_MAX
+from ..language.cel import Activation
+from ..store.contract import DeadLetter, EventRow, RunFilter, RunStart, RunState, Store, Unit
+from .contract import Runs, StartBinding
+from .explain import explain
+from .intake import Intake
+from .rules import Rules
+from .unmatched import Unmatched
+
+_any = msgspec.json.Decoder().decode
+POSTED = "post"
+"""The trigger name of events that were handed in directly: `POST /events`, `reactor emit`, `app.emit`."""
+
+
+class EventNotFound(PermanentError):
+    """No event, or dead letter, has this name."""
+
+    code = "not_found"
+
+
+class EventsApi:
+    """Events, by their short key or their CloudEvents id."""
+
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        rules: Rules,
+        unmatched: Unmatched,
+        runs: Runs,
+        numbers: Numbers,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._intake = intake
+        self._rules = rules
+        self._unmatched = unmatched
+        self._runs = runs
+        self._numbers = numbers
+        self._clock = clock
+
+    # -- in
+    async def publish(self, events: Sequence[Event], *, trigger: str = POSTED) -> tuple[Receipt, ...]:
+        """Accept events as one unit (semantics 1.10); returns when they are durable.
+
+        Raises InvalidEvent before anything is taken, StoreUnavailable while the store refuses.
+        """
+        for event in events:
+            if not event.id:
+                event.id = fresh_id()
+            check(event)
+        if self._store.refusing:
+            raise StoreUnavailable(f"the store refuses writes: {self._store.refusing}", retry_after_s=1.0)
+        settled: asyncio.Future[Settlement] = asyncio.get_running_loop().create_future()
+
+        async def settle(settlement: Settlement) -> None:
+            if not settled.done():
+                settled.set_result(settlement)
+
+        await self._intake.publish(trigger, Delivery(tuple(events), settle))
+        settlement = await settled
+        if settlement.again:
+            raise StoreUnavailable(
+                "the store refuses writes now; nothing was taken", retry_after_s=settlement.retry_after_s or 1.0
+            )
+        return settlement.receipts
+
+    async def emit(
+        self, type: str, data: Any = None, *, source: str = "/reactor", subject: str | None = None, id: str = ""
+    ) -> Receipt:
+        """One event of a few words. Raises InvalidEvent, StoreUnavailable."""
+        event = Event(type=type, source=source, id=id, subject=subject, data=data, datacontenttype="application/json")
+        return (await self.publish((event,)))[0]
+
+    # -- look
+    async def row(self, reference: str) -> EventRow:
+        """An event by its key, or by its id while one source has it. Raises EventNotFound."""
+        number = event_number(reference)
+        row = (await self._store.event(number) or self._unmatched.find(number)) if number is not None else None
+        if row is not None:
+            return row
+        found = list(await self._store.events_by_id(reference))
+        found += [r for r in self._unmatched.recent() if r.id == reference]
+        sources = {r.source for r in found}
+        if len(sources) > 1:
+            raise EventNotFound(
+                f"several sources have an event `{reference}`: {', '.join(sorted(sources))}", hint="name it by its key"
+            )
+        if not found:
+            raise EventNotFound(
+                f"there is no event `{reference}`",
+                hint="`reactor events` lists them; unmatched ones are kept for a while only",
+            )
+        return found[-1]
+
+    def view(self, row: EventRow) -> dict[str, Any]:
+        """An event as lists show it."""
+        event = decode_stored(row.body)
+        return {
+            "key": event_text(row.key),
+            "trigger": row.trigger or None,
+            "accepted_at": format_instant(row.at),
+            **event.view(),
+        }
+
+    async def get(self, reference: str) -> dict[str, Any]:
+        """One event, with the runs it started. Raises EventNotFound."""
+        row = await self.row(reference)
+        started = await self._runs_of(row)
+        return {**self.view(row), "runs": [run for run, _ in started.values()]}
+
+    async def list(
+        self, *, type: str = "", source: str = "", since: float | None = None, cursor: str = "", limit: int = 50
+    ) -> dict[str, Any]:
+        """A page: `{items, next}`, newest first, unmatched ones among them."""
+        limit = max(1, min(limit, PAGE_ROWS_MAX))
+        await self._unmatched.flush()
+        before = event_number(cursor) or 0 if cursor else 0
+        rows = await self._store.events(type=type, source=source, since=since, before=before, limit=limit + 1)
+        items = [self.view(row) for row in rows[:limit]]
+        return {"items": items, "next": items[-1]["key"] if len(rows) > limit else None}
+
+    async def explain(self, reference: str, *, workflow: str = "") -> dict[str, Any]:
+        """For every binding: matched, or the first clause that says no, with what was expected and found."""
+        row = await self.row(reference)
+        event = decode_stored(row.body)
+        dead = {
+            d.workflow: _any(d.error)["message"]
+            for d in await self._store.dead_letters(state="", limit=500)
+            if d.event == row.key
+        }
+        findings = explain(
+            self._rules,
+            event,
+            self._intake.vars,
+            workflow=workflow,
+            runs=await self._runs_of(row),
+            notes=_any(row.notes) if row.notes else {},
+            dead=dead,
+        )
+        return {
+            "event": self.view(row),
+            "revision": row.revision,
+            "revision_now": self._rules.revision,
+            "dead": dead.get(""),
+            "findings": findings,
+        }
+
+    async def _runs_of(self, row: EventRow) -> Mapping[str, tuple[str, str]]:
+        found = await self._store.runs(RunFilter(event=row.key), limit=PAGE_ROWS_MAX)
+        return {r.workflow: (run_text(self._store.id, r.id), RunState(r.state).name.lower()) for r in found}
+
+    async def replay(self, reference: str) -> Receipt:
+        """Route an event anew under the rules of today: same source and data, extension `replay` (semantics 1.11)."""
+        event = decode_stored((await self.row(reference)).body)
+        count = int(event.extensions.get("replay", 0)) + 1
+        again = event.replace(extensions={**event.extensions, "replay": count})
+        meta = {k: v for k, v in event.meta.items() if k != "trigger"}
+        trigger = str(event.meta.get("trigger", POSTED))
+        return (await self.publish((again.replace(meta=meta),), trigger=trigger))[0]
+
+    # -- dead letters
+    def letter_view(self, letter: DeadLetter) -> dict[str, Any]:
+        """A dead letter as lists show it."""
+        raw = letter.raw[:4096].decode("utf-8", "replace") if letter.raw is not None else None
+        return {
+            "id": event_text(letter.key),
+            "at": format_instant(letter.at),
+            "trigger": letter.trigger or None,
+            "workflow": letter.workflow or None,
+            "event": event_text(letter.event) if letter.event else None,
+            "event_id": letter.id,
+            "source": letter.source,
+            "code": letter.code,
+            "error": _any(letter.error),
+            "raw": raw,
+            "raw_bytes": len(letter.raw) if letter.raw is not None else 0,
+            "attempts": letter.attempts,
+            "state": letter.state,
+        }
+
+    async def letters(self, *, state: str = "open", cursor: str = "", limit: int = 50) -> dict[str, Any]:
+        """A page of dead letters, newest first."""
+        limit = max(1, min(limit, PAGE_ROWS_MAX))
+        before = event_number(cursor) or 0 if cursor else 0
+        rows = await self._store.dead_letters(state=state, before=before, limit=limit + 1)
+        items = [self.letter_view(row) for row in rows[:limit]]
+        return {"items": items, "next": items[-1]["id"] if len(rows) > limit else None}
+
+    async def _letter(self, reference: str) -> DeadLetter:
+        number = event_number(reference)
+        letter = await self._store.dead_letter(number) if number is not None else None
+        if letter is None:
+            raise EventNotFound(f"there is no dead letter `{reference}`", hint="`reactor dead-letters list` lists them")
+        return letter
+
+    async def drop(self, reference: str) -> None:
+        """Put a dead letter aside for good. Raises EventNotFound."""
+        letter = await self._letter(reference)
+        await self._store.submit(Unit(dead_changes=((letter.key, "dropped", letter.attempts),)))
+
+    async def retry(self, reference: str) -> dict[str, Any]:
+        """The same delivery again: what it started before is not started twice (semantics 1.11).
+
+        Raises EventNotFound, StepError with the reason if it fails again.
+        """
+        letter = await self._letter(reference)
+        if letter.event:
+            started = await self._retry_binding(letter)
+        else:
+            started = await self._retry_event(letter)
+        await self._store.submit(Unit(dead_changes=((letter.key, "retried", letter.attempts + 1),)))
+        return {"id": reference, "state": "retried", "runs": list(started)}
+
+    async def _retry_event(self, letter: DeadLetter) -> tuple[str, ...]:
+        raw = letter.raw or b""
+        try:
+            event = decode_stored(raw)
+        except (PermanentError, msgspec.DecodeError):
+            event = decode(raw)
+        receipt = (await self.publish((event,), trigger=letter.trigger))[0]
+        if receipt.verdict == "dead" and receipt.error is not None:
+            raise StepError(receipt.error.code, f"it failed again: {receipt.error.message}")
+        return receipt.runs
+
+    async def _retry_binding(self, letter: DeadLetter) -> tuple[str, ...]:
+        """Only the binding that failed, by the rules of today."""
+        row = await self._store.event(letter.event)
+        if row is None:
+            raise EventNotFound("its event is not in the store any more")
+        event = decode_stored(row.body)
+        scope = Activation({"event": event.view(), **self._intake.vars})
+        for binding in self._rules.match(event):
+            if isinstance(binding, StartBinding) and binding.workflow == letter.workflow:
+                if all(guard.guard(scope) is wanted for _, guard, wanted in binding.guards):
+                    start = self._runs.for_event(binding.digest, binding.entry, event, row.key, row.at, scope)
+                    return await self._start(start, event)
+        raise StepError(
+            "failed", f"no entry of `{letter.workflow}` takes the event now", hint="`reactor explain` tells why"
+        )
+
+    async def _start(self, start: RunStart | ErrorInfo, event: Event) -> tuple[str, ...]:
+        if not isinstance(start, RunStart):
+            raise StepError(start.code, f"it failed again: {start.message}")
+        committed = await self._store.submit(Unit(runs=(start,)))
+        self._runs.started(start, committed.started[0], event)
+        return (run_text(self._store.id, committed.started[0].run),)
