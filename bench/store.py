@@ -96,7 +96,7 @@ async def main() -> None:
             one = await measure(store, numbers, 200, 1, wanted.accept)
         finally:
             await store.close()
-    kind = "event + run" if wanted.accept else "run"
+    kind = "events" if wanted.accept else "runs"
     print(
         f"{kind}, {wanted.in_flight} in flight: {rate:,.0f} workflows/s, {cpu:.0f} us CPU each; alone {1000 / one:.2f} ms"
     )

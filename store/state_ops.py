@@ -39,7 +39,8 @@ def _changed(op: StateOp, previous: Any) -> Any:
     if op.op == "merge":
         if not _object(op.value) or not (previous is None or _object(previous)):
             raise Conflict(f"{_named(op)} cannot be merged: both values must be objects")
-        return {**(previous or {}), **op.value}
+        merged: dict[str, Any] = {**(previous or {}), **op.value}
+        return merged
     if op.op == "increment":
         by: Any = 1 if op.value is None else op.value
         if not _number(by) or not (previous is None or _number(previous)):
