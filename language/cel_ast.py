@@ -7,7 +7,7 @@ decoded here by hand, so that no protobuf runtime is needed. Source: google/api/
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -84,23 +84,30 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+def _fields(data: bytes) -> list[tuple[int, int | bytes]]:
     """The fields of a protobuf message: number, and a varint or the raw bytes (fixed64 as its 8 bytes)."""
+    found: list[tuple[int, int | bytes]] = []
     at, end = 0, len(data)
     while at < end:
-        key, at = _varint(data, at)
+        key = data[at]
+        at += 1
+        if key >= 0x80:
+            key, at = _varint(data, at - 1)
         wire = key & 7
-        if wire == 0:
-            value, at = _varint(data, at)
-            yield key >> 3, value
-        elif wire == 2:
-            size, at = _varint(data, at)
-            yield key >> 3, data[at : at + size]
-            at += size
+        if wire == 2 or wire == 0:
+            value = data[at]  # mostly small: lengths, kinds, ids
+            at += 1
+            if value >= 0x80:
+                value, at = _varint(data, at - 1)
+            if wire == 0:
+                found.append((key >> 3, value))
+                continue
+            size = value
         else:
             size = 8 if wire == 1 else 4
-            yield key >> 3, data[at : at + size]
-            at += size
+        found.append((key >> 3, data[at : at + size]))
+        at += size
+    return found
 
 
 def _node(data: bytes) -> Node:

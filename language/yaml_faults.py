@@ -232,31 +232,34 @@ def _expression(text: str, at: int) -> str:
     return text[at:].rstrip()
 
 
+# part of the parser's context, of its problem; code, message, cure; does it stand where the context began?
+_PLAIN_FAULTS = (
+    ("", "duplicate anchor", "yaml.anchor", "this anchor stands twice in the document",
+     "give each its own name", False),
+    ("quoted scalar", "end of stream", "yaml.quotes", "the quotes that begin here are never closed",
+     "close them at the end of the value", True),
+    ("quoted scalar", "document indicator", "yaml.quotes", "the quotes that begin here are not closed before ---",
+     "close them", True),
+    ("", "<document start>", "yaml.end", "there is more text after the end of the document",
+     "remove it, or write --- before it", False),
+    ("block scalar", "", "yaml.block", "nothing may follow | or > on its line",
+     "begin the text on the next line", False),
+    ("simple key", "expected ':'", "yaml.colon", "this line is no key: its colon is missing", "write key: value", True),
+    ("", "indentation", "yaml.indent", "this line is indented less than the text it belongs to",
+     "indent it further", False),
+)  # fmt: skip
+
+
 def _structure(
     lines: Sequence[str], line: int, column: int, opened: tuple[int, int], context: str, problem: str
 ) -> Fault | None:
+    """A fault of indentation, of quotes, or of single characters."""
     text = _line(lines, line)
-    here = text[column : column + 1]
-    lead = text[: len(text) - len(text.lstrip())]
-    if "cannot start any token" in problem and (here == "\t" or "\t" in lead):
-        return Fault(
-            "yaml.tab",
-            "a tab indents this line; YAML allows spaces only",
-            line,
-            text.find("\t"),
-            "replace it by spaces",
-        )
+    for in_context, in_problem, code, message, hint, at_start in _PLAIN_FAULTS:
+        if in_context in context and in_problem in problem:
+            return Fault(code, message, *(opened if at_start else (line, column)), hint)
     if "cannot start any token" in problem:
-        value = _flow_value(text, line, column)
-        if value is not None:
-            return value
-        return Fault(
-            "yaml.character",
-            f"a value cannot begin with {here} unless it is quoted",
-            line,
-            column,
-            "put the value in quotes",
-        )
+        return _character(text, line, column)
     if "scanning a tag" in context and (at := text.find("!", opened[1])) >= 0:
         written = _value_from(text, at)
         entries = [found["key"] for found in _FLOW_KEY.finditer(text) if found.end() == at]
@@ -268,47 +271,31 @@ def _structure(
         word = name[0] if name else "*"
         hint = f"define it with &{word[1:]}, or quote it if it is text: {quote(word)}"
         return Fault("yaml.alias", f"the alias {word} has no anchor before it", line, column, hint, len(word))
-    if "duplicate anchor" in problem:
-        return Fault(
-            "yaml.anchor", "this anchor stands twice in the document", line, column, "give each anchor its own name"
-        )
-    if "quoted scalar" in context and "end of stream" in problem:
-        return Fault(
-            "yaml.quotes", "the quotes that begin here are never closed", *opened, "close them at the end of the value"
-        )
     if "quoted scalar" in context:
-        if "document indicator" in problem:
-            return Fault("yaml.quotes", "the quotes that begin here are not closed before ---", *opened, "close them")
         hint = "double a backslash (\\\\), or use single quotes: they know no escapes"
         return Fault("yaml.escape", "this escape is not known in double quotes", line, max(0, column - 1), hint, 2)
     if "mapping values are not allowed" in problem:
         if line > 0 and column > 0:
             hint = "indent it like the keys above it, or put the value above it in quotes"
-            return Fault(
-                "yaml.indent", "a key cannot begin here: the value above it is not finished", line, len(lead), hint
-            )
+            message = "a key cannot begin here: the value above it is not finished"
+            return Fault("yaml.indent", message, line, len(text) - len(text.lstrip()), hint)
         return Fault("yaml.colon", "a key cannot begin here", line, column, "put the value in quotes")
     if "did not find expected key" in problem or "expected '-' indicator" in problem:
         return _misplaced(text, line, column, opened, context)
-    if "<document start>" in problem:
-        return Fault(
-            "yaml.end",
-            "there is more text after the end of the document",
-            line,
-            column,
-            "remove it, or write --- before it",
-        )
-    if "block scalar" in context:
-        return Fault(
-            "yaml.block", "nothing may follow | or > on its line", line, column, "begin the text on the next line"
-        )
-    if "simple key" in context and "expected ':'" in problem:
-        return Fault("yaml.colon", "this line is no key: its colon is missing", *opened, "write key: value")
-    if "indentation" in problem:
-        return Fault(
-            "yaml.indent", "this line is indented less than the text it belongs to", line, column, "indent it further"
-        )
     return None
+
+
+def _character(text: str, line: int, column: int) -> Fault:
+    """A character that no value may begin with: a tab that indents, or one that YAML keeps for itself."""
+    lead = text[: len(text) - len(text.lstrip())]
+    if text[column : column + 1] == "\t" or "\t" in lead:
+        message = "a tab indents this line; YAML allows spaces only"
+        return Fault("yaml.tab", message, line, text.find("\t"), "replace it by spaces")
+    inside = _flow_value(text, line, column)
+    if inside is not None:
+        return inside
+    message = f"a value cannot begin with {text[column]} unless it is quoted"
+    return Fault("yaml.character", message, line, column, "put the value in quotes")
 
 
 def _misplaced(text: str, line: int, column: int, opened: tuple[int, int], context: str) -> Fault:

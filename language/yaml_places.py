@@ -24,6 +24,7 @@ def child_of(node: Node | None, part: str | int) -> tuple[Node | None, Node | No
 
 
 def place_of(node: Node, file: str) -> Place:
+    """The place of a node; its length, if it stands on one line."""
     start, end = node.start_mark, node.end_mark
     length = end.column - start.column if end.line == start.line else 1
     return Place(file, start.line + 1, start.column + 1, max(1, length))

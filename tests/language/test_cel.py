@@ -29,32 +29,41 @@ TABLE: list[tuple[str, Any]] = [
     ("true ? 1 : 2.5", 1), ("event.data.numbers.map(x, x * 1.5)", [1.5, 3.0, 4.5]), ("event.data.total == 150.0", True),
     ("1.0 / 0.0 > 1", True), ("event.data.total / 0.0 > 1", True), ("-event.data.total / 0.0 < 0", True),
     # absent and null
-    ("event.data.?absent.orValue(3)", 3), ("event.?data.?items.hasValue()", True), ("event.data.?total.orValue(0)", 150),
+    ("event.data.?absent.orValue(3)", 3), ("event.?data.?items.hasValue()", True),
+    ("event.data.?total.orValue(0)", 150),
     ("has(event.data.absent)", False), ("has(event.data.total)", True), ("has(event.data.nothing)", True),
     ("event.data.nothing == null", True), ("event.data.nothing", None), ("event.data.total == null", False),
-    ("event.data.?total.optMap(t, t + 1).orValue(0)", 151), ("event.data.?absent.or(event.data.?total).orValue(0)", 150),
+    ("event.data.?total.optMap(t, t + 1).orValue(0)", 151),
+    ("event.data.?absent.or(event.data.?total).orValue(0)", 150),
     ("[?event.data.?absent, ?event.data.?total]", [150]), ('{?"a": event.data.?absent, "b": 1}', {"b": 1}),
     ("event.data.numbers.first().orValue(0)", 1), ("[].last().orValue(0)", 0),
     # access
-    ('event.data["in"]', 5), ('steps["a-b"].output', 1), ("event.data[vars.field]", 150), ("event.data.items[1].sku", "b"),
+    ('event.data["in"]', 5), ('steps["a-b"].output', 1), ("event.data[vars.field]", 150),
+    ("event.data.items[1].sku", "b"),
     ("event.data['items'][0]['sku']", "a"), (".event.id", "e1"), ("  event.data.total\n", 150), ("{'a': 1}.a", 1),
     # strings, lists, math
     ('"a,b".split(",")', ["a", "b"]), ('["a", "b"].join("-")', "a-b"), ('"%s-%d".format(["x", 3])', "x-3"),
-    ('"abc".substring(1)', "bc"), ('"abc".matches("^a.c$")', True), ('"Ab".lowerAscii()', "ab"), ("[3, 1, 2].sort()", [1, 2, 3]),
+    ('"abc".substring(1)', "bc"), ('"abc".matches("^a.c$")', True), ('"Ab".lowerAscii()', "ab"),
+    ("[3, 1, 2].sort()", [1, 2, 3]),
     ("[3, 1, 2].sortBy(x, -x)", [3, 2, 1]), ("[[1], [2]].flatten()", [1, 2]), ("[1, 1].distinct()", [1]),
-    ("[1, 2, 3].slice(0, 2)", [1, 2]), ("lists.range(3)", [0, 1, 2]), ("math.greatest(1, 2.5)", 2.5), ("math.floor(1.5)", 1.0),
+    ("[1, 2, 3].slice(0, 2)", [1, 2]), ("lists.range(3)", [0, 1, 2]), ("math.greatest(1, 2.5)", 2.5),
+    ("math.floor(1.5)", 1.0),
     ("event.data.items.exists(i, i.sku == 'b')", True), ("event.data.items.filter(i, i.sku == 'b').size()", 1),
     ("event.data.items.map(i, i.sku)", ["a", "b"]), ('"lists.range(2) duration(1)"', "lists.range(2) duration(1)"),
     # times are RFC 3339 text; durations take the units of YAML
     ("timestamp(event.time)", "2026-12-24T17:00:00Z"), ("timestamp(event.time).getFullYear()", 2026),
-    ('timestamp(event.time) + duration("1d12h")', "2026-12-26T05:00:00Z"), ('duration("90m")', "1h30m"), ('duration("1d")', "1d"),
-    ('duration("PT1H")', "1h"), ('duration("-1h")', "-1h"), ('duration("1w") > duration("6d")', True), ('duration("250us")', "250us"),
+    ('timestamp(event.time) + duration("1d12h")', "2026-12-26T05:00:00Z"), ('duration("90m")', "1h30m"),
+    ('duration("1d")', "1d"),
+    ('duration("PT1H")', "1h"), ('duration("-1h")', "-1h"), ('duration("1w") > duration("6d")', True),
+    ('duration("250us")', "250us"),
     ('timestamp("1969-12-31T23:59:59.5Z")', "1969-12-31T23:59:59.5Z"),
     ("timestamp(event.time) > timestamp('2026-01-01T00:00:00Z')", True),
     # functions of the language
-    ('hash(7) == hash(7.0)', True), ('hash("7") == hash(7)', False), ('hash({"a": 1, "b": 2}) == hash({"b": 2, "a": 1})', True),
+    ('hash(7) == hash(7.0)', True), ('hash("7") == hash(7)', False),
+    ('hash({"a": 1, "b": 2}) == hash({"b": 2, "a": 1})', True),
     ('parse_json("{\\"a\\": [1, 2.5, null]}")', {"a": [1, 2.5, None]}), ('parse_json("[1]")[0] + 1', 2),
-    ('to_json({"b": 1, "a": [true, null, 1.0]})', '{"a":[true,null,1.0],"b":1}'), ("to_json(timestamp(0))", '"1970-01-01T00:00:00Z"'),
+    ('to_json({"b": 1, "a": [true, null, 1.0]})', '{"a":[true,null,1.0],"b":1}'),
+    ("to_json(timestamp(0))", '"1970-01-01T00:00:00Z"'),
     ('base64_encode("äö")', "w6TDtg=="), ('base64_encode(b"a")', "YQ=="), ('base64_decode("w6TDtg")', "äö"),
     ('merge({"a": {"x": 1}, "b": 1}, {"a": {"y": 2}})', {"a": {"x": 1, "y": 2}, "b": 1}),
     ('merge(event.data.items[1], {"sku": "c"})', {"sku": "c", "part": {"size": 1}}),
@@ -62,7 +71,8 @@ TABLE: list[tuple[str, Any]] = [
     ('format_time(timestamp(event.time), "%H")', "17"), ('format_time(0, "%Y")', "1970"),
     # results are JSON
     ('b"abc"', "YWJj"), ("18446744073709551615u", 2**64 - 1), ("{1: 'a'}", {"1": "a"}), ("{true: 1}", {"true": 1}),
-    ("event.data.huge", 2**70), ("event.data.huge > 1.0", True), ("event.data.unsigned", 2**63), ("[event.data.unsigned]", [2**63]),
+    ("event.data.huge", 2**70), ("event.data.huge > 1.0", True), ("event.data.unsigned", 2**63),
+    ("[event.data.unsigned]", [2**63]),
     ("1 + // a comment\n 2", 3), ('r"\\d"', "\\d"), ("'''a\nb'''", "a\nb"), ("null", None), ("true", True), ("-1", -1),
 ]  # fmt: skip
 
@@ -113,9 +123,12 @@ def test_reads(text: str, reads: set[tuple[Any, ...]]) -> None:
 @pytest.mark.parametrize(
     ("text", "type_name"),
     [
-        ("1", "integer"), ("1.5", "number"), ('"a"', "string"), ("1 < 2", "boolean"), ("[1]", "array"), ("{}", "object"),
-        ("null", "null"), ("timestamp(0)", "timestamp"), ("duration('1d')", "duration"), ("b'a'", "bytes"), ("event.data", ""),
-        ("inputs.order_id", "string"), ("inputs.items", "array"), ("inputs", "object"), ("event.data.x * 1.5", "number"),
+        ("1", "integer"), ("1.5", "number"), ('"a"', "string"), ("1 < 2", "boolean"), ("[1]", "array"),
+        ("{}", "object"),
+        ("null", "null"), ("timestamp(0)", "timestamp"), ("duration('1d')", "duration"), ("b'a'", "bytes"),
+        ("event.data", ""),
+        ("inputs.order_id", "string"), ("inputs.items", "array"), ("inputs", "object"),
+        ("event.data.x * 1.5", "number"),
         ("lists.range(2)", "array"), ("merge({}, {})", "object"), ("parse_json('1')", ""),
     ],
 )  # fmt: skip
@@ -127,10 +140,13 @@ def test_result_type(text: str, type_name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("event.data.total > 100", True), ("event.data.total > 200", False), ("event.data.paid", True), ("inputs.paid", False),
+        ("event.data.total > 100", True), ("event.data.total > 200", False), ("event.data.paid", True),
+        ("inputs.paid", False),
         ("event.data.absent > 1", False), ("event.data.absent", False), ("event.absent.absent == 1", False),
-        ("!(event.data.absent == 1)", False), ('event.data["absent"] == 1', False), ("event.data[vars.absent] == 1", False),
-        ("event.data.nothing.field", False), ("event.data.nothing.field == 1", False), ('event.data.nothing["field"] == 1', False),
+        ("!(event.data.absent == 1)", False), ('event.data["absent"] == 1', False),
+        ("event.data[vars.absent] == 1", False),
+        ("event.data.nothing.field", False), ("event.data.nothing.field == 1", False),
+        ('event.data.nothing["field"] == 1', False),
         ("has(event.data.nothing.field)", False), ("event.data.?nothing.?field.orValue(1) == 1", False),
         ("event.data.items.all(i, i.part.size == 1)", False), ("event.data.items.exists(i, i.part.size == 1)", True),
         ("event.data.items.exists(i, i.absent == 1)", False), ("events.paid.data.x == 1", False),
@@ -181,7 +197,8 @@ def test_guard_refuses(text: str, message: str) -> None:
     ("text", "message", "hint"),
     [
         ("event.data.contry", "event.data has no field contry (in event.data.contry)", "did you mean country?"),
-        ("event.data.contry == 'DE'", "event.data has no field contry (in event.data.contry == 'DE')", "did you mean country?"),
+        ("event.data.contry == 'DE'", "event.data has no field contry (in event.data.contry == 'DE')",
+         "did you mean country?"),
         ("event.data.nothing.x", "event.data.nothing is null, so it has no field x (in event.data.nothing.x)", ""),
         ("event.data.nothing.x + 1", "event.data.nothing is null, so it has no field x (in event.data.nothing.x + 1)",
          "test it first: event.data.nothing != null"),
@@ -240,14 +257,19 @@ class Point(msgspec.Struct):
 @pytest.mark.parametrize(
     ("given_value", "text", "expected"),
     [
-        ((1, 2), "size(vars.v)", 2), ({3}, "vars.v[0] + 1", 4), (Decimal("1.5"), "vars.v * 2", 3.0), (Decimal(7), "vars.v + 1", 8),
-        (datetime(2026, 1, 2, tzinfo=UTC), "timestamp(vars.v).getFullYear()", 2026), (date(2026, 1, 2), "vars.v + ''", "2026-01-02"),
-        (timedelta(hours=1), "duration(vars.v) == duration('1h')", True), (2**70, "vars.v > 1.0", True), (-(2**70), "vars.v < 0", True),
+        ((1, 2), "size(vars.v)", 2), ({3}, "vars.v[0] + 1", 4), (Decimal("1.5"), "vars.v * 2", 3.0),
+        (Decimal(7), "vars.v + 1", 8),
+        (datetime(2026, 1, 2, tzinfo=UTC), "timestamp(vars.v).getFullYear()", 2026),
+        (date(2026, 1, 2), "vars.v + ''", "2026-01-02"),
+        (timedelta(hours=1), "duration(vars.v) == duration('1h')", True), (2**70, "vars.v > 1.0", True),
+        (-(2**70), "vars.v < 0", True),
         (Point(3), "vars.v.x + 1", 4), ("a\ud800b", "vars.v + '!'", "a\ufffdb!"),
         (b"ab", "base64_encode(vars.v)", "YWI="), ([(1,), {2}], "vars.v.map(x, x[0])", [1, 2]),
         # read without the engine
-        ((1, 2), "vars.v", [1, 2]), (Decimal("1.5"), "vars.v", 1.5), (b"ab", "vars.v", "YWI="), (Point(3), "vars.v.x", 3),
-        ([{"a": (1,)}], "vars.v", [{"a": [1]}]), (timedelta(minutes=5), "vars.v", "5m"), ({1: "a"}, "vars.v", {"1": "a"}),
+        ((1, 2), "vars.v", [1, 2]), (Decimal("1.5"), "vars.v", 1.5), (b"ab", "vars.v", "YWI="),
+        (Point(3), "vars.v.x", 3),
+        ([{"a": (1,)}], "vars.v", [{"a": [1]}]), (timedelta(minutes=5), "vars.v", "5m"),
+        ({1: "a"}, "vars.v", {"1": "a"}),
         (2**70, "vars.v", 2**70),
     ],
 )  # fmt: skip
@@ -306,18 +328,22 @@ def test_warnings_for_the_author() -> None:
         return [hint.render() for hint in found.hints]
 
     assert hints("inputs.order_id > 5") == [
-        "warning: inputs.order_id is text, and it is compared with a number\n"
-        "  --> <text>:1:17\n"
-        " 1 | inputs.order_id > 5\n"
-        "   |                 ^\n"
-        "  = help: convert it: double(inputs.order_id)"
+        (
+            "warning: inputs.order_id is text, and it is compared with a number\n"
+            "  --> <text>:1:17\n"
+            " 1 | inputs.order_id > 5\n"
+            "   |                 ^\n"
+            "  = help: convert it: double(inputs.order_id)"
+        )
     ]
     assert hints("event.datas.x == 1") == [
-        "warning: event.datas is probably event.data\n"
-        "  --> <text>:1:7\n"
-        " 1 | event.datas.x == 1\n"
-        "   |       ^^^^^\n"
-        "  = help: did you mean event.data?"
+        (
+            "warning: event.datas is probably event.data\n"
+            "  --> <text>:1:7\n"
+            " 1 | event.datas.x == 1\n"
+            "   |       ^^^^^\n"
+            "  = help: did you mean event.data?"
+        )
     ]
     assert hints("inputs.total > 5 && event.myextension == 'x'") == []
 

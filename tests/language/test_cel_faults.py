@@ -1,5 +1,7 @@
 """Faults of expressions are found when a file is loaded, each with its place and cure, as a whole message."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,16 +62,20 @@ FAULTS: list[tuple[str, str, int, str, str]] = [
     ("'a' > 1", "> does not take text and a number", 5, ">", "convert one of them: double(x) or string(x)"),
     ("1 && true", "&& does not take a number and true or false", 3, "&&",
      "a condition must be true or false: compare it with ==, !=, <, >"),
-    ("timestamp(event.time) > '2026'", "> does not take an instant and text", 23, ">", "convert the text: timestamp(x)"),
+    ("timestamp(event.time) > '2026'", "> does not take an instant and text", 23, ">",
+     "convert the text: timestamp(x)"),
     ("size(vars.a).b == 1", "a number has no fields", 13, ".", "read it without a field"),
     ("size(1)", "size() does not take a number", 5, "(", "check the types of its parts"),
-    ("event.?data", "an optional value needs a default before it can be used here", 6, ".", "write .orValue(…) after it"),
-    ("[event.?data]", "an optional value needs a default before it can be used here", 7, ".", "write .orValue(…) after it"),
+    ("event.?data", "an optional value needs a default before it can be used here", 6, ".",
+     "write .orValue(…) after it"),
+    ("[event.?data]", "an optional value needs a default before it can be used here", 7, ".",
+     "write .orValue(…) after it"),
     ("event.data.list.first()", "an optional value needs a default before it can be used here", 22, "(",
      "write .orValue(…) after it"),
     ("+".join(["1"] * 40), "the expression is nested too deep: at most 32 levels, operators in a row count too", 1, "1",
      "split it, or use lists: [a, b, c].join() for a + b + c"),
-    ("(" * 40 + "1" + ")" * 40, "the expression is nested too deep: at most 32 levels, operators in a row count too", 1, "(",
+    ("(" * 40 + "1" + ")" * 40, "the expression is nested too deep: at most 32 levels, operators in a row count too",
+     1, "(",
      "split it, or use lists: [a, b, c].join() for a + b + c"),
     ("vars" + ".a" * 3000, "the expression is longer than 4096 bytes", 1, "v", "split it, or compute it in a step"),
 ]  # fmt: skip
@@ -145,7 +151,8 @@ def test_result_type_that_is_not_expected() -> None:
 
 # each would crash the process, exhaust memory or hang, if the engine were let do it
 HOSTILE = [
-    "hash(event.?x)", "to_json([event.?x])", "hash(optional.none())", "hash([optional.of(1)][0])", "merge({'a': event.?x}, {})",
+    "hash(event.?x)", "to_json([event.?x])", "hash(optional.none())", "hash([optional.of(1)][0])",
+    "merge({'a': event.?x}, {})",
     "hash(true ? event.?x : event.?y)", "hash(vars.l.map(x, event.?y))", "hash(dyn(event.?x))", "hash(vars.l.first())",
     "hash(event.?x.optMap(v, v))", "1 == 1.0 && hash(event.?x) == ''", "event.?x.map(x, hash(x))",
     "[vars.l.first()].map(o, hash(o))", "optional.of(event.?x).orValue(1)", "hash({?'a': event.?x}.?a)",
@@ -250,10 +257,8 @@ PIECES = st.sampled_from(
 def test_no_text_raises_anything_but_diagnostics(text: str) -> None:
     found = check_expression(text, SCOPE)
     if isinstance(found, Expression):
-        try:
+        with suppress(ExpressionError):
             found.value(activation())
-        except ExpressionError as error:
-            assert str(error)
     else:
         assert found
         for fault in found:

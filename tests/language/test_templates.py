@@ -34,22 +34,31 @@ def render(text: str) -> Any:
     [
         # exactly one keeps its type
         ("${{ event.data.total }}", 150), ("${{event.data.price}}", 1.5), ("${{ event.data.nothing }}", None),
-        ("${{ event.data.paid }}", True), ("${{ event.data.numbers }}", [1, 2, 3]), ("${{ steps.charge.output }}", {"id": 7}),
-        ("${{ inputs.order_id }}", "A1"), ("${{\n  event.data.total\n}}", 150), ("${{ {'a': {'b': 1}} }}", {"a": {"b": 1}}),
+        ("${{ event.data.paid }}", True), ("${{ event.data.numbers }}", [1, 2, 3]),
+        ("${{ steps.charge.output }}", {"id": 7}),
+        ("${{ inputs.order_id }}", "A1"), ("${{\n  event.data.total\n}}", 150),
+        ("${{ {'a': {'b': 1}} }}", {"a": {"b": 1}}),
         ("${{ {'a': {'b': 1}}.a }}", {"b": 1}), ("${{ timestamp(event.time) }}", "2026-12-24T17:00:00Z"),
         # mixed text
         ("order ${{ inputs.order_id }}!", "order A1!"), ("${{ inputs.order_id }}${{ inputs.total }}", "A13"),
-        (" ${{ event.data.total }}", " 150"), ("${{ event.data.total }}\n", "150\n"), ("<${{ event.data.nothing }}>", "<>"),
-        ("<${{ event.data.paid }}>", "<true>"), ("<${{ !event.data.paid }}>", "<false>"), ("<${{ event.data.price }}>", "<1.5>"),
-        ("<${{ 1.0 + 0.0 }}>", "<1.0>"), ("<${{ event.data.numbers }}>", "<[1,2,3]>"), ("<${{ {'b': 1, 'a': 'ä'} }}>", '<{"a":"ä","b":1}>'),
+        (" ${{ event.data.total }}", " 150"), ("${{ event.data.total }}\n", "150\n"),
+        ("<${{ event.data.nothing }}>", "<>"),
+        ("<${{ event.data.paid }}>", "<true>"), ("<${{ !event.data.paid }}>", "<false>"),
+        ("<${{ event.data.price }}>", "<1.5>"),
+        ("<${{ 1.0 + 0.0 }}>", "<1.0>"), ("<${{ event.data.numbers }}>", "<[1,2,3]>"),
+        ("<${{ {'b': 1, 'a': 'ä'} }}>", '<{"a":"ä","b":1}>'),
         ("<${{ event.data.huge }}>", f"<{2**70}>"),
         # quotes and braces are those of CEL
-        ("${{ '}}' }}", "}}"), ("${{ \"}}\" + '{{' }}", "}}{{"), ("a ${{ '''}} '' }}''' }} b", "a }} '' }} b"), ("${{ r'}}' }}", "}}"),
-        ("${{ 'it\\'s }}' }}", "it's }}"), ("${{ {'a}}': 1}['a}}'] }}", 1), ("${{ 1 // a }}", 1), ("${{ 1 // it's\n + 1 }}", 2),
+        ("${{ '}}' }}", "}}"), ("${{ \"}}\" + '{{' }}", "}}{{"), ("a ${{ '''}} '' }}''' }} b", "a }} '' }} b"),
+        ("${{ r'}}' }}", "}}"),
+        ("${{ 'it\\'s }}' }}", "it's }}"), ("${{ {'a}}': 1}['a}}'] }}", 1), ("${{ 1 // a }}", 1),
+        ("${{ 1 // it's\n + 1 }}", 2),
         ("${{ '${{' }}", "${{"),
         # escapes
-        ("$${{ x }}", "${{ x }}"), ("a $${{ b", "a ${{ b"), ("$${{ ${{ inputs.total }} }}", "${{ 3 }}"), ("$$${{ x }}", "$${{ x }}"),
-        ("$$$${{ x }}", "$$${{ x }}"), ("${ x } {{ y }} $", "${ x } {{ y }} $"), ("$ {{ x }}", "$ {{ x }}"), ("", ""), ("}}", "}}"),
+        ("$${{ x }}", "${{ x }}"), ("a $${{ b", "a ${{ b"), ("$${{ ${{ inputs.total }} }}", "${{ 3 }}"),
+        ("$$${{ x }}", "$${{ x }}"),
+        ("$$$${{ x }}", "$$${{ x }}"), ("${ x } {{ y }} $", "${ x } {{ y }} $"), ("$ {{ x }}", "$ {{ x }}"),
+        ("", ""), ("}}", "}}"),
     ],
 )  # fmt: skip
 def test_render(text: str, expected: Any) -> None:
@@ -58,16 +67,20 @@ def test_render(text: str, expected: Any) -> None:
     assert type(found) is type(expected)
 
 
+UNCLOSED = "close it with }}, or write $${{ if it is meant as text"
+
+
 @pytest.mark.parametrize(
     ("text", "message", "place", "hint"),
     [
         ("a ${{ inputs.totl }} b", "inputs has no field totl", (1, 14, 4), "did you mean total?"),
         ("a\nb ${{\n  inputs.totl }}", "inputs has no field totl", (3, 10, 4), "did you mean total?"),
-        ("a ${{ inputs.total", "the ${{ that begins here is never closed", (1, 3, 3), "close it with }}, or write $${{ if it is meant as text"),
+        ("a ${{ inputs.total", "the ${{ that begins here is never closed", (1, 3, 3), UNCLOSED),
         ("a ${{ 'x }} b", "a text that begins here is never closed", (1, 7, 1), "close it with '"),
         ("a ${{ }}", "the expression is empty", (1, 7, 1), "write a CEL expression, or remove the key"),
-        ("${{ {'a': 1 }}", "the ${{ that begins here is never closed", (1, 1, 3), "close it with }}, or write $${{ if it is meant as text"),
-        ("${{ ${{ inputs.total }} }}", "$ is not part of CEL", (1, 5, 1), "check operators, brackets and quotes around here"),
+        ("${{ {'a': 1 }}", "the ${{ that begins here is never closed", (1, 1, 3), UNCLOSED),
+        ("${{ ${{ inputs.total }} }}", "$ is not part of CEL", (1, 5, 1),
+         "check operators, brackets and quotes around here"),
     ],
 )  # fmt: skip
 def test_faults(text: str, message: str, place: tuple[int, int, int], hint: str) -> None:
@@ -101,7 +114,10 @@ def test_all_faults_of_a_value_with_their_paths() -> None:
 
 
 def test_fault_gets_its_place_in_the_file() -> None:
-    text = "steps:\n  a:\n    with: {url: \"http://x/\\u00e4${{ evnt.id }}\", text: ['it''s ${{ inputs.totl }}']}\n    body: |\n      hello\n      ${{ vars.a +\n          inputs.y }}\n"
+    text = (
+        'steps:\n  a:\n    with: {url: "http://x/\\u00e4${{ evnt.id }}", '
+        "text: ['it''s ${{ inputs.totl }}']}\n    body: |\n      hello\n      ${{ vars.a +\n          inputs.y }}\n"
+    )
     document = load_document(text, "flow.yaml")
     assert document is not None
     _, faults = check_value(document.value, SCOPE)
@@ -183,7 +199,8 @@ def test_absent_field_is_named() -> None:
         ("inputs.total * 2", "write ${{ inputs.total * 2 }} to have it evaluated"),
         ("!inputs.paid", "write ${{ !inputs.paid }} to have it evaluated"),
         ('steps["a-b"].output', 'write ${{ steps["a-b"].output }} to have it evaluated'),
-        ("inputs.unknown", ""), ("other.total", ""), ("event", ""), ("${{ inputs.total }}", ""), ("event. Then more", ""),
+        ("inputs.unknown", ""), ("other.total", ""), ("event", ""), ("${{ inputs.total }}", ""),
+        ("event. Then more", ""),
         ("inputs are fine", ""), ("Event.total", ""),
     ],
 )  # fmt: skip
