@@ -25,7 +25,7 @@ _NO_NAME = re.compile(r"there is no name (\w+) here")
 _NO_FIELD = re.compile(r"(secrets|steps|inputs|vars|env) has no field (.+)")
 _BARE = re.compile(r"\b(?:event|inputs|steps|vars|env|run|error|output)(?:\.|\[)")
 _ELSEWHERE = {
-    "secrets": "secrets are read under `with` of an action that sends them on, in `connections` and in a trigger's `auth`",
+    "secrets": "they are read under `with` of actions that send them on, in `connections` and in a trigger's `auth`",
     "steps": "steps are read by steps and in `outputs`",
     "inputs": "there are inputs only once a run exists: read `event` here",
     "run": "there is a run only once its steps start",

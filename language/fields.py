@@ -263,7 +263,10 @@ class ListOf:
             return reader.wrong_type(path, self.expected, value, hint)
         if len(value) < self.least:
             return reader.wrong_type(path, f"{self.expected} of at least {self.least}", value)
-        items = (self.item.read(reader, item, (*path, number)) for number, item in enumerate(value))
+        items = [self.item.read(reader, item, (*path, number)) for number, item in enumerate(value)]
+        if INVALID not in items:
+            return tuple(items)
+        reader.kept[path] = [number for number, item in enumerate(items) if item is not INVALID]
         return tuple(item for item in items if item is not INVALID)
 
     def schema(self) -> dict[str, Any]:

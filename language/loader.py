@@ -1,15 +1,27 @@
-"""Text (YAML or JSON) → checked workflow definitions, with every error of a file at once (signatures first)."""
+"""Text (YAML or JSON) → checked workflow definitions, with every error of a file at once.
+
+A file is read in three passes: documents with their places, keys of each workflow by the language's tables, then
+what needs the whole of it (expressions, dependencies, inputs). After that files are checked against each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from ..core.errors import ErrorPlace
 from .catalogue import Catalogue
+from .check_workflow import check_workflow
 from .definition import Loaded, WorkflowDefinition
-from .diagnostics import Diagnostics
+from .diagnostics import Diagnostics, Path, Place, path_text
+from .documents import load_documents
+from .loader_workflow import Draft, read_workflow
+from .paths import parse_path
+from .reader import PlainData, Reader, Source
+from .together import check_together
 
 
 @dataclass(slots=True)
@@ -20,19 +32,138 @@ class LoadResult:
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     failed: set[str] = field(default_factory=set[str])
     """Files with at least one error: their last good revision stays live (semantics 10.3)."""
+    broken: set[str] = field(default_factory=set[str])
+    """Workflows that were read but have errors, by name."""
+
+    @property
+    def definitions(self) -> list[WorkflowDefinition]:
+        """The definitions alone."""
+        return [loaded.definition for loaded in self.loaded]
 
 
 class LoadCache:
     """What `load_files` keeps between two calls: a file whose content has not changed is not read again."""
 
+    def __init__(self) -> None:
+        self.revision: Hashable = None
+        self.entries: dict[str, tuple[bytes, LoadResult]] = {}
+
+
+class Places(Mapping[str, ErrorPlace]):
+    """Where the parts of a definition stand, by path: `steps.charge.with.url`; looked up when asked, in the document.
+
+    A step is found by its name, in a list as in a mapping, inside blocks as well.
+    """
+
+    def __init__(self, source: Source, draft: Draft) -> None:
+        self._source = source
+        self._draft = draft
+
+    def __getitem__(self, key: str) -> ErrorPlace:
+        path = self._document_path(parse_path(key))
+        place = self._source.place(path)
+        if not place.line:
+            raise KeyError(key)
+        return ErrorPlace(place.file, place.line, place.column, path_text(path))
+
+    def _document_path(self, path: Path) -> Path:
+        if len(path) < 2 or path[0] != "steps":
+            return path
+        found = self._draft.places.steps.get(str(path[1]))
+        if found is None:
+            return path
+        rest = path[2:]
+        if rest[:1] == ("with",):
+            return (*found.with_, *rest[1:])
+        return (*found.path, *rest)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (path_text(("steps", name)) for name in self._draft.places.steps)
+
+    def __len__(self) -> int:
+        return len(self._draft.places.steps)
+
 
 def load_text(text: str | bytes, file: str, catalogue: Catalogue) -> LoadResult:
     """The workflows of one text, several documents included. Errors are in `diagnostics`; nothing is raised."""
+    result = LoadResult()
+    for document in load_documents(text, file, result.diagnostics):
+        own = Diagnostics()
+        draft = _load(document, catalogue, own)
+        result.diagnostics.extend(own.items)
+        if draft is None:
+            continue
+        if own:
+            result.broken.add(draft.definition.workflow)
+        else:
+            result.loaded.append(Loaded(draft.definition, Places(document, draft), file))
+    if result.diagnostics:
+        result.failed.add(file)
+    return result
+
+
+def _load(source: Source, catalogue: Catalogue, diagnostics: Diagnostics) -> Draft | None:
+    reader = Reader(source, catalogue, diagnostics)
+    draft = read_workflow(reader)
+    if draft is not None:
+        check_workflow(reader, draft)
+    return draft
 
 
 def load_files(paths: Iterable[str | FilePath], catalogue: Catalogue, cache: LoadCache | None = None) -> LoadResult:
-    """The workflows of many files, checked against each other too (`check_together`)."""
+    """The workflows of many files, checked against each other too (`check_together`).
+
+    With a cache, files whose content is that of the last call are not read again, as long as the catalogue is the same.
+    """
+    kept = cache if cache is not None else LoadCache()
+    if kept.revision != catalogue.revision:
+        kept.revision, kept.entries = catalogue.revision, {}
+    result = LoadResult()
+    entries: dict[str, tuple[bytes, LoadResult]] = {}
+    for path in paths:
+        file = str(path)
+        try:
+            body = FilePath(path).read_bytes()
+        except OSError as error:
+            message = f"the file cannot be read: {error.strerror or error}"
+            result.diagnostics.error(
+                "unreadable", message, Place(file), hint="check that it exists, and who may read it"
+            )
+            result.failed.add(file)
+            continue
+        digest = hashlib.blake2b(body, digest_size=16).digest()
+        known = kept.entries.get(file)
+        one = known[1] if known is not None and known[0] == digest else load_text(body, file, catalogue)
+        entries[file] = (digest, one)
+        _take(result, one)
+    kept.entries = entries
+    together = check_together(result.loaded, result.broken)
+    result.diagnostics.extend(together.items)
+    for each in together.items:
+        if each.severity == "error":
+            result.failed.add(each.place.file)
+    result.loaded = [loaded for loaded in result.loaded if loaded.file not in _files_of(together)]
+    return result
+
+
+def _take(result: LoadResult, one: LoadResult) -> None:
+    result.loaded.extend(one.loaded)
+    result.diagnostics.extend(one.diagnostics.items)
+    for file, lines in one.diagnostics.sources.items():
+        result.diagnostics.add_source(file, lines)
+    result.failed |= one.failed
+    result.broken |= one.broken
+
+
+def _files_of(diagnostics: Diagnostics) -> set[str]:
+    return {each.place.file for each in diagnostics.items if each.severity == "error"}
 
 
 def load_mapping(value: Mapping[str, Any], catalogue: Catalogue, file: str = "") -> WorkflowDefinition:
     """A definition from plain data (API, builder). Raises InvalidDefinition with every error, places by path."""
+    diagnostics = Diagnostics()
+    draft = _load(PlainData(dict(value), file), catalogue, diagnostics)
+    diagnostics.raise_errors()
+    if draft is None:
+        raise AssertionError("a workflow that could not be read has an error")
+    return draft.definition

@@ -84,7 +84,6 @@ class _Entry:
         known = {*ENTRY.keys, *COMMON.keys, "state", "source"}
         kind = find_kind(reader, entries, path, known, ENTRY, ("trigger", *OWN_KINDS))
         if kind is None:
-            ENTRY.read(reader, entries, path, skip=entries)  # for what is wrong in it beside
             return INVALID
         if kind == "trigger":
             read = _named(reader, entries, path)

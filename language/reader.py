@@ -81,12 +81,13 @@ INVALID: Final = Invalid()
 class Reader:
     """One document, the catalogue, and the diagnostics found so far."""
 
-    __slots__ = ("catalogue", "diagnostics", "source")
+    __slots__ = ("catalogue", "diagnostics", "kept", "source")
 
     def __init__(self, source: Source, catalogue: Catalogue, diagnostics: Diagnostics) -> None:
         self.source = source
         self.catalogue = catalogue
         self.diagnostics = diagnostics
+        self.kept: dict[Path, list[int]] = {}  # of lists that lost items to errors: the places of those that are left
 
     def error(self, code: str, path: Path, message: str, *, key: bool = False, **more: str) -> None:
         """Tell an error of the value at a path; with `key`, of the key that ends it. `more`: found, expected, hint."""

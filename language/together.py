@@ -1,0 +1,194 @@
+"""Checks of workflows against each other: what they call exists and gets its inputs, none runs itself, names differ.
+
+Source: requirements V-3 and V-6; the triggers page, section 1 (equal triggers are one reader).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from ..core.errors import ConfigError
+from .definition import Loaded, Step, TriggerSpec
+from .dependencies import Graph, cycles
+from .diagnostics import Diagnostics, Place, did_you_mean
+from .json_schema import compile_schema
+from .paths import parse_path
+from .templates import has_template
+from .values import is_mapping
+from .versions import Range, split_reference, version_key
+
+CALL = "run-workflow"
+
+
+def check_together(loaded: Sequence[Loaded], broken: Collection[str] = ()) -> Diagnostics:
+    """Everything that is wrong between these definitions; places are those of their texts.
+
+    `broken`: names of workflows that have errors of their own, so that a call of one is not told as unknown.
+    """
+    checks = _Together(loaded, broken)
+    checks.single()
+    checks.calls()
+    checks.triggers()
+    return checks.diagnostics
+
+
+class _Together:
+    def __init__(self, loaded: Sequence[Loaded], broken: Collection[str]) -> None:
+        self.diagnostics = Diagnostics()
+        self.broken = broken
+        self.loaded = loaded
+        self.by_name: dict[str, list[Loaded]] = {}
+        for each in loaded:
+            self.by_name.setdefault(each.definition.workflow, []).append(each)
+
+    def error(self, code: str, message: str, each: Loaded, path: str, severity: str = "error", **more: str) -> None:
+        place = _place(each, path)
+        tell = self.diagnostics.warning if severity == "warning" else self.diagnostics.error
+        tell(code, message, place, path=parse_path(path), **more)
+
+    def single(self) -> None:
+        """One version of one name stands once."""
+        for name, all_of in self.by_name.items():
+            first: dict[str, Loaded] = {}
+            for each in all_of:
+                known = first.setdefault(each.definition.version, each)
+                if known is not each:
+                    where = _place(known, "workflow")
+                    message = f"the workflow `{name}` {each.definition.version} is defined twice; first in {where}"
+                    hint = "give one of them another name or another `version`"
+                    self.error("duplicate_name", message, each, "workflow", found=name, hint=hint)
+
+    def calls(self) -> None:
+        """`run-workflow`: the workflow exists, gets what it needs, and does not come back to its caller."""
+        graph: Graph = {name: {} for name in self.by_name}
+        always: dict[tuple[str, str], bool] = {}
+        where: dict[tuple[str, str], tuple[Loaded, str]] = {}
+        for each in self.loaded:
+            caller = each.definition.workflow
+            for path, step, sure in _calls(each):
+                callee = self._call(each, path, step)
+                if callee is None:
+                    continue
+                graph[caller][callee] = "needs"
+                where.setdefault((caller, callee), (each, path))
+                always[caller, callee] = always.get((caller, callee), False) or sure
+        for cycle in cycles(graph):
+            pairs = list(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+            shown = " → ".join([*cycle, cycle[0]])
+            each, path = where[pairs[0]]
+            endless = all(always[pair] for pair in pairs)
+            message = f"{'this workflow runs itself' if len(cycle) == 1 else 'these workflows run each other'}: {shown}"
+            message += " without end" if endless else ""
+            hint = "give one of the steps an `if` that ends it" if endless else "see that the condition ends it"
+            self.error("recursion", message, each, path, "error" if endless else "warning", found=shown, hint=hint)
+
+    def _call(self, each: Loaded, path: str, step: Step) -> str | None:
+        """The name that a step calls; None if it is computed, or unknown."""
+        reference = step.with_.get("workflow") if is_mapping(step.with_) else None
+        if not isinstance(reference, str) or has_template(reference):
+            return None
+        here = f"{path}.with.workflow"
+        try:
+            name, wanted = split_reference(reference)
+        except ConfigError as error:
+            self.error("wrong_form", str(error), each, here, found=reference, hint=error.hint)
+            return None
+        known = self.by_name.get(name)
+        if known is None and name in self.broken:
+            return None
+        if known is None:
+            hint = did_you_mean(name, self.by_name)
+            self.error("unknown_workflow", f"there is no workflow `{name}`", each, here, found=name, hint=hint)
+            return None
+        callee = _pick(known, wanted)
+        if callee is None:
+            versions = ", ".join(sorted((other.definition.version for other in known), key=version_key))
+            message = f"no version of `{name}` is in the range {wanted.text if wanted else ''}"
+            self.error("unknown_workflow", message, each, here, found=reference, hint=f"there is {versions}")
+            return name
+        self._inputs(each, path, step.with_.get("inputs"), callee)
+        return name
+
+    def _inputs(self, each: Loaded, path: str, given: Any, callee: Loaded) -> None:
+        schema = callee.definition.inputs
+        if not schema or (given is not None and not is_mapping(given)):
+            return
+        inputs: Mapping[str, Any] = given or {}
+        here = f"{path}.with.inputs" if given is not None else path
+        name = callee.definition.workflow
+        for required in schema.get("required", ()):
+            if required not in inputs:
+                message = f"`{name}` needs the input `{required}`"
+                self.error("missing_input", message, each, here, expected=required, hint="add it under `inputs`")
+        properties: Mapping[str, Any] = schema["properties"]
+        for key, value in inputs.items():
+            if key not in properties:
+                hint = did_you_mean(key, properties)
+                self.error(
+                    "unknown_input", f"`{name}` has no input `{key}`", each, f"{here}.{key}", found=key, hint=hint
+                )
+            elif not _rendered(value):
+                for fault in compile_schema(properties[key]).faults(value):
+                    message = f"the input `{key}` of `{name}`: {fault.message}"
+                    more = {"expected": fault.expected, "found": fault.found}
+                    self.error("wrong_type", message, each, f"{here}.{key}", **more)
+
+    def triggers(self) -> None:
+        """Equal triggers in place are one reader, so they must agree in what is written beside them, too."""
+        first: dict[str, tuple[TriggerSpec, Loaded]] = {}
+        answers: dict[str, Loaded] = {}
+        for each in self.loaded:
+            for number, entry in enumerate(each.definition.when):
+                spec = entry.spec
+                if spec is None:
+                    continue
+                path = f"when[{number}]"
+                known = first.setdefault(spec.name, (spec, each))
+                if known[0] != spec:
+                    where = _place(known[1], "when")
+                    message = (
+                        f"this trigger is declared with other keys beside it in {where}; equal triggers are one reader"
+                    )
+                    hint = "write them alike, or declare it once under `triggers` in reactor.yaml"
+                    self.error("conflict", message, each, path, found=spec.name, hint=hint)
+                if _answers_with_result(spec):
+                    other = answers.setdefault(spec.name, each)
+                    if other is not each:
+                        message = f"`{other.definition.workflow}` answers this path with its result already"
+                        self.error("conflict", message, each, path, hint="give one of them another path")
+
+
+def _answers_with_result(spec: TriggerSpec) -> bool:
+    respond = spec.config.get("respond") if spec.kind == "http" else None
+    return respond == "result" or (is_mapping(respond) and respond.get("on") == "result")
+
+
+def _calls(each: Loaded) -> Iterable[tuple[str, Step, bool]]:
+    """The steps that call a workflow, and whether they are sure to be reached."""
+    conditional: set[str] = set()
+    for path, step in each.definition.walk():
+        parent = path.rpartition("/")[0]
+        sure = not step.if_ and not step.unless and parent not in conditional
+        if not sure:
+            conditional.add(path)
+        if step.uses == CALL:
+            yield f"steps.{step.name}", step, sure
+
+
+def _pick(known: list[Loaded], wanted: Range | None) -> Loaded | None:
+    fitting = [each for each in known if wanted is None or wanted.holds(each.definition.version)]
+    return max(fitting, key=lambda each: version_key(each.definition.version), default=None)
+
+
+def _rendered(value: Any) -> bool:
+    if isinstance(value, str):
+        return has_template(value)
+    if is_mapping(value):
+        return any(_rendered(item) for item in value.values())
+    return isinstance(value, list) and any(_rendered(item) for item in value)  # pyright: ignore[reportUnknownVariableType]  # JSON
+
+
+def _place(each: Loaded, path: str) -> Place:
+    found = each.places.get(path)
+    return Place(each.file) if found is None else Place(found.file, found.line, found.column)
