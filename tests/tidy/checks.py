@@ -85,7 +85,7 @@ def _needs_none(node: Function | ast.ClassDef, owner: str, explained: frozenset[
         return True
     if owner and isinstance(node, ast.ClassDef):
         return node.name in {"Config", "Meta"}
-    return bool(owner) and node.name in explained
+    return bool(owner) and (node.name in explained or node.name.startswith("test_"))  # a test's name is its sentence
 
 
 def names(module: Module) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _taken(node: ast.AST, bound: set[str]) -> Iterator[tuple[int, str]]:
         for each in node.names:
             if each.name not in ALLOWED_FROM[node.module]:
                 yield node.lineno, f"{node.module}.{each.name}"
-    elif isinstance(node, ast.Attribute):
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, (ast.Name, ast.Attribute)):
         owner = ast.unparse(node.value)
         if (owner in bound and node.attr not in ALLOWED_FROM[owner]) or (owner.rsplit(".", 1)[-1], node.attr) in NOW:
             yield node.lineno, f"{owner}.{node.attr}"
@@ -153,7 +153,7 @@ def _hollow(node: ast.AST, module: Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, "every error is swallowed here"
     elif isinstance(node, ast.Raise) and node.exc is not None and "NotImplemented" + "Error" in ast.unparse(node.exc):
         yield node.lineno, "a stub: refuse it with `unavailable`, or do it"
-    elif isinstance(node, ast.Attribute):
+    elif isinstance(node, ast.Attribute) and node.attr.startswith(("skip", "xfail", "importorskip")):
         name = ast.unparse(node)
         # A suite excuses by declared trait; a test of ours never does.
         if name == "pytest.skip" and module.part != "testing":

@@ -92,6 +92,7 @@ def dead(modules: Iterable[Module]) -> Iterator[str]:
 def _named(module: Module) -> Iterator[tuple[str, ...]]:
     """Modules that its strings name, as catalogues do: `reactor.triggers.http`, `.http:Http`, `triggers.http`."""
     package = module.parts if module.path.endswith("__init__.py") else module.parts[:-1]
+    loads = "import_module(" in module.text  # then a bare word may be the name of a module beside it
     for node in ast.walk(module.tree):
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
             continue
@@ -104,6 +105,6 @@ def _named(module: Module) -> Iterator[tuple[str, ...]]:
             parts = parts[1:]
         if dots:
             parts = (*package[: len(package) - dots + 1], *parts)
-        elif ":" in node.value and len(parts) == 1:
+        elif len(parts) == 1 and (loads or ":" in node.value):
             parts = (*package, *parts)
         yield parts

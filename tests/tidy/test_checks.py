@@ -103,6 +103,13 @@ def test_finds_a_dead_module() -> None:
     assert list(imports.dead(tree)) == ["core/old.py: nobody imports it"]
 
 
+def test_a_catalogue_names_the_modules_that_it_loads() -> None:
+    catalogue = module("triggers/catalogue.py", 'KINDS = {"http": ("web", "Http")}\nimport_module(f".{name}", package)')
+    tree = [module("app.py", "from .triggers import catalogue"), catalogue, module("triggers/web.py", "")]
+    assert list(imports.dead(tree)) == []
+    assert list(imports.dead([*tree, module("core/web.py", "")])) == ["core/web.py: nobody imports it"]
+
+
 def test_nothing_is_dead_before_there_is_an_application() -> None:
     assert list(imports.dead([module("core/old.py", "")])) == []
 

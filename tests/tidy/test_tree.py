@@ -62,3 +62,10 @@ def test_the_root_holds_the_parts_and_nothing_else() -> None:
     assert folders - set(LEVELS) - set(OUTSIDE) == {".ci"}
     scripts = {each for each in files() if "/" not in each and each.endswith(".py")}
     assert scripts <= {"__init__.py", "__main__.py", "app.py", "setup.py"}
+
+
+def test_the_architecture_opens_with_the_files_to_read() -> None:
+    opening = (ROOT / "ARCHITECTURE.md").read_text().partition("## ")[0]
+    named = [each for each in checks.READING_ORDER if f"`{each}`" in opening]
+    assert named == list(checks.READING_ORDER)
+    assert [each for each in named if each not in files()] == []
