@@ -105,7 +105,9 @@ def class_of(code: str) -> ErrorClass:
 
 
 def code_matches(pattern: str, code: str) -> bool:
-    """Does a pattern of `retry.on` or `on_error` take this code: itself, all below it, `http.5xx` a hundred, `*` all."""
+    """Does a pattern of `retry.on` or `on_error` take this code: itself, all below it, `http.5xx` a hundred, `*`
+    all.
+    """
     if pattern == "*" or pattern == code or code.startswith(pattern + "."):
         return True
     head, _, tail = pattern.rpartition(".")

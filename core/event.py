@@ -35,11 +35,12 @@ class InvalidEvent(PermanentError):
 
 
 class Event:
-    """Something that happened: a CloudEvent 1.0, its data as plain JSON values (or `bytes`), and what is known of its way.
+    """Something that happened: a CloudEvent 1.0, its data as plain JSON values (or `bytes`), and what is known of its
+    way.
 
     `id` may be left empty by a source that has none: the intake then gives a fresh one. `time` is RFC 3339 text.
-    `data` is UNSET where the event has none. `meta` (headers, coordinates) is open to patterns and expressions and never
-    leaves on a bus. Events are not changed after they were handed over.
+    `data` is UNSET where the event has none. `meta` (headers, coordinates) is open to patterns and expressions and
+    never leaves on a bus. Events are not changed after they were handed over.
     """
 
     __slots__ = (
@@ -91,7 +92,9 @@ class Event:
         return data
 
     def view(self) -> dict[str, Any]:
-        """The mapping that patterns and expressions see: attributes, extensions, `data`, `meta`; absent ones are not in it."""
+        """The mapping that patterns and expressions see: attributes, extensions, `data`, `meta`; absent ones are not
+        in it.
+        """
         view = self._view
         if view is None:
             view = {"specversion": "1.0", "id": self.id, "source": self.source, "type": self.type}
@@ -414,7 +417,8 @@ class Publish(Protocol):
     async def __call__(self, trigger: str, delivery: Delivery) -> None:
         """Queue a delivery of this trigger; returns when it is queued, not when it is durable.
 
-        Waits while the trigger's share of the inbox is full. The delivery's `settle` is called once it is durable (or, under
+        Waits while the trigger's share of the inbox is full. The delivery's `settle` is called once it is durable
+        (or, under
         `settle: completed`, when its runs have ended), or refused for now.
         """
         ...

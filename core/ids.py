@@ -1,6 +1,7 @@
 """Identities: numbers inside the store, text outside, digests where two places must agree.
 
-A run or an event is an int64: the number of the process that made it (drawn anew at each start, never used again) above a
+A run or an event is an int64: the number of the process that made it (drawn anew at each start, never used again)
+above a
 counter. Outside a store a run is `<store>-<process>-<counter>`, so that two stores on one bus never produce equal ids.
 """
 
@@ -48,7 +49,8 @@ def digest(*parts: str | bytes | int) -> bytes:
 
 
 def identity(trigger: str, source: str, id: str, replay: int = 0) -> bytes:
-    """The dedupe key of an event by one trigger: 8 bytes for the id alone (so that it can be looked up), 8 for all of it.
+    """The dedupe key of an event by one trigger: 8 bytes for the id alone (so that it can be looked up), 8 for all of
+    it.
 
     A replay (semantics 1.11) is an identity of its own.
     """

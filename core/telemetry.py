@@ -1,7 +1,8 @@
 """What is counted and timed, under fixed names; the metrics page and the tracer read it.
 
-Histograms are plain lists of bucket counts: observing costs well under a microsecond, and nothing is formatted until asked.
-Labels are workflow, step and state, never an id. Names follow Prometheus' conventions: base units, `_total` for counters.
+Histograms are plain lists of bucket counts: observing costs well under a microsecond, and nothing is formatted until
+asked. Labels are workflow, step and state, never an id. Names follow Prometheus' conventions: base units, `_total` for
+counters.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Flow control: which runs may begin now. Pure decisions over the flow rows of `limits` (semantics 5.1, 5.3, 5.6, 5.7).
 
 A concurrency row counts the runs of its key that have begun and not ended (`n`) and the held ones (`held`); under
-`cancel_running` it also names the running ones, oldest first. A throttle row holds the instants of the starts in its window.
+`cancel_running` it also names the running ones, oldest first. A throttle row holds the instants of the starts in its
+window.
 """
 
 from __future__ import annotations

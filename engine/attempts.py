@@ -1,4 +1,6 @@
-"""One step carried out: inputs rendered and checked, the action called under its time limit, repeated as its policy says."""
+"""One step carried out: inputs rendered and checked, the action called under its time limit, repeated as its policy
+says.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class Attempts:
         self._x = executor
 
     async def perform(self, run: ActiveRun, work: Work, *, attempt: int = 1, wait_until: float = 0.0) -> Attempt:
-        """Execute until it succeeds or its policy gives up. Cancelling the task cancels the action and comes out as it is."""
+        """Execute until it succeeds or its policy gives up. Cancelling the task cancels the action and comes out as
+        it is.
+        """
         clock = self._x.clock
         errors: list[ErrorInfo] = []
         started = clock.now()
@@ -67,7 +71,7 @@ class Attempts:
                 output, effect = await self._once(run, work, attempt)
             except asyncio.CancelledError:
                 raise
-            except Exception as e:  # the seam where foreign code meets ours: whatever a step raises is its own failure
+            except Exception as e:  # noqa: BLE001  # the seam where foreign code meets ours: whatever a step raises is its own failure
                 error, after_s = self._told(run, work, e, attempt)
             else:
                 return Attempt(self._record(run, work, "completed", started, attempt, errors, output=output), effect)
@@ -223,7 +227,9 @@ class _BadOutput(ReactorError):
 
 
 def delay_s(policy: Retry, attempt: int, key: str, after_s: float | None) -> float:
-    """Seconds before the execution that follows number `attempt` (from 1): the policy's, lengthened by what the other side asked."""
+    """Seconds before the execution that follows number `attempt` (from 1): the policy's, lengthened by what the other
+    side asked.
+    """
     if policy.backoff == "exponential":
         delay = policy.delay_s * policy.factor ** (attempt - 1)
     elif policy.backoff == "linear":

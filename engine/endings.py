@@ -54,7 +54,9 @@ class Endings:
         )
 
     async def complete_with(self, run: ActiveRun, node: Node, record: StepRecord) -> None:
-        """The last step's result and the run's end in one unit; the usual way if the outputs fail or a cancel came first."""
+        """The last step's result and the run's end in one unit; the usual way if the outputs fail or a cancel came
+        first.
+        """
         x = self._x
         record, body = await x.records.encoded(run, node, record)
         row = x.records.row(run, node, Kind.RESULT, body)
@@ -110,7 +112,9 @@ class Endings:
 
     # -- handlers
     def handlers(self, run: ActiveRun) -> list[int]:
-        """The steps whose handlers run, in order: those that failed or were stopped, then completed ones, last first."""
+        """The steps whose handlers run, in order: those that failed or were stopped, then completed ones, last
+        first.
+        """
         if run.cause is None or run.state in (RunState.PENDING, RunState.QUEUED):
             return []
         policy = run.plan.definition.on_error
@@ -152,7 +156,7 @@ class Endings:
     def _reads(self, run: ActiveRun, node: Node) -> tuple[tuple[str, int], ...]:
         undo = node.undo
         assert undo is not None
-        paths = set(undo.with_.reads) | (set(undo.if_.reads) if undo.if_ is not None else set())
+        paths = [*undo.with_.reads, *(undo.if_.reads if undo.if_ is not None else ())]
         names = {str(p[1]) for p in paths if p[0] == "steps" and len(p) > 1}
         return tuple((n, run.plan.by_name[n]) for n in names if n in run.plan.by_name)
 

@@ -1,4 +1,6 @@
-"""The engine as the rest of the system sees it: prepare and begin runs, start them directly, signal them, bring them back."""
+"""The engine as the rest of the system sees it: prepare and begin runs, start them directly, signal them, bring them
+back.
+"""
 
 from __future__ import annotations
 
@@ -188,7 +190,9 @@ class Engine:
         return committed.started[0]
 
     async def _start_child(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any]) -> RunRow:
-        """The run of a `run-workflow` step; its key is made of the step's, so that a repetition finds the same child."""
+        """The run of a `run-workflow` step; its key is made of the step's, so that a repetition finds the same
+        child.
+        """
         entry = self.workflows.find(str(inputs["workflow"]))
         mode = inputs.get("mode") or "sync"
         start = self.prepare.direct(
@@ -214,7 +218,9 @@ class Engine:
         return start.run
 
     async def _ancestor_limits(self, row: RunRow) -> set[FlowKey]:
-        """Flow keys that a run and those above it hold: a child that they wait for needs no place there (semantics 5.8)."""
+        """Flow keys that a run and those above it hold: a child that they wait for needs no place there (semantics
+        5.8).
+        """
         found: set[FlowKey] = set()
         above: RunRow | None = row
         while above is not None:

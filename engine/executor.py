@@ -1,15 +1,16 @@
-"""Carries out runs: starts ready steps under their limits, makes each result durable before what depends on it, records the end.
+"""Carries out runs: starts ready steps under their limits, makes each result durable before what depends on it,
+records the end.
 
-A *strand* is one task that carries out a step, journals its result and goes on with the next ready step, so that a sequence
-costs one task. Every move of a run is asked of the table in `run.py`.
+A *strand* is one task that carries out a step, journals its result and goes on with the next ready step, so that a
+sequence costs one task. Every move of a run is asked of the table in `run.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 import msgspec
@@ -220,7 +221,8 @@ class Executor:
             if node.at_most_once and not await self._intend(run, node):
                 error = ErrorInfo(
                     "interrupted",
-                    f"`{node.path}` may run at most once, and the process died while it ran: whether it took effect is unknown",
+                    f"`{node.path}` may run at most once, and the process died while it ran: whether it took effect "
+                    "is unknown",
                     "fix",
                     node.path,
                     1,
@@ -278,7 +280,7 @@ class Executor:
     def rendered(self, run: ActiveRun, node: Node) -> dict[str, Any]:
         """The `with` of a step that waits: its expressions are evaluated when they are needed."""
         value = node.with_.render(run.activation(node.reads, error=self.caught(run, node)))
-        return value if isinstance(value, dict) else {}
+        return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
     def expression(self, text: str) -> Expression:
         """An expression of a `wait`, compiled once."""
@@ -444,7 +446,9 @@ class Executor:
         self.tell_step(run, node, "progress", share=share, text=text)
 
     async def close(self, grace_s: float) -> None:
-        """Start nothing more, give steps under way `grace_s` seconds, then cut them: they run again at the next start."""
+        """Start nothing more, give steps under way `grace_s` seconds, then cut them: they run again at the next
+        start.
+        """
         self.draining = True
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace_s)

@@ -1,7 +1,7 @@
 """The plan of a workflow: its definition as a tree of numbered nodes, with everything compiled that a run evaluates.
 
-A node's number is its place in the text, blocks before what they hold: a journal row names it, so it must be the same for
-equal definitions. Expressions were checked when the file was loaded; here their scope is open.
+A node's number is its place in the text, blocks before what they hold: a journal row names it, so it must be the same
+for equal definitions. Expressions were checked when the file was loaded; here their scope is open.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Node:
         self.if_ = compile_expression(step.if_, OPEN) if step.if_ else None
         self.unless = compile_expression(step.unless, OPEN) if step.unless else None
         self.with_: Compiled = compile_value(step.with_, OPEN)
-        given: Any = step.with_ if step.uses == "http" and isinstance(step.with_, dict) else {}
+        given: dict[str, Any] = step.with_ if step.uses == "http" else {}
         # values from events must not change the shape of an address: inside a URL they are percent-encoded
         self.encoded = {
             key: compile_value(given[key], OPEN) for key in ("url", "path") if "${{" in str(given.get(key, ""))
@@ -280,7 +280,9 @@ def is_block(step: Step) -> bool:
 
 
 def compile_plan(definition: WorkflowDefinition) -> Plan:
-    """The plan of a checked definition. Raises ConfigError if it cannot be carried out (it was made by an older version)."""
+    """The plan of a checked definition. Raises ConfigError if it cannot be carried out (it was made by an older
+    version).
+    """
     try:
         return Plan(definition)
     except KeyError as missing:

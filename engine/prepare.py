@@ -1,4 +1,5 @@
-"""From an event and a binding, or a direct call, to the run that is to exist: inputs computed and checked, labels, limits, key.
+"""From an event and a binding, or a direct call, to the run that is to exist: inputs computed and checked, labels,
+limits, key.
 
 Pure but for the numbers it draws; nothing here waits.
 """
@@ -6,7 +7,7 @@ Pure but for the numbers it draws; nothing here waits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -24,6 +25,7 @@ from .admission import Limit, accept, encode, limits_of
 from .plan import OPEN, Plan, wrong
 
 _encode = msgspec.json.Encoder().encode
+_NO_FIELDS: Mapping[str, Any] = {}
 PRIORITIES = {"low": 2, "medium": 5, "high": 7, "critical": 9}
 
 
@@ -147,7 +149,8 @@ class Prepare:
         if mapping is not None:
             return self.checked(plan, mapping.render(scope))
         data = event.data
-        found = {n: data[n] for n in form.names if n in data} if isinstance(data, dict) else {}
+        fields: Mapping[str, Any] = cast("Mapping[str, Any]", data) if isinstance(data, dict) else _NO_FIELDS
+        found = {n: fields[n] for n in form.names if n in fields}
         return self.checked(plan, found)
 
     def _row(self, plan: Plan, inputs: Any, at: float, key: bytes) -> RunRow:

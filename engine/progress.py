@@ -1,6 +1,8 @@
-"""How far a run is: which steps are ready, which have ended, what a block makes of the ends inside it. Pure; no clock, no store.
+"""How far a run is: which steps are ready, which have ended, what a block makes of the ends inside it. Pure; no
+clock, no store.
 
-The executor tells it of ends (`ended`) and is told what may start. Recovery tells it of the same ends out of the journal, so
+The executor tells it of ends (`ended`) and is told what may start. Recovery tells it of the same ends out of the
+journal, so
 there is one way through a plan. A *frame* is one part (the root, a branch, a `catch`) that is being carried out.
 """
 
@@ -110,7 +112,9 @@ class Progress:
     def ended(
         self, index: int, state: StepState, output: Any = None, error: ErrorInfo | None = None, *, reaction: str = ""
     ) -> Outcome:
-        """A step ended. `reaction` is what its `on_error` said of a failure: continue, fail_fast, compensate or nothing."""
+        """A step ended. `reaction` is what its `on_error` said of a failure: continue, fail_fast, compensate or
+        nothing.
+        """
         out = Outcome()
         self._end(self.plan.nodes[index], state, output, error, reaction, out)
         return out
@@ -302,7 +306,9 @@ class Progress:
 
 
 def reaction_of(node: Node, error: ErrorInfo) -> str:
-    """What a step's `on_error` says of an error, but for retries: the first pattern that matches it or one of its causes."""
+    """What a step's `on_error` says of an error, but for retries: the first pattern that matches it or one of its
+    causes.
+    """
     from ..core.errors import code_matches
 
     for reaction in node.reactions:

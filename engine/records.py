@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -44,7 +44,9 @@ class Records:
         return JournalRow(run.row.id, node.ord | occurrence, kind, body, run.row.gen, node.name_hash)
 
     async def encoded(self, run: ActiveRun, node: Node, record: StepRecord) -> tuple[StepRecord, bytes]:
-        """A record and its body; an output over INLINE_BYTES_MAX goes to a blob first, durable before the row that names it."""
+        """A record and its body; an output over INLINE_BYTES_MAX goes to a blob first, durable before the row that
+        names it.
+        """
         try:
             body = _encode(record)
         except (TypeError, ValueError, RecursionError) as e:
@@ -140,7 +142,7 @@ async def read_record(store: Store, body: bytes) -> StepRecord:
     record = _record(body)
     output = record.output
     if isinstance(output, dict) and BLOB in output:
-        blob: Mapping[str, Any] = output
+        blob = cast("Mapping[str, Any]", output)
         found = await store.blob(bytes.fromhex(blob[BLOB]))
         if found is None:
             raise PermanentError(f"the blob {blob[BLOB]} that a step's result names is not in the store", code="lost")

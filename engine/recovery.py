@@ -27,8 +27,8 @@ _cancel = msgspec.json.Decoder(CancelRequest).decode
 
 
 class _Journal:
-    """Which rows of a journal still count: a person's `retry` opens a new generation, in which failed steps, and steps that
-    were undone, are carried out again; results of completed ones stand."""
+    """Which rows of a journal still count: a person's `retry` opens a new generation, in which failed steps, and
+    steps that were undone, are carried out again; results of completed ones stand."""
 
     def __init__(self, gen: int) -> None:
         self._gen = gen
@@ -148,7 +148,9 @@ class Recovery:
         return decode_stored(row.body) if row is not None else None
 
     async def _counted(self, run: ActiveRun, claimed: Claimed) -> bool:
-        """Count a recovery after an unclean end; over RECOVERIES_MAX without a new row the run is paused (semantics 4.8)."""
+        """Count a recovery after an unclean end; over RECOVERIES_MAX without a new row the run is paused (semantics
+        4.8).
+        """
         row = claimed.run
         mark: dict[str, Any] = run.metadata.get("recovery", {})
         rows = len(claimed.journal)

@@ -67,7 +67,9 @@ class RunsApi:
         return await self.views.full(row, await self._e.workflows.stored_plan(row.digest), active)
 
     async def list(self, *, cursor: str = "", limit: int = 50, **wanted: Any) -> dict[str, Any]:
-        """A page: `{items, next}`, newest first; filters: workflow state label priority since until parent correlation."""
+        """A page: `{items, next}`, newest first; filters: workflow state label priority since until parent
+        correlation.
+        """
         limit = max(1, min(limit, PAGE_ROWS_MAX))
         before = run_number(cursor) if cursor else 0
         if before is None:

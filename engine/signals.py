@@ -1,4 +1,6 @@
-"""What people and events do to runs: cancel, force, pause, resume, retry, answer an approval. Durable before it is answered."""
+"""What people and events do to runs: cancel, force, pause, resume, retry, answer an approval. Durable before it is
+answered.
+"""
 
 from __future__ import annotations
 
@@ -181,7 +183,7 @@ class Signals:
         if compensation and row.state != RunState.COMPENSATION_FAILED:
             raise SignalRefused(f"the run {self._text(number)} is {name(row.state)}: no handler of it failed")
         state = RunState.COMPENSATING if compensation else RunState.RUNNING
-        metadata = msgspec.json.decode(row.metadata) if row.metadata else {}
+        metadata: dict[str, Any] = msgspec.json.decode(row.metadata) if row.metadata else {}
         if not compensation and _without_effect(row):
             metadata["generation"] = metadata.get("generation", 0) + 1
         number_ = row.transitions + 1
@@ -239,7 +241,9 @@ class Signals:
 
 
 def _without_effect(row: RunRow) -> bool:
-    """Does every attempt prove that nothing happened: classes `park` and `fix` but `interrupted`, none recovered (semantics 4.7)?"""
+    """Does every attempt prove that nothing happened: classes `park` and `fix` but `interrupted`, none recovered
+    (semantics 4.7)?
+    """
     error = _error(row.error) if row.error else None
     while error is not None:
         if error.class_ not in ("park", "fix") or error.code == "interrupted":

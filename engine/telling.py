@@ -1,4 +1,6 @@
-"""What leaves the engine: completion events by the outbox, step events from memory, counts, and whoever waits for an end."""
+"""What leaves the engine: completion events by the outbox, step events from memory, counts, and whoever waits for an
+end.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One heap of UTC instants and one task that sleeps until the next: every timer of the engine.
 
-Instants survive a restart, so they are on the wall clock; the task looks at it at least once a second, so that a step of the
-clock is noticed (semantics 8.1). A timer never fires early, and once.
+Instants survive a restart, so they are on the wall clock; the task looks at it at least once a second, so that a step
+of the clock is noticed (semantics 8.1). A timer never fires early, and once.
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ class Views:
         self._store = store
 
     def head(self, row: RunRow, active: ActiveRun | None = None) -> dict[str, Any]:
-        """A run as lists show it: without steps, inputs masked by nobody (they hold references to secrets, no secrets)."""
+        """A run as lists show it: without steps, inputs masked by nobody (they hold references to secrets, no
+        secrets).
+        """
         state = name(active.state if active is not None else row.state)
         if active is not None and active.waiting:
             state = "waiting"

@@ -1,7 +1,8 @@
-"""Steps that wait: for a time, an event, a person, another run. They hold no task and no place; only their instants are durable.
+"""Steps that wait: for a time, an event, a person, another run. They hold no task and no place; only their instants
+are durable.
 
-Nothing falls through between look-back and live delivery (semantics 6.7): a wait registers in memory, makes its row durable,
-then looks back; an event that is accepted later finds it registered, one accepted before is found.
+Nothing falls through between look-back and live delivery (semantics 6.7): a wait registers in memory, makes its row
+durable, then looks back; an event that is accepted later finds it registered, one accepted before is found.
 """
 
 from __future__ import annotations
@@ -113,16 +114,19 @@ class Waits:
 
     def _limit(self, run: ActiveRun, node: Node, parked: Parked, due: float | None) -> None:
         if due is not None and run.parked.get(node.index) is parked:
-            parked.timer = self._x.timers.at(
-                due, lambda: self._x.spawn(self._timed_out(run, node), f"{run.id}/{node.path}")
-            )
+            parked.timer = self._x.timers.at(due, lambda: self._over(run, node))
+
+    def _over(self, run: ActiveRun, node: Node) -> None:
+        self._x.spawn(self._timed_out(run, node), f"{run.id}/{node.path}")
 
     async def _note(self, run: ActiveRun, node: Node, noted: Any, body: dict[str, Any]) -> None:
         if noted is None:
             await self._x.store.submit(Unit(journal=(self._x.records.row(run, node, Kind.TIMER, _encode(body)),)))
 
     def key_of(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any]) -> str:
-        """The text that an event's `by` must equal: `equals`, else `by` of the run's own event; empty without either."""
+        """The text that an event's `by` must equal: `equals`, else `by` of the run's own event; empty without
+        either.
+        """
         event = inputs["event"]
         if event.get("equals") is not None:
             value = self._x.expression(event["equals"]).value(run.activation(node.reads))
@@ -231,7 +235,8 @@ class Waits:
         why = f": {cause.message}" if cause is not None else ""
         return ErrorInfo(
             "child_failed",
-            f"`{node.path}`: the run {run_text(self._x.store.id, row.id)} of `{row.workflow}` ended {name(row.state)}{why}",
+            f"`{node.path}`: the run {run_text(self._x.store.id, row.id)} of `{row.workflow}` ended "
+            f"{name(row.state)}{why}",
             cause.class_ if cause is not None else "park",
             node.path,
             1,

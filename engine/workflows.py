@@ -1,4 +1,6 @@
-"""The workflows of this node: every definition that is deployed or still has open runs, and what is current (semantics 10)."""
+"""The workflows of this node: every definition that is deployed or still has open runs, and what is current
+(semantics 10).
+"""
 
 from __future__ import annotations
 
@@ -111,7 +113,9 @@ class Workflows:
 
     # -- changes
     async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "") -> list[str]:
-        """Make definitions durable, then current; the names that changed. Equal content is no change (semantics 10.2)."""
+        """Make definitions durable, then current; the names that changed. Equal content is no change (semantics
+        10.2).
+        """
         rows: list[Definition] = []
         entries: list[Entry] = []
         states: list[WorkflowState] = []

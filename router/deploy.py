@@ -1,4 +1,6 @@
-"""A deploy: definitions become durable, then their rules and triggers live, as one swap between two events (semantics 10.3)."""
+"""A deploy: definitions become durable, then their rules and triggers live, as one swap between two events (semantics
+10.3).
+"""
 
 from __future__ import annotations
 
@@ -61,8 +63,9 @@ class Deploys:
         """The workflows that the store has, in force again; triggers start with `start`."""
         async with self._lock:
             newest = await self._store.rules(0)
-            self._rules.revision = msgspec.json.decode(newest)["revision"] if newest is not None else 0
-            await self._swap()
+            stored = msgspec.json.decode(newest) if newest is not None else {"revision": 0, "live": {}}
+            self._rules.revision = stored["revision"]
+            await self._swap(stored["live"])
 
     async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "") -> list[str]:
         """Put definitions in force; the names that changed. Raises ConfigError before anything is changed."""
@@ -89,12 +92,14 @@ class Deploys:
                 if when.trigger and when.spec is None and when.trigger not in self._named:
                     names = ", ".join(sorted(self._named)) or "none"
                     raise ConfigError(
-                        f"`{definition.workflow}` names the trigger `{when.trigger}`, which the project has not; it has: {names}",
+                        f"`{definition.workflow}` names the trigger `{when.trigger}`, which the project has not; "
+                        f"it has: {names}",
                         path=f"when[{i}].trigger",
                         hint="declare it under `triggers:` in reactor.yaml",
                     )
 
-    async def _swap(self) -> None:
+    async def _swap(self, stored: Mapping[str, str] | None = None) -> None:
+        """Rules and triggers as the registry has them now; a new revision, unless `stored` says the same."""
         live = {entry.definition.workflow: entry for entry in self._registry.live()}
         changed = False
         for name in [n for n in self._digests if n not in live]:
@@ -107,7 +112,7 @@ class Deploys:
                 self._rules.replace(name, entry.digest, bindings)
                 self._digests[name] = entry.digest
                 changed = True
-        if changed:
+        if changed and self._rules.body() != stored:
             self._rules.revision += 1
             body = msgspec.json.encode({"revision": self._rules.revision, "live": self._rules.body()})
             await self._store.submit(Unit(rules=(self._rules.revision, body)))

@@ -246,10 +246,11 @@ class EventsApi:
         event = decode_stored(row.body)
         scope = Activation({"event": event.view(), **self._intake.vars})
         for binding in self._rules.match(event):
-            if isinstance(binding, StartBinding) and binding.workflow == letter.workflow:
-                if all(guard.guard(scope) is wanted for _, guard, wanted in binding.guards):
-                    start = self._runs.for_event(binding.digest, binding.entry, event, row.key, row.at, scope)
-                    return await self._start(start, event)
+            if not isinstance(binding, StartBinding) or binding.workflow != letter.workflow:
+                continue
+            if all(guard.guard(scope) is wanted for _, guard, wanted in binding.guards):
+                start = self._runs.for_event(binding.digest, binding.entry, event, row.key, row.at, scope)
+                return await self._start(start, event)
         raise StepError(
             "failed", f"no entry of `{letter.workflow}` takes the event now", hint="`reactor explain` tells why"
         )

@@ -1,4 +1,6 @@
-"""Why an event started a run, or did not: each binding's verdict, recomputed from the stored event and rules (semantics 11.4)."""
+"""Why an event started a run, or did not: each binding's verdict, recomputed from the stored event and rules
+(semantics 11.4).
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ def explain(
 ) -> list[dict[str, Any]]:
     """One finding a binding, in the order of the rules.
 
-    `runs`: workflow → (run, state) that the event started; `notes`: workflow → what held it back; `dead`: workflow → reason.
+    `runs`: workflow → (run, state) that the event started; `notes`: workflow → what held it back; `dead`: workflow →
+    reason.
     """
     scope = Activation({"event": event.view(), **vars_})
     found: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
 """Intake: from a delivery to durable events and begun runs, then the source is told. The heart of the router.
 
-`publish` matches at once, hands one unit to the store and returns; the store answers when the unit is durable. A source is
-settled only then. Every trigger has its own share of the inbox: a held one holds no other (semantics 1.9).
+`publish` matches at once, hands one unit to the store and returns; the store answers when the unit is durable. A
+source is settled only then. Every trigger has its own share of the inbox: a held one holds no other (semantics 1.9).
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Intake:
         self.vars: Mapping[str, Any] = {}
 
     async def publish(self, trigger: str, delivery: Delivery, *, done: tuple[tuple[int, int], ...] = ()) -> None:
-        """Take a delivery; returns when it is with the store, not when it is durable. `done`: outbox marks of its unit."""
+        """Take a delivery; returns when it is with the store, not when it is durable. `done`: outbox marks of its
+        unit.
+        """
         share = self._shares.get(trigger)
         if share is None:
             share = self._shares[trigger] = Share()
@@ -107,7 +109,7 @@ class Intake:
             raise
         if unit is None:
             self._left(share)
-            self._settle(pending, Settlement(receipts=tuple(pending.receipts)))
+            self._settle(pending, Settlement(receipts=tuple(r for r in pending.receipts if r is not None)))
             return
         faults.point("intake.submit")
         future = asyncio.ensure_future(self._store.submit(unit))

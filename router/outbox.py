@@ -67,9 +67,8 @@ class Outbox:
                 event = decode(row.body, bytes_max=64 * EVENT_BYTES_MAX)
                 # nobody is told: the row goes in the accepting unit, a refused one stays for the next sweep
                 await self._intake.publish(OWN, Delivery((event,)), done=((row.key, ROUTER),))
-            if not rows:
-                if not await self._wait(ROUTER):
-                    after = 0  # a sweep: whatever was refused is tried again
+            if not rows and not await self._wait(ROUTER):
+                after = 0  # a sweep: whatever was refused is tried again
 
     async def _to_bus(self) -> None:
         delay = 0.5

@@ -1,10 +1,12 @@
-"""The rules in force: every binding of the live workflows, filed in one index, under a revision that events remember."""
+"""The rules in force: every binding of the live workflows, filed in one index, under a revision that events
+remember.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from ..core.errors import ConfigError
 from ..core.event import Event
@@ -21,7 +23,9 @@ _BAD_ENDS = ("failed", "timed_out", "compensated", "compensation_failed")
 
 
 class Rules:
-    """Bindings by workflow, and the index over them. Changes are made between two events: matching never sees half of one."""
+    """Bindings by workflow, and the index over them. Changes are made between two events: matching never sees half of
+    one.
+    """
 
     def __init__(self) -> None:
         self.revision = 0
@@ -54,7 +58,7 @@ class Rules:
     def match(self, event: Event) -> list[Binding]:
         """The bindings whose pattern an event satisfies, in order. Pure and synchronous."""
         bindings = self.bindings
-        return [bindings[rule] for rule in self.index.match(event.view())]
+        return [bindings[cast("str", rule)] for rule in self.index.match(event.view())]
 
 
 def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Binding, dict[str, Any]]]:
@@ -70,7 +74,7 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
         )
         found.append((binding, pattern_of(when, f"when[{i}]")))
     for path, step in definition.walk():
-        wanted = step.with_.get("event") if step.uses == "wait" and isinstance(step.with_, dict) else None
+        wanted: Mapping[str, Any] | None = step.with_.get("event") if step.uses == "wait" else None
         if wanted is not None:
             by = compile_expression(wanted["by"], SCOPE) if wanted.get("by") else None
             pattern = _merged(_of_type(wanted.get("type", "*")), wanted.get("match"), f"steps.{path}.with.event")
@@ -154,4 +158,6 @@ def fits(binding: StartBinding, event: Event) -> bool:
     if binding.versions is None:
         return True
     data = event.data
-    return isinstance(data, dict) and binding.versions.holds(str(data.get("version", "")))
+    if not isinstance(data, dict):
+        return False
+    return binding.versions.holds(str(cast("Mapping[str, Any]", data).get("version", "")))
