@@ -30,6 +30,7 @@ ALLOWED_FROM = {
 }
 NOW = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"), ("os", "urandom")}
 SKIPS = {"pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail", "pytest.importorskip", "pytest.xfail"}
+SUSPECT = re.compile(r"#.*(TO[D]O|FIX[M]E|XX[X]|noqa|ignore)")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -43,7 +44,7 @@ def length(module: Module) -> Iterator[str]:
 
 def functions(module: Module) -> Iterator[str]:
     """A function fits on a screen."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, Function):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             if lines > FUNCTION_LINES_MAX:
@@ -54,7 +55,7 @@ def documented_methods(modules: list[Module]) -> frozenset[str]:
     """Names of methods that some class of the package explains: whoever implements a contract need not repeat it."""
     found: set[str] = set()
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 found.update(each.name for each in node.body if isinstance(each, Function) and ast.get_docstring(each))
     return frozenset(found)
@@ -93,7 +94,7 @@ def names(module: Module) -> Iterator[str]:
     for part in module.parts:
         if part.lower() in BANNED_WORDS:
             yield f"{module.path}: `{part}` says nothing: name it after what it does"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             words = re.findall(r"[A-Z]?[a-z]+", node.name)
             for word in words[-1:] if isinstance(node, ast.ClassDef) else words:
@@ -105,9 +106,8 @@ def chance(module: Module) -> Iterator[str]:
     """Time, ids and chance come in through core alone; measuring with `perf_counter` is free."""
     if module.part == "core":
         return
-    nodes = list(ast.walk(module.tree))
-    bound = {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names} & CLOCKS
-    for node in nodes:
+    bound = {each.name for node in module.nodes if isinstance(node, ast.Import) for each in node.names} & CLOCKS
+    for node in module.nodes:
         for line, what in _taken(node, bound):
             yield f"{module.path}:{line}: {what} comes in through core (clock, ids)"
 
@@ -134,11 +134,13 @@ def promises(module: Module) -> Iterator[str]:
         silenced = re.search(r"#\s*(noqa|type: ignore|pyright: ignore)(?::\s*[\w, ]+?|\[[\w, -]+\])?\s*$", comment)
         if silenced:
             yield f"{module.path}:{line}: `{silenced.group(1)}` without a rule and the reason beside it"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         yield from (f"{module.path}:{line}: {what}" for line, what in _hollow(node, module))
 
 
 def _comments(text: str) -> Iterator[tuple[int, str]]:
+    if not SUSPECT.search(text):
+        return  # tokenizing is slow
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string

@@ -16,7 +16,7 @@ PLUGIN_CONTRACTS = (("triggers", "contract"), ("engine", "actions", "contract"))
 def imported(module: Module) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Line and dotted place of everything of ours that it imports; of `from ..core import clock` core.clock."""
     package = module.parts if module.path.endswith("__init__.py") else module.parts[:-1]
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package[: len(package) - node.level + 1]
             start = (*base, *(node.module.split(".") if node.module else ()))
@@ -26,7 +26,7 @@ def imported(module: Module) -> Iterator[tuple[int, tuple[str, ...]]]:
 
 def absolute(module: Module) -> Iterator[str]:
     """Inside the package an import of ours is relative."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [each.name for each in node.names]
@@ -93,7 +93,7 @@ def _named(module: Module) -> Iterator[tuple[str, ...]]:
     """Modules that its strings name, as catalogues do: `reactor.triggers.http`, `.http:Http`, `triggers.http`."""
     package = module.parts if module.path.endswith("__init__.py") else module.parts[:-1]
     loads = "import_module(" in module.text  # then a bare word may be the name of a module beside it
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
             continue
         if not REFERENCE.fullmatch(node.value):
