@@ -142,6 +142,8 @@ class Activation:
             if self._shared is not None and all(light[name] for name in reader.needs):
                 return self._shared
         roots = {name: _cut(self.root(name), needs) for name, needs in reader.needs.items() if name in self._raw}
+        if _has_nul(roots) and self.shape():
+            return self.of(reader)
         built = any_environment().Activation(roots)
         self._apart[id(reader)] = reader, built
         return built
@@ -150,9 +152,11 @@ class Activation:
         for name in reader.needs:
             if name not in self._light:
                 self._light[name] = name not in self._raw or _count(self.root(name), LIGHT_NODES_MAX) > 0
-        self._shared = any_environment().Activation(
-            {name: self.root(name) for name, light in self._light.items() if light and name in self._raw}
-        )
+        roots = {name: self.root(name) for name, light in self._light.items() if light and name in self._raw}
+        if _has_nul(roots) and self.shape():
+            self._weigh(reader)
+            return
+        self._shared = any_environment().Activation(roots)
 
     def shape(self) -> bool:
         """Bring all values into the form that the engine takes; False if that was done before."""
@@ -219,6 +223,16 @@ def _cut(value: Any, needs: Needs | None) -> Any:
         return value
     entries = cast("dict[str, Any]", value)
     return {name: _cut(entries[name], below) for name, below in needs.items() if name in entries}
+
+
+def _has_nul(value: Any) -> bool:
+    """Is there a U+0000? The engine would take a text only up to there: `admin` for `admin\\0x`."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        entries = cast("dict[Any, Any]", value)
+        return any(_has_nul(item) for item in entries.values()) or any(_has_nul(key) for key in entries)
+    return isinstance(value, list) and any(_has_nul(item) for item in cast("list[Any]", value))
 
 
 def _count(value: Any, budget: int) -> int:

@@ -271,6 +271,15 @@ def path_of(node: Node | None, bound: Bound = NOTHING_BOUND, *, through: bool = 
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A value that map or filter builds a list over: its items, those of its lists (`flat`), its parts (`split`)."""
+
+    path: Path
+    flat: bool = False
+    split: str | None = None
+
+
 @dataclass(slots=True)
 class Facts:
     """What an expression does: `reads` with the node that ends each, functions called, lists built over which paths."""
@@ -279,7 +288,7 @@ class Facts:
     selects: list[tuple[Path, str | int | None]] = field(
         default_factory=list[tuple[Path, "str | int | None"]]
     )  # of what, which
-    built_over: list[Path] = field(default_factory=list[Path])
+    built_over: list[Source] = field(default_factory=list["Source"])
     comparisons: list[Node] = field(default_factory=list[Node])
     escaping: list[Node] = field(default_factory=list[Node])  # optional values where none may be
     comprehensions: int = 0
@@ -335,10 +344,28 @@ def _walk_comprehension(node: Node, bound: Bound, facts: Facts) -> None:
     ranged = node.parts.get("range")
     if ranged is not None and is_optional(ranged):
         facts.escaping.append(ranged)
-    source = path_of(ranged, bound)
     init = node.parts.get("init")
-    if source is not None and init is not None and init.kind == "list":
-        facts.built_over.append(source)
+    if init is not None and init.kind == "list":
+        facts.built_over += _sources(ranged, bound)
+    elif node.variables[2].startswith("@__sortBy"):  # what it sorts is bound to a name first, then mapped over
+        facts.built_over += _sources(init, bound)
+
+
+def _sources(node: Node | None, bound: Bound, flat: bool = False) -> list[Source]:
+    """The values within a list expression that decide how long the list is."""
+    if node is None:
+        return []
+    path = path_of(node, bound, through=True)
+    if path is not None:
+        return [Source(path, flat)]
+    if node.kind == "call" and node.name == "split" and node.target is not None:
+        text = path_of(node.target, bound, through=True)
+        separator = node.children[0].value if node.children else None
+        if text is not None:
+            return [Source(text, split=separator if isinstance(separator, str) else "")]
+    flat = flat or node.name == "flatten"
+    inner = [node.target, *node.children, node.parts.get("range")]
+    return [source for child in inner if child is not None for source in _sources(child, bound, flat)]
 
 
 def _note_selects(node: Node, bound: Bound, facts: Facts, *, deep: bool = True) -> None:

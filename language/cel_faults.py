@@ -347,7 +347,7 @@ def _absent(key: str, facts: Facts, reach: Reach) -> tuple[str, str, bool]:
         for value in reach(operand):
             if isinstance(value, Mapping) and part not in value:
                 keys = [str(known) for known in cast("Mapping[Any, Any]", value)]
-                return f"{_shown(operand)} has no field {key}", did_you_mean(key, keys), True
+                return f"{shown_path(operand)} has no field {key}", did_you_mean(key, keys), True
     return f"there is no field {key}", "test it first: has(…), or give a default: .?field.orValue(…)", True
 
 
@@ -356,16 +356,17 @@ def _bad_select(facts: Facts, reach: Reach) -> tuple[str, str, bool]:
     for operand, part in facts.selects:
         for value in reach(operand):
             if value is None:
-                hint = f"test it first: {_shown(operand)} != null"
-                return f"{_shown(operand)} is null, so it has no field {part}", hint, True
+                hint = f"test it first: {shown_path(operand)} != null"
+                return f"{shown_path(operand)} is null, so it has no field {part}", hint, True
             if other is None and not isinstance(value, (Mapping, list)):
-                other = f"{_shown(operand)} is {_value_words(value)}, so it has no field {part}", "", False
+                other = f"{shown_path(operand)} is {_value_words(value)}, so it has no field {part}", "", False
             elif other is None and isinstance(value, list) and not isinstance(part, int):
-                other = f"{_shown(operand)} is a list, so it has no field {part}", "name an item: […]", False
+                other = f"{shown_path(operand)} is a list, so it has no field {part}", "name an item: […]", False
     return other or ("a field is read from what is no mapping", "", False)
 
 
-def _shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
+    """A path of Facts in words: every item of a list is `[…]`."""
     return path_text(path).replace('["\\0each"]', "[…]").replace(".\0each", "[…]").replace('["\0each"]', "[…]")
 
 

@@ -24,18 +24,21 @@ from ..core.errors import ConfigError
 
 _INT_MIN, _UINT_MAX = -(1 << 63), (1 << 64) - 1
 _EXACT_INT_MAX = 1 << 53  # up to here a double holds every integer
-RANGE_ITEMS_MAX = 10_000  # lists.range
+RANGE_ITEMS_MAX = 2_000  # lists.range; map over it costs the square
 
 
 def incoming(value: Any) -> Any:
     """What the engine takes, as far as possible the same object.
 
     Tuples and sets become lists, Decimal a number, dates text, structs and other mappings dicts; an integer of over
-    64 bits becomes a double; half a surrogate pair becomes U+FFFD. What is none of these becomes its text.
+    64 bits becomes a double; half a surrogate pair and U+0000, at which the engine would cut the text, become U+FFFD.
+    What is none of these becomes its text.
     """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
+        if "\0" in value:
+            value = value.replace("\0", "\ufffd")
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, int):
         return int(value) if _INT_MIN <= value <= _UINT_MAX else _as_double(value)
@@ -182,7 +185,7 @@ def base64_decode(text: str) -> str:
     """The text that was encoded; padding may lack, both alphabets are read."""
     try:
         body = text.strip().rstrip("=").replace("-", "+").replace("_", "/")
-        return base64.b64decode(body + "=" * (-len(body) % 4), validate=True).decode()
+        return incoming(base64.b64decode(body + "=" * (-len(body) % 4), validate=True).decode())
     except UnicodeDecodeError as error:
         raise ValueError("base64_decode: what was encoded is not UTF-8 text") from error
     except (binascii.Error, ValueError) as error:
@@ -193,8 +196,8 @@ def merge(first: Any, second: Any) -> dict[Any, Any]:
     """One mapping with the fields of both; the second wins; mappings in both are merged likewise."""
     if not isinstance(first, dict) or not isinstance(second, dict):
         raise ValueError("merge: takes two mappings")
-    result = dict(cast("dict[Any, Any]", first))
-    for key, value in cast("dict[Any, Any]", second).items():
+    result: dict[Any, Any] = incoming(cast("dict[Any, Any]", first))
+    for key, value in incoming(cast("dict[Any, Any]", second)).items():
         before = result.get(key)
         result[key] = merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
     return result

@@ -277,6 +277,21 @@ def test_python_values_are_brought_into_shape(given_value: Any, text: str, expec
     assert value(text, vars={"v": given_value}) == expected
 
 
+@pytest.mark.parametrize("others", [0, 5])
+def test_a_text_is_not_cut_where_it_has_a_null_character(others: int) -> None:
+    values = Activation({"vars": {"role": "admin\0x", "a\0b": 1, "list": ["y\0z"]}})
+    for number in range(others):
+        compile_expression(f"vars.list.size() == {number}", SCOPE).truth(values)
+    assert not compile_expression("vars.role == 'admin'", SCOPE).guard(values)
+    assert not compile_expression("vars.list[0] == 'y'", SCOPE).guard(values)
+    assert not compile_expression("'a' in vars", SCOPE).guard(values)
+    assert compile_expression("vars.role + '!'", SCOPE).value(values) == "admin\ufffdx!"
+    assert compile_expression("vars.role", SCOPE).value(Activation({"vars": {"role": "admin\0x"}})) == "admin\0x"
+    assert value("base64_decode('YQBi') == 'a'") is False
+    assert value("parse_json('\"a\\\\u0000b\"') == 'a'") is False
+    assert value("merge({'a': 'b\\u0000c'}, {}).a == 'b'") is False
+
+
 def test_roots_are_fetched_when_first_read() -> None:
     calls: list[str] = []
 
@@ -367,8 +382,7 @@ def test_scope_of_a_json_schema() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8")),
-    # the engine cuts a field's name at U+0000
+    | st.text(st.characters(codec="utf-8", exclude_characters="\0")),
     lambda inner: st.lists(inner, max_size=4)
     | st.dictionaries(st.text(st.characters(codec="utf-8", exclude_characters="\0")), inner, max_size=4),
     max_leaves=15,
