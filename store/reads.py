@@ -53,20 +53,16 @@ class Reads(abc.ABC):
     # -- runs
 
     async def run(self, number: int) -> RunRow | None:
-        """See the contract."""
         return _first(RunRow, await self._all(f"{_RUN} WHERE id = ?", number))
 
     async def run_by_key(self, key: bytes) -> RunRow | None:
-        """See the contract."""
         return _first(RunRow, await self._all(f"{_RUN} WHERE key = ?", key))
 
     async def journal(self, run: int) -> Sequence[JournalRow]:
-        """See the contract."""
         rows = await self._all(f"SELECT {JOURNAL_COLUMNS} FROM j WHERE run = ? ORDER BY seq", run)
         return [JournalRow(*row) for row in rows]
 
     async def runs(self, wanted: RunFilter, *, before: int = 0, limit: int = 50) -> Sequence[RunRow]:
-        """See the contract."""
         where, values = _run_where(wanted)
         source = _RUN
         if wanted.label is not None:
@@ -81,14 +77,12 @@ class Reads(abc.ABC):
         return [RunRow(*row) for row in await self._page(sql, *values)]
 
     async def held(self, key: FlowKey, *, limit: int) -> Sequence[RunRow]:
-        """See the contract."""
         sql = (
             f"{_RUN} JOIN held ON held.run = run.id WHERE held.policy = ? AND held.key = ? ORDER BY held.rank, held.run"
         )
         return [RunRow(*row) for row in await self._all(f"{sql} LIMIT {_limit(limit)}", *key)]
 
     async def held_counts(self) -> Mapping[str, int]:
-        """See the contract."""
         return dict(
             _pairs(
                 await self._page("SELECT workflow, count(*) FROM run WHERE state < 10 AND state < 2 GROUP BY workflow")
@@ -96,24 +90,21 @@ class Reads(abc.ABC):
         )
 
     async def flow_due(self, *, until: float, limit: int) -> Sequence[tuple[FlowKey, float]]:
-        """See the contract."""
         sql = "SELECT policy, key, deadline FROM flow WHERE deadline IS NOT NULL AND deadline <= ? ORDER BY deadline"
         return [(FlowKey(row[0], row[1]), row[2]) for row in await self._all(f"{sql} LIMIT {_limit(limit)}", until)]
 
     async def flow_waiting(self, *, limit: int) -> Sequence[FlowKey]:
-        """See the contract."""
         sql = f"SELECT DISTINCT policy, key FROM held ORDER BY policy, key LIMIT {int(limit)}"
         return [FlowKey(*row) for row in await self._page(sql)]
 
     # -- events
 
     async def event(self, key: int) -> EventRow | None:
-        """See the contract."""
         found = await self._all(f"{_EVENT} event WHERE key = ?", key)
         return _first(EventRow, found or await self._all(f"{_EVENT} unmatched WHERE key = ?", key))
 
     async def events_by_id(self, id: str) -> Sequence[EventRow]:
-        """See the contract. Those accepted by position alone (without a dedupe record) are not found by their id."""
+        """Those accepted by position alone (without a dedupe record) are not found by their id."""
         low = id_prefix(id)
         keys: dict[int, None] = {}
         for table in await self._seen_tables():
@@ -126,7 +117,6 @@ class Reads(abc.ABC):
     async def events(
         self, *, type: str = "", source: str = "", since: float | None = None, before: int = 0, limit: int = 50
     ) -> Sequence[EventRow]:
-        """See the contract."""
         where, values = ["key > 0"], cast("list[Any]", [])
         for condition, value in (("type = ?", type), ("source = ?", source), ("at >= ?", since), ("key < ?", before)):
             if value:
@@ -138,7 +128,6 @@ class Reads(abc.ABC):
         return [EventRow(*row) for row in rows]
 
     async def waited(self, pattern: str, key: str, *, after: int, limit: int) -> Sequence[EventRow]:
-        """See the contract."""
         columns = ", ".join(f"event.{column}" for column in EVENT_COLUMNS.split(", "))
         sql = f"SELECT {columns} FROM waited JOIN event ON event.key = waited.event"
         sql += " WHERE waited.pattern = ? AND waited.key = ? AND waited.event > ? ORDER BY waited.event"
@@ -147,7 +136,6 @@ class Reads(abc.ABC):
     # -- the rest
 
     async def dead_letters(self, *, state: str = "open", before: int = 0, limit: int = 50) -> Sequence[DeadLetter]:
-        """See the contract."""
         sql, values = f"SELECT {DEAD_COLUMNS} FROM dead_letter WHERE state = ?", cast("list[Any]", [state])
         if before:
             sql += " AND key < ?"
@@ -156,16 +144,14 @@ class Reads(abc.ABC):
         return [DeadLetter(*row) for row in rows]
 
     async def dead_letter(self, key: int) -> DeadLetter | None:
-        """See the contract."""
         return _first(DeadLetter, await self._all(f"SELECT {DEAD_COLUMNS} FROM dead_letter WHERE key = ?", key))
 
     async def marks(self, scope: str) -> Mapping[str, bytes]:
-        """See the contract."""
         sql = "SELECT key, value FROM mark WHERE scope = ? AND value IS NOT NULL"
         return dict(_pairs(await self._page(sql, scope)))
 
     async def ledger(self, trigger: str, *, since: float, until: float, limit: int) -> Sequence[LedgerRow]:
-        """See the contract. Oldest first; `until` is included."""
+        """Oldest first; `until` is included."""
         sql = "SELECT trigger, due, outcome, reason, at, event FROM ledger WHERE trigger = ? AND due >= ? AND due <= ?"
         return [
             LedgerRow(*row)
@@ -173,12 +159,10 @@ class Reads(abc.ABC):
         ]
 
     async def outbox(self, owes: int, *, after: int, limit: int) -> Sequence[OutboxRow]:
-        """See the contract."""
         sql = f"SELECT key, run, body, owes FROM outbox WHERE owes & {int(owes)} <> 0 AND key > ? ORDER BY key"
         return [OutboxRow(*row) for row in await self._all(f"{sql} LIMIT {int(limit)}", after)]
 
     async def state(self, scope: str, key: str) -> StateResult | None:
-        """See the contract."""
         sql = "SELECT value, version FROM state WHERE scope = ? AND key = ? AND value IS NOT NULL"
         for value, version in await self._all(sql, scope, key):
             decoded = _decode(value)
@@ -186,24 +170,20 @@ class Reads(abc.ABC):
         return None
 
     async def definitions(self) -> Sequence[Definition]:
-        """See the contract."""
         rows = await self._page(
             "SELECT digest, workflow, version, body, at, revision FROM definition ORDER BY workflow, at"
         )
         return [Definition(*row) for row in rows]
 
     async def definition(self, digest: bytes) -> Definition | None:
-        """See the contract."""
         sql = "SELECT digest, workflow, version, body, at, revision FROM definition WHERE digest = ?"
         return _first(Definition, await self._all(sql, digest))
 
     async def workflows(self) -> Mapping[str, WorkflowState]:
-        """See the contract."""
         rows = await self._all("SELECT workflow, enabled, removed, pinned, origin FROM workflow ORDER BY workflow")
         return {name: WorkflowState(name, bool(on), bool(gone), pin, origin) for name, on, gone, pin, origin in rows}
 
     async def rules(self, revision: int) -> bytes | None:
-        """See the contract."""
         if revision:
             rows = await self._all("SELECT body FROM rules WHERE revision = ?", revision)
         else:
@@ -211,7 +191,6 @@ class Reads(abc.ABC):
         return rows[0][0] if rows else None
 
     async def blob(self, digest: bytes) -> bytes | None:
-        """See the contract."""
         whole = await self._all("SELECT whole FROM blob WHERE digest = ?", digest)
         if not whole or not whole[0][0]:
             return None

@@ -49,7 +49,6 @@ class SqliteStore(Reads):
         self._pages = ThreadPoolExecutor(1, thread_name_prefix="store-pages")
 
     async def open(self) -> None:
-        """See the contract."""
         self._lock.take()
         try:
             connection = connect(self._path, "OFF" if self._private else _SYNCHRONOUS[self.durability])
@@ -70,7 +69,6 @@ class SqliteStore(Reads):
         self._groups = GroupCommit([self._writer], self._clock)
 
     async def close(self) -> None:
-        """See the contract."""
         if self._groups is not None:
             await self._groups.close()
         if self._writer is not None:
@@ -87,14 +85,12 @@ class SqliteStore(Reads):
         self._lock.free()
 
     def submit(self, unit: Unit) -> Awaitable[Committed]:
-        """See the contract."""
         if self._groups is None:
             raise StoreFailed("the store is not open")
         return self._groups.submit(unit)
 
     @property
     def refusing(self) -> str:
-        """See the contract."""
         return self._groups.refusing if self._groups is not None else ""
 
     # -- reads
@@ -132,7 +128,6 @@ class SqliteStore(Reads):
         return self._writer.seen_tables if self._writer is not None else ()
 
     async def sizes(self) -> Mapping[str, int]:
-        """See the contract."""
         names = await self._page("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         found = {name: (await self._page(f"SELECT count(*) FROM {name}"))[0][0] for (name,) in names}
         for suffix, name in (("", "bytes"), ("-wal", "wal_bytes")):
@@ -154,7 +149,6 @@ class SqliteStore(Reads):
             raise
 
     async def claim(self, *, runs_max: int) -> Sequence[Claimed]:
-        """See the contract."""
 
         def work(connection: apsw.Connection) -> list[Claimed]:
             sql = (
@@ -170,7 +164,6 @@ class SqliteStore(Reads):
         return await self._call(work)
 
     async def log_unmatched(self, rows: Sequence[EventRow]) -> None:
-        """See the contract."""
 
         def work(connection: apsw.Connection) -> None:
             run(connection, UNMATCHED, [astuple(row) for row in rows])
@@ -179,7 +172,6 @@ class SqliteStore(Reads):
         await self._call(work)
 
     async def put_blob(self, body: bytes) -> bytes:
-        """See the contract."""
         name = digest(body)
         for i, step in enumerate(blob_steps(name, body, self._clock.now)):
             whole = await self._call(lambda connection, step=step: _drive(connection, step))
@@ -188,7 +180,6 @@ class SqliteStore(Reads):
         return name
 
     async def retain(self, keep: Mapping[str, float], *, limit: int) -> Mapping[str, int]:
-        """See the contract."""
         gone: dict[str, int] = {}
         for table, step in self._retention.steps(keep, self._clock.now(), limit):
             gone[table] = await self._call(lambda connection, step=step: _drive(connection, step))

@@ -14,7 +14,7 @@ import apsw
 from ..core.clock import Clock
 from ..core.errors import Fenced, StoreFailed
 from ..core.faults import point
-from .contract import Unit
+from .contract import Committed, Unit, UnitRefused
 from .days import tables_at
 from .facts import Facts, Wants, wants
 from .group import Result
@@ -111,42 +111,49 @@ class SqliteWriter:
         now = self._clock.now()
         tables = tables_at(now)
         if any(table not in self.seen_tables for table in tables):
-            failed = self._attempt(lambda: self._make_days(tables))
+            failed = self._attempt(lambda: make_days(self._connection, tables))
             if failed is not None:
                 return failed
             self.seen_tables = sorted({*self.seen_tables, *tables}, reverse=True)
-        return self._attempt(lambda: self._write(units, now, tables))
+        days = self.seen_tables
+        return self._attempt(lambda: write_group(self._connection, units, now, self._node, days, tables))
 
-    def _make_days(self, tables: Sequence[str]) -> None:
-        for table in tables:
-            fetch(
-                self._connection,
-                f"CREATE TABLE IF NOT EXISTS {table}"
-                " (hash BLOB PRIMARY KEY, event INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-            )
 
-    def _write(self, units: Sequence[Unit], now: float, tables: Sequence[str]) -> Result:
-        wanted = wants(units)
-        rows, receipts, missing = resolve(units, self._facts(wanted), now, self._node)
-        while missing:
-            wanted.runs |= dict.fromkeys(missing)
-            rows, receipts, missing = resolve(units, self._facts(wanted), now, self._node)
-        for statement, cells in row_writes(rows, tables):
-            run(self._connection, statement, cells)
-        return receipts
+def make_days(connection: apsw.Connection, tables: Sequence[str]) -> None:
+    """Make tables of dedupe records, unless they are there."""
+    for table in tables:
+        sql = f"CREATE TABLE IF NOT EXISTS {table} (hash BLOB PRIMARY KEY, event INTEGER NOT NULL)"
+        fetch(connection, f"{sql} STRICT, WITHOUT ROWID")
 
-    def _facts(self, wanted: Wants) -> Facts:
-        connection = self._connection
-        facts = Facts(wanted)
-        if wanted.identities:
-            hashes = [(identity,) for identity in wanted.identities]
-            for table in self.seen_tables:
-                for identity, event in run(connection, read_seen(table), hashes):
-                    facts.seen.setdefault(identity, event)
-            if facts.seen:
-                known = [(event,) for event in dict.fromkeys(facts.seen.values())]
-                for event, number in run(connection, READ_FIRST_RUNS, known):
-                    facts.first_runs.setdefault(event, []).append(number)
-        for name, statement, keys in fact_reads(wanted):
-            fold(facts, name, run(connection, statement, keys), self._node, nodes=False)
-        return facts
+
+def write_group(
+    connection: apsw.Connection, units: Sequence[Unit], now: float, node: int, days: Sequence[str], today: Sequence[str]
+) -> list[Committed | UnitRefused]:
+    """Write a group within the transaction that is open: read its facts, decide, write its rows; the receipts.
+
+    `days` are all tables of dedupe records, newest first, `today` those that are written.
+    """
+    wanted = wants(units)
+    rows, receipts, missing = resolve(units, _facts(connection, wanted, node, days), now, node)
+    while missing:
+        wanted.runs |= dict.fromkeys(missing)
+        rows, receipts, missing = resolve(units, _facts(connection, wanted, node, days), now, node)
+    for statement, cells in row_writes(rows, today):
+        run(connection, statement, cells)
+    return receipts
+
+
+def _facts(connection: apsw.Connection, wanted: Wants, node: int, days: Sequence[str]) -> Facts:
+    facts = Facts(wanted)
+    if wanted.identities:
+        hashes = [(identity,) for identity in wanted.identities]
+        for table in days:
+            for identity, event in run(connection, read_seen(table), hashes):
+                facts.seen.setdefault(identity, event)
+        if facts.seen:
+            known = [(event,) for event in dict.fromkeys(facts.seen.values())]
+            for event, number in run(connection, READ_FIRST_RUNS, known):
+                facts.first_runs.setdefault(event, []).append(number)
+    for name, statement, keys in fact_reads(wanted):
+        fold(facts, name, run(connection, statement, keys), node, nodes=False)
+    return facts

@@ -259,10 +259,10 @@ def _rare_writes(rows: Rows) -> Iterator[tuple[Statement, Sequence[Any]]]:
         if gone:
             yield _STATES_GONE, gone
         yield _STATES, [(*key, *stored) for key, stored in sorted(rows.states.items(), key=_key) if stored is not None]
-    if rows.dead:
-        yield _DEAD, [astuple(dead) for dead in rows.dead.values()]
     if rows.dead_changes:
         yield _DEAD_CHANGES, [(key, *change) for key, change in sorted(rows.dead_changes.items())]
+    if rows.dead:
+        yield _DEAD, [astuple(dead) for dead in rows.dead.values()]
     if rows.ledger:
         yield _LEDGER, [astuple(entry) for entry in rows.ledger.values()]
     if rows.definitions:
