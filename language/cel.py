@@ -15,7 +15,7 @@ from . import cel_values as values
 from .activation import Activation, ExpressionError, kind_of, needs_of
 from .cel_ast import Facts, Node, Source, Tree, decode, facts_of, path_of
 from .cel_engine import STANDARD_NAMES, environment, error_type
-from .cel_faults import CompileFault, Spot, compile_faults, name_spot, runtime_message, shown_path
+from .cel_faults import TOO_DEEP, CompileFault, Spot, compile_faults, name_spot, runtime_message, shown_path
 from .cel_text import EXPRESSION_BYTES_MAX, plain_path, rewrite
 from .diagnostics import Diagnostic, InvalidDefinition, Path, Place, line_column, path_text, split_lines
 from .scope import Scope, article
@@ -72,7 +72,10 @@ class Expression:
                 found = activation.read(self._path)
             except ExpressionError as error:
                 raise self._named(error) from None
-            return found if activation.vouched else values.plain(found)
+            try:
+                return found if activation.vouched else values.plain(found)
+            except RecursionError:
+                raise ExpressionError(f"{TOO_DEEP} (in {self.text})", expression=self.text) from None
         found = self._evaluate(activation)
         kind = cast("type[object]", type(found))
         if found is None or kind is str or kind is bool or kind is int:

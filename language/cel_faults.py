@@ -298,6 +298,8 @@ _KNOWN = {
     "std::bad_alloc": ("the expression needs too much memory", "compute it in a step"),
 }
 
+TOO_DEEP = "a value is nested too deep"
+
 Reach = Callable[[Path], Sequence[Any]]
 
 
@@ -317,6 +319,8 @@ def runtime_message(problem: str, facts: Facts, reach: Reach) -> tuple[str, str,
     index = _INDEX.search(words)
     if index is not None:
         return f"there is no item {index[1]}: the list has {index[2]}", "test its size first: size(x) > …", False
+    if "maximum recursion depth" in words:
+        return TOO_DEEP, "flatten the data before it comes here", False
     if "Iteration budget exceeded" in words:
         return (
             "the expression goes over more than 10000 items in all",

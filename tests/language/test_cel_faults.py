@@ -305,6 +305,17 @@ def test_no_text_raises_anything_but_diagnostics(text: str) -> None:
             assert fault.render()
 
 
+@pytest.mark.parametrize("text", ["vars.v", "size(vars.v)", "[vars.v]", "hash(vars.v)", "parse_json(vars.t)"])
+@pytest.mark.parametrize("depth", [500, 100_000])
+def test_data_nested_too_deep_is_an_error(text: str, depth: int) -> None:
+    deep: list[object] = []
+    for _ in range(depth):
+        deep = [deep]
+    with pytest.raises(ExpressionError) as caught:
+        compile_expression(text, SCOPE).value(activation(vars={"v": deep, "t": "[" * depth + "]" * depth}))
+    assert str(caught.value) == f"a value is nested too deep (in {text})"
+
+
 def test_other_names_than_the_usual() -> None:
     assert (
         compile_expression("previous.total + 1", Scope({"previous": ANY})).value(activation(previous={"total": 1})) == 2
