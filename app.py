@@ -11,14 +11,16 @@ from typing import Any
 from .connections.registry import Registry as Connections
 from .core.clock import SYSTEM, Clock
 from .core.errors import ConfigError, StoreFailed
-from .core.event import Receipt
+from .core.event import Event, Receipt
+from .core.http import Routes
 from .core.telemetry import Telemetry
 from .engine.actions.catalogue import Catalogue as Actions
 from .engine.engine import Engine
 from .engine.functions import Functions
 from .engine.handle import RunHandle
 from .engine.runs_api import RunsApi
-from .engine.workflows_api import WorkflowsApi
+from .engine.services import ActionServices
+from .engine.workflows_api import WorkflowsApi, workflow_files
 from .language.definition import Loaded, TriggerSpec
 from .language.loader import LoadCache, LoadResult
 from .language.project import Project
@@ -30,7 +32,6 @@ from .router.intake import Intake
 from .router.outbox import Outbox
 from .router.rules import Rules
 from .router.unmatched import Unmatched
-from .services import ActionServices
 from .store import open_store
 from .triggers.catalogue import Kinds
 from .triggers.supervisor import Supervisor
@@ -42,8 +43,8 @@ log = logging.getLogger("reactor")
 class App:
     """A whole Reactor in one asyncio program.
 
-    `store`: a URL, `:memory:` by default. `project`: a folder with `reactor.yaml`, or a Project; what is given beside it
-    (`connections`, `triggers`, `vars`) is added to it. Use it as `async with App(…) as app`.
+    `store`: a URL, `:memory:` by default. `project`: a folder with `reactor.yaml`, or a Project; what is given beside
+    it (`connections`, `triggers`, `vars`) is added to it. Use it as `async with App(…) as app`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class App:
         self.actions = Actions()
         self.functions = Functions(self.project.root)
         self.telemetry = Telemetry()
+        self.routes = Routes()
         self.connections = Connections(
             {name: {c.kind: c.config} for name, c in self.project.connections.items()},
             project=self.project.root,
@@ -96,7 +98,10 @@ class App:
         await self.store.open()
         self.rules, self.counts = Rules(), Counts()
         self.unmatched = Unmatched(self.store, self.clock)
-        services = ActionServices(self)
+        project = self.project
+        services = ActionServices(
+            self.store, project.root, project.server.files, self.connections.get, self.functions.function, self._hand_in
+        )
         outlet = Outlet()
         self.engine = Engine(
             self.store,
@@ -133,15 +138,15 @@ class App:
             store_id=self.store.id,
             node=self.store.node,
             project=self.project.root,
+            routes=self.routes,
         )
         self.deploys = Deploys(self.store, self.rules, self.engine.workflows, self.project.triggers, self._apply)
-        self.workflows_api = WorkflowsApi(self.engine, self.deploys, self._cache)
-        self.intake.completes = lambda trigger: self._settles_completed(trigger)
+        self.workflows_api = WorkflowsApi(self.engine, self.deploys)
+        self.intake.completes = self._settles_completed
         await self.engine.open(self.project.vars, self.project.environment())
         self.intake.vars = self.engine.prepare.vars
-        recovering = self.engine.recover
         await self.deploys.open()
-        await recovering()
+        await self.engine.recover()
         self._open = True
         if self._registered:
             await self.deploys.deploy(self._registered, origin="program")
@@ -178,6 +183,9 @@ class App:
         if self.failed is not None and not self.failed.done():
             self.failed.set_result(error)
 
+    async def _hand_in(self, events: Sequence[Event]) -> None:
+        await self.events_api.publish(events)
+
     # -- workflows
     def register(self, workflow: Any) -> Any:
         """Register a Workflow class or a definition; at once if the app is open. Usable as a decorator."""
@@ -194,8 +202,11 @@ class App:
         return await self.deploys.deploy([self.functions.register(w) for w in workflows], origin="program")
 
     async def load(self) -> LoadResult:
-        """Read the project's workflow files and put the good ones in force; a broken file keeps its last good revision."""
-        result = self.workflows_api.read(self.project, vocabulary(self))
+        """Read the project's workflow files and put the good ones in force; a broken file keeps its last good
+        revision.
+        """
+        words = vocabulary(self.project, self.actions, self.kinds, secrets=self.secrets.names())
+        result = load_files(workflow_files(self.project.root, self.project.workflows), words, self._cache)
         await self.deploys.deploy(result.loaded, origin="files")
         return result
 

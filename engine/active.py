@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,7 @@ import msgspec
 from ..core.durations import format_instant
 from ..core.errors import ErrorInfo
 from ..core.event import Event
-from ..core.ids import digest, run_text
+from ..core.ids import run_text
 from ..language.cel import Activation
 from ..store.contract import RunRow, RunState
 from .plan import Node, Plan
@@ -38,6 +39,7 @@ class ActiveRun:
         "id",
         "inputs",
         "intents",
+        "keys",
         "labels",
         "logs",
         "metadata",
@@ -109,6 +111,7 @@ class ActiveRun:
         self.temp_dir: str | None = None
         self.metadata: dict[str, Any] = _decode(row.metadata) if row.metadata else {}
         self.labels: Mapping[str, str] = _decode(row.labels) if row.labels else _EMPTY  # type: ignore[assignment]
+        self.keys: Any = None  # the hash that idempotency keys begin with
         self.view: dict[str, Any] | None = None
         self.phases: list[tuple[str, float]] = []
 
@@ -158,9 +161,12 @@ class ActiveRun:
 
     def key(self, node: Node, *, undo: bool = False) -> str:
         """The idempotency key of a step (semantics 4.6): no attempt and no node in it."""
-        return digest(
-            self.store_id, self.row.id, node.path, 0, self.metadata.get("generation", 0), "undo" if undo else "do"
-        ).hex()
+        if self.keys is None:
+            generation = self.metadata.get("generation", 0)
+            self.keys = hashlib.blake2b(f"{self.store_id}/{self.row.id}/{generation}/".encode(), digest_size=16)
+        key = self.keys.copy()
+        key.update(f"{'undo' if undo else 'do'}/0/{node.path}".encode())
+        return key.hexdigest()
 
     def has_room(self, node: Node) -> bool:
         """May one more action start under `parallel_limit`, and does a step that runs alone allow it?"""

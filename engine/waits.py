@@ -82,7 +82,7 @@ class Waits:
     async def _wait(self, run: ActiveRun, node: Node, parked: Parked) -> None:
         inputs, noted = parked.inputs, run.timers_due.pop(node.index, None)
         if inputs.get("for") is not None or inputs.get("until") is not None:
-            due = noted["due"] if noted else self._due(inputs, parked.started)
+            due = noted["due"] if noted else self._due(run, node, inputs, parked.started)
             await self._note(run, node, noted, {"due": due, "started": parked.started})
             parked.timer = self._x.timers.at(due, lambda: self._timed(run, node))
             return
@@ -107,10 +107,11 @@ class Waits:
             if row.at >= parked.since and row.key not in run.taken:
                 await self._offer(run, node, row.key, decode_stored(row.body))
 
-    def _due(self, inputs: Mapping[str, Any], now: float) -> float:
+    def _due(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any], now: float) -> float:
         if inputs.get("for") is not None:
             return now + (_seconds(inputs["for"]) or 0.0)
-        return parse_instant(str(inputs["until"]))
+        until = self._x.expression(inputs["until"]).value(run.activation(node.reads))
+        return until if isinstance(until, (int, float)) else parse_instant(str(until))
 
     def _limit(self, run: ActiveRun, node: Node, parked: Parked, due: float | None) -> None:
         if due is not None and run.parked.get(node.index) is parked:

@@ -16,6 +16,7 @@ from ..connections.fields import Duration, Keys, Size
 from ..core.clock import SYSTEM, Clock
 from ..core.errors import ConfigError, EndOfEvents, ErrorInfo, NotConnected, PermanentError
 from ..core.event import Delivery, Due, Event, Mark, Outcome, Receipt, Settlement, Undecodable
+from ..core.http import Routes
 from ..language.definition import TriggerSpec
 
 __all__ = [
@@ -86,6 +87,8 @@ class TriggerContext:
     connection: Any = None
     """What `connections/` made of the `connection` key, if the kind has one."""
     project: str = "."
+    routes: Routes | None = None
+    """Where http triggers register their paths; None without a web server."""
     resume: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """`reactor trigger resume --start …` after a gap: `{"start": "earliest"}`."""
 

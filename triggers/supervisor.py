@@ -20,6 +20,7 @@ from ..core.backoff import Backoff
 from ..core.clock import SYSTEM, Clock
 from ..core.errors import EndOfEvents, ErrorInfo, ReactorError, TransientError
 from ..core.event import Delivery, Publish, Settlement
+from ..core.http import Routes
 from ..core.limits import CLOSE_S_MAX
 from ..language.definition import TriggerSpec
 from .catalogue import Kinds
@@ -73,6 +74,7 @@ class Supervisor:
         store_id: str = "",
         node: int = 0,
         project: str = ".",
+        routes: Routes | None = None,
         changed: Callable[[TriggerStatus], None] | None = None,
     ) -> None:
         self.publish = publish
@@ -83,6 +85,7 @@ class Supervisor:
         self.store_id = store_id
         self.node = node
         self.project = project
+        self.routes = routes
         self.changed = changed
         self.readers: dict[str, Reader] = {}
         self._abandoned: set[asyncio.Task[None]] = set()
@@ -272,6 +275,7 @@ class Reader:
             reread=lambda: owner.read_marks(spec.name),
             connection=connection,
             project=owner.project,
+            routes=owner.routes,
             resume=self.resume,
         )
         return cast("Trigger", make(config, context))

@@ -1,0 +1,109 @@
+"""Requests and answers as plain data, and the table of handlers between http triggers and the web server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+
+from .errors import ConfigError
+
+
+class HttpRequest(Struct, frozen=True):
+    """A request, its body read whole. Header names are lower case; `query` keeps order and repetitions."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    query: tuple[tuple[str, str], ...]
+    body: bytes
+    remote: str
+    params: Mapping[str, str]
+
+
+class HttpResponse(Struct, frozen=True):
+    """An answer."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
+Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+_SEGMENT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclass(slots=True)
+class Route:
+    """One registered path: its owner, its methods, its largest body in bytes."""
+
+    owner: str
+    path: str
+    method: str
+    handler: Handler
+    bytes_max: int
+    match: Callable[[str], re.Match[str] | None]
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Routes:
+    """The paths under `/hooks`, by method. `{name}` takes one segment; equal shapes with one method are refused."""
+
+    def __init__(self) -> None:
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._plain: dict[tuple[str, str], Route] = {}
+
+    def add(
+        self,
+        owner: str,
+        method: str,
+        path: str,
+        handler: Handler,
+        *,
+        bytes_max: int,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Serve a path. Raises ConfigError if another owner has the same method and shape of path."""
+        shape = _SEGMENT.sub("{}", path)
+        found = self._routes.get((method, shape))
+        if found is not None and found.owner != owner:
+            raise ConfigError(
+                f"{method} /hooks{path} is served by the trigger `{found.owner}` already",
+                hint="give one of the two another path or method",
+            )
+        pattern = "".join(
+            f"(?P<{part}>[^/]+)" if i % 2 else re.escape(part) for i, part in enumerate(_SEGMENT.split(path))
+        )
+        route = Route(owner, path, method, handler, bytes_max, re.compile(pattern).fullmatch, facts or {})
+        self._routes[method, shape] = route
+        if "{" not in path:
+            self._plain[method, path] = route
+
+    def remove(self, owner: str) -> None:
+        """Serve nothing of this owner any more."""
+        for table in (self._routes, self._plain):
+            for key in [k for k, route in table.items() if route.owner == owner]:
+                del table[key]
+
+    def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
+        """The route that takes a path, with its parameters; plain paths before those with parameters."""
+        plain = self._plain.get((method, path))
+        if plain is not None:
+            return plain, {}
+        for (its_method, _), route in self._routes.items():
+            if its_method == method:
+                hit = route.match(path)
+                if hit is not None:
+                    return route, hit.groupdict()
+        return None
+
+    def methods(self, path: str) -> list[str]:
+        """The methods that a path is served for: what 405 lists."""
+        return sorted({m for (m, _), route in self._routes.items() if route.match(path) is not None})
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes.values())
