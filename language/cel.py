@@ -1,4 +1,4 @@
-"""CEL expressions: compiled and checked once, evaluated often. The only module that knows the engine (cel-expr-python).
+"""CEL expressions: compiled and checked once, evaluated often. The engine itself is behind `cel_engine`.
 
 The engine's traps are dealt with here: its errors are values, and truthy; int and double do not mix in its checker;
 it takes no tuples and no large integers; an optional handed to a function of ours would crash the process, so it is
