@@ -6,7 +6,9 @@ refers to code: a Python step names a function, and the newest code of that name
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -242,7 +244,32 @@ _decoder = msgspec.json.Decoder(WorkflowDefinition)
 
 def encode(definition: WorkflowDefinition) -> bytes:
     """The canonical JSON form: equal definitions have equal bytes."""
-    return _encoder.encode(definition)
+    return _encoder.encode(_lean(definition))
+
+
+def _lean(value: Any) -> Any:
+    """The same value with each default in the form that the encoder leaves out: it looks at identity, not equality."""
+    if isinstance(value, Struct):
+        changed: dict[str, Any] = {}
+        for name, default in _defaults(type(value)):
+            held = getattr(value, name)
+            if held is default:
+                continue
+            lean = default if type(held) is type(default) and held == default else _lean(held)
+            if lean is not held:
+                changed[name] = lean
+        return msgspec.structs.replace(value, **changed) if changed else value
+    if isinstance(value, tuple):
+        items = tuple(_lean(item) for item in value)  # pyright: ignore[reportUnknownVariableType]  # of structs or texts
+        return value if all(map(operator.is_, items, value)) else items  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, dict):  # branches of a block by name, or JSON values, which stay as they are
+        return {key: _lean(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return value
+
+
+@functools.cache
+def _defaults(kind: type[Struct]) -> tuple[tuple[str, Any], ...]:
+    return tuple((each.name, each.default) for each in msgspec.structs.fields(kind))
 
 
 def decode(body: bytes) -> WorkflowDefinition:
