@@ -109,7 +109,9 @@ class Number:
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
             hint = "take the quotes away" if isinstance(value, str) and value.lstrip("-").isdigit() else ""
             return reader.wrong_type(path, self.words(), value, hint)
-        return value if _within(reader, path, value, self.least, self.most, str(value), _plain) else INVALID
+        if not _within(reader, path, value, self.least, self.most, str(value), _plain):
+            return INVALID
+        return value if self.whole else float(value)
 
     def words(self) -> str:
         """What a message expects."""

@@ -134,11 +134,16 @@ def _read_inputs(reader: Reader, value: Any, path: Path) -> Any:
             continue
         schema = _input_schema(reader, item, here)
         properties[name] = {} if schema is None else schema  # known by name, whatever else is wrong with it
-    required = [name for name, schema in properties.items() if "default" not in schema]
+    return inputs_object(properties)
+
+
+def inputs_object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON Schema of a run's inputs: each is required unless it has a default, others are refused."""
+    if not properties:
+        return {}
     whole: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
-    if required:
-        whole["required"] = required
-    return whole if properties else {}
+    required = [name for name, schema in properties.items() if "default" not in schema]
+    return whole | {"required": required} if required else whole
 
 
 def _input_schema(reader: Reader, value: Any, path: Path) -> dict[str, Any] | None:
