@@ -269,7 +269,7 @@ def _unit_of(model: type[BaseModel], path: tuple[int | str, ...]) -> str:
     field = at and next((f for n, f in at.model_fields.items() if path and path[-1] in (n, f.alias)), None)
     if not field:
         return ""
-    for item in field.metadata:
+    for item in [*field.metadata, *_marks_in(field.annotation)]:
         function = getattr(item, "func", None)
         if function is _duration:
             return "duration"
@@ -295,6 +295,12 @@ def _model_at(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseM
         models = list(_models_in(field.annotation)) if field else []
         at = models[0] if len(models) == 1 else None
     return at
+
+
+def _marks_in(annotation: Any) -> Iterator[Any]:
+    yield from getattr(annotation, "__metadata__", ())
+    for part in getattr(annotation, "__args__", ()):
+        yield from _marks_in(part)
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

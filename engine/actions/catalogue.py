@@ -109,7 +109,7 @@ class Catalogue:
         """`{"with": …, "output": …}`: what `reactor schema --action NAME` prints, JSON Schema 2020-12."""
         action = self.action(name)
         model = action.Input
-        given = dict[str, Any]() if model is None else model.model_json_schema(by_alias=True)
+        given: dict[str, Any] = cast("Any", model).model_json_schema(by_alias=True) if model is not None else {}
         exactly: tuple[tuple[str, ...], ...] = getattr(model, "exactly_one", ())
         at_most: tuple[tuple[str, ...], ...] = getattr(model, "at_most_one", ())
         for group in exactly:

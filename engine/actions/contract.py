@@ -127,7 +127,7 @@ class Call:
         self.actor = actor
         self.services = services
         self.clock = clock
-        self.context = context or {}
+        self.context: Mapping[str, Any] = context if context is not None else {}
         """`run step attempt inputs results metadata` as a Python step's `context` shows them."""
         self.temp_dir = temp_dir
         """Makes (once) and names the run's own temporary folder, removed when the run ends."""
