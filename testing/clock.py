@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 START = 1_767_225_600.0
@@ -32,6 +33,8 @@ class VirtualClock:
         self._auto = auto
         self._patience_s = patience_s
         self._looking = False
+        self.on_step: list[Callable[[], None]] = []
+        """Called after each `step`: who would look at the wall clock every second need not do so in a test."""
 
     def now(self) -> float:
         """The wall clock, Unix seconds."""
@@ -44,6 +47,8 @@ class VirtualClock:
     def step(self, seconds: float) -> None:
         """Set the wall clock forward or back, as a person or NTP would; no sleeper wakes by it."""
         self._now += seconds
+        for told in self.on_step:
+            told()
 
     async def sleep(self, seconds: float) -> None:
         """Return when this clock has moved so far."""
