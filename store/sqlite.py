@@ -5,6 +5,7 @@ thread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from .sqlite_writer import SqliteWriter
 from .statements import JOURNAL_COLUMNS, RUN_COLUMNS, UNMATCHED, Statement
 
 T = TypeVar("T")
-_SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
+SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
 _INTERRUPT_STEPS = 100_000  # of SQLite's machine between two looks at the clock
 
 
@@ -51,7 +52,7 @@ class SqliteStore(Reads):
     async def open(self) -> None:
         self._lock.take()
         try:
-            connection = connect(self._path, "OFF" if self._private else _SYNCHRONOUS[self.durability])
+            connection = connect(self._path, "OFF" if self._private else SYNCHRONOUS[self.durability])
             self._connections.append(connection)
             self.id, self.node = prepare(connection, self._path)
             self._connections += (connect_reader(self._path), connect_reader(self._path))
@@ -81,7 +82,10 @@ class SqliteStore(Reads):
 
     def _release(self) -> None:
         while self._connections:
-            self._connections.pop().close()
+            with contextlib.suppress(
+                apsw.Error
+            ):  # its last checkpoint failed: the next opening has the log all the same
+                self._connections.pop().close()
         self._lock.free()
 
     def submit(self, unit: Unit) -> Awaitable[Committed]:
