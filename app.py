@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from .engine.runs_api import RunsApi
 from .engine.services import ActionServices
 from .engine.workflows_api import WorkflowsApi, workflow_files
 from .language.definition import Loaded, TriggerSpec
-from .language.loader import LoadCache, LoadResult
+from .language.loader import LoadCache, LoadResult, load_files
 from .language.project import Project
 from .language.secrets import Secrets
+from .router.arrival import Arrivals
 from .router.counts import Counts
 from .router.deploy import Deploys
 from .router.events_api import EventsApi
@@ -114,21 +115,18 @@ class App:
             fatal=self._fatal,
         )
         self.runs_api = RunsApi(self.engine)
+        self.arrivals = Arrivals(self.rules, self.engine, self.engine.numbers, self.clock, self.unmatched, self.counts)
         self.intake = Intake(
             self.store,
-            self.rules,
+            self.arrivals,
             self.engine,
-            self.engine.numbers,
             self.clock,
-            self.unmatched,
             self.counts,
             fatal=self._fatal,
             outcomes=self.runs_api.outcomes,
         )
         self.outbox = outlet.outbox = Outbox(self.store, self.rules, self.intake, self.clock)
-        self.events_api = EventsApi(
-            self.store, self.intake, self.rules, self.unmatched, self.engine, self.engine.numbers, self.clock
-        )
+        self.events_api = EventsApi(self.store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
         self.supervisor = Supervisor(
             self.intake.publish,
             read_marks=self.store.marks,
@@ -144,7 +142,7 @@ class App:
         self.workflows_api = WorkflowsApi(self.engine, self.deploys)
         self.intake.completes = self._settles_completed
         await self.engine.open(self.project.vars, self.project.environment())
-        self.intake.vars = self.engine.prepare.vars
+        self.arrivals.vars = self.engine.prepare.vars
         await self.deploys.open()
         await self.engine.recover()
         self._open = True

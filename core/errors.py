@@ -85,6 +85,7 @@ _CLASSES: dict[str, ErrorClass] = {
     "superseded": "none",
     "failed": "park",
     "config": "fix",
+    "internal": "fix",
     "store_unavailable": "retry",
 }
 

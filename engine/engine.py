@@ -274,7 +274,7 @@ class Engine:
         """Carry on with a run that was brought back."""
         self.executor.begin(run)
         if run.cause is Cause.CANCEL and run.state in (RunState.RUNNING, RunState.PAUSED):
-            self.executor.spawn(self.executor.signal(run, Signal.CANCEL, run.cancel), f"{run.id}/cancel")
+            self.executor.spawn(self.executor.control.signal(run, Signal.CANCEL, run.cancel), f"{run.id}/cancel")
 
     # -- the rest
     def place(self, run: ActiveRun, node: Node) -> ErrorPlace | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
@@ -18,18 +18,18 @@ import msgspec
 from ..core import faults
 from ..core.clock import Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StoreFailed
-from ..core.limits import CANCEL_GRACE_S
 from ..language.cel import Activation, Expression, compile_expression
 from ..store.contract import Kind, RunRow, RunState, Store, Unit, UnitRefused
 from .actions.catalogue import Catalogue
 from .actions.contract import Services
 from .active import ActiveRun
 from .attempts import Attempt, Attempts, Work, unexpected
+from .control import Control
 from .endings import Endings
 from .plan import OPEN, Node, wrong
 from .progress import Outcome, reaction_of
 from .records import Records
-from .run import TABLE, CancelRequest, Cause, Effect, Signal, StepRecord, StepState, advance
+from .run import Cause, StepRecord, StepState
 from .step_context import StepContext
 from .telling import Telling
 from .timers import Timers
@@ -72,6 +72,7 @@ class Executor:
         self.attempts = Attempts(self)
         self.waits = Waits(self)
         self.endings = Endings(self)
+        self.control = Control(self)
         self.draining = False
         self.closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -80,10 +81,10 @@ class Executor:
     def begin(self, run: ActiveRun) -> None:
         """Carry out a run that is durable and begun; at recovery, one whose journal is in `run.recorded`."""
         self.runs[run.row.id] = run
-        self._set_timeout(run)
+        self.control.set_timeout(run)
         self.telling.entered(run, RunState.RUNNING)
         self.walk(run, run.progress.start())
-        self._pump(run)
+        self.pump(run)
         self.look(run)
 
     def walk(self, run: ActiveRun, out: Outcome) -> None:
@@ -109,7 +110,7 @@ class Executor:
             ready += more.ready
             cancel += more.cancel
         for index in cancel:
-            self.stop_step(run, index)
+            self.control.stop_step(run, index)
 
     def _apply(self, run: ActiveRun, node: Node, record: StepRecord) -> Outcome:
         """A step's end, in memory: it is durable, or needs no row."""
@@ -157,7 +158,8 @@ class Executor:
         return msgspec.to_builtins(error) if error is not None else None
 
     # -- starting steps
-    def _pump(self, run: ActiveRun) -> None:
+    def pump(self, run: ActiveRun) -> None:
+        """Start what may start now."""
         while (node := self._take(run)) is not None:
             self._spawn(run, node)
 
@@ -180,40 +182,38 @@ class Executor:
         return None
 
     def _spawn(self, run: ActiveRun, node: Node) -> None:
-        task = asyncio.get_running_loop().create_task(self._strand(run, node), name=f"{run.id}/{node.path}")
-        run.tasks[node.index] = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        run.tasks[node.index] = self.spawn(self._strand(run, node), f"{run.id}/{node.path}", run)
 
-    def spawn(self, coroutine: Any, name: str) -> asyncio.Task[Any]:
-        """A task that the executor owns."""
-        task = asyncio.get_running_loop().create_task(self._guard(coroutine), name=name)
+    def spawn(
+        self, coroutine: Coroutine[Any, Any, None], name: str, run: ActiveRun | None = None
+    ) -> asyncio.Task[None]:
+        """A task that the executor owns; a fault of ours in it pauses the run it works for, and harms nothing else."""
+        task = asyncio.get_running_loop().create_task(self._guard(coroutine, run), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _guard(self, coroutine: Any) -> None:
+    async def _guard(self, coroutine: Coroutine[Any, Any, None], run: ActiveRun | None) -> None:
         try:
             await coroutine
         except StoreFailed as e:
             self.fatal(e)
+        except Exception as e:  # noqa: BLE001 - a defect must not leave a run open for ever and unseen
+            await self.control.broken(run, e)
 
     async def _strand(self, run: ActiveRun, node: Node | None) -> None:
         task = asyncio.current_task()
         assert task is not None
-        try:
-            while node is not None:
-                run.tasks[node.index] = task
-                self.telling.step_started(run, node)
-                attempt = await self._perform(run, node)
-                run.tasks.pop(node.index, None)
-                run.busy -= 1
-                await self.conclude(run, node, attempt)
-                node = self._take(run)
-                self._pump(run)
-            self.look(run)
-        except StoreFailed as e:
-            self.fatal(e)
+        while node is not None:
+            run.tasks[node.index] = task
+            self.telling.step_started(run, node)
+            attempt = await self._perform(run, node)
+            run.tasks.pop(node.index, None)
+            run.busy -= 1
+            await self.conclude(run, node, attempt)
+            node = self._take(run)
+            self.pump(run)
+        self.look(run)
 
     async def _perform(self, run: ActiveRun, node: Node) -> Attempt:
         index = node.index
@@ -269,9 +269,8 @@ class Executor:
         with_ = work.with_
         if with_.constant:
             return self.actions.inputs(work.uses, with_.render(_NOTHING))
-        scope = run.activation(
-            work.reads, error=self.caught(run, work.node), secrets=self.telling.secrets, **dict(work.extra)
-        )
+        extra = {"error": self.caught(run, work.node), "secrets": self.telling.secrets, **work.extra}
+        scope = run.activation(work.reads, **extra)
         rendered = with_.render(scope)
         for key, template in work.node.encoded.items() if not work.undo else ():
             rendered[key] = template.render(scope, _percent)
@@ -327,84 +326,9 @@ class Executor:
             self.waits.stop_all(run, children=False)
         if run.progress.through and not run.ending and not (run.state is RunState.PAUSED and run.cause is None):
             run.ending = True
-            self.spawn(self.endings.end(run), f"{run.id}/end")
+            self.spawn(self.endings.end(run), f"{run.id}/end", run)
 
-    # -- signals from outside
-    async def signal(self, run: ActiveRun, signal: Signal, request: CancelRequest | None = None) -> None:
-        """Cancel, force, pause, resume or time out a run that is open here. Raises NotAllowed."""
-        move = advance(run.state, signal)
-        if move.state is run.state and not move.effects:
-            return
-        if signal in (Signal.CANCEL, Signal.FORCE):
-            run.cause, run.cancel = Cause.CANCEL, request
-        if signal is Signal.TIME_OUT and run.cause is None:
-            run.cause = Cause.TIMEOUT
-        if move.state is not None:
-            run.state = move.state
-        if signal is Signal.FORCE:
-            await self.endings.force(run)
-            return
-        if Effect.START_NOTHING in move.effects and signal is not Signal.PAUSE:
-            run.progress.stop()
-            self.drop_queue(run)
-        if Effect.RECORD in move.effects:
-            await self.records.transition(run, run.state, request)
-            self.telling.entered(run, run.state)
-        if Effect.CANCEL_STEPS in move.effects:
-            self.stop_steps(run)
-        if Effect.START_STEPS in move.effects:
-            self._pump(run)
-        self.look(run)
-
-    def drop_queue(self, run: ActiveRun) -> None:
-        """Queued steps never start."""
-        while run.queue:
-            self._withdraw(run, run.queue.popleft())
-
-    def _withdraw(self, run: ActiveRun, index: int) -> None:
-        self.walk(run, run.progress.withdraw(index))
-
-    def stop_steps(self, run: ActiveRun) -> None:
-        """Cancel all that is under way; what does not end in CANCEL_GRACE_S is shown as such, a thread is awaited."""
-        for index in list(run.tasks):
-            self.stop_step(run, index)
-        self.waits.stop_all(run, children=True)
-        if run.tasks:
-            self.timers.at(self.clock.now() + CANCEL_GRACE_S, lambda: self._overdue(run))
-
-    def stop_step(self, run: ActiveRun, index: int) -> None:
-        """Cancel one step under way, or one that waits."""
-        task = run.tasks.get(index)
-        if task is not None:
-            task.cancel()
-        elif index in run.parked:
-            self.waits.stop(run, index)
-
-    def _overdue(self, run: ActiveRun) -> None:
-        names = ", ".join(run.plan.nodes[i].path for i in run.tasks)
-        if names and run.row.id in self.runs:
-            log.warning(
-                "run %s: cancelled steps still run after %g s: %s", run.id, CANCEL_GRACE_S, names, extra={"run": run.id}
-            )
-
-    def _set_timeout(self, run: ActiveRun) -> None:
-        limit = run.plan.definition.timeout_s
-        if limit is not None and run.row.started_at is not None:
-            due = run.row.started_at + limit + run.paused_s
-            run.timeout = self.timers.at(due, lambda: self._time_out(run))
-
-    def _time_out(self, run: ActiveRun) -> None:
-        if run.row.id not in self.runs or run.ending or (run.state, Signal.TIME_OUT) not in TABLE:
-            return
-        limit = run.plan.definition.timeout_s
-        run.error = ErrorInfo(
-            "timeout",
-            f"the run took longer than its limit of {limit:g} s",
-            "retry",
-            hint="raise `timeout`, or look at its slowest step",
-        )
-        self.spawn(self.signal(run, Signal.TIME_OUT), f"{run.id}/timeout")
-
+    # -- the end
     def ended(self, run: ActiveRun, row: RunRow) -> None:
         """The end is durable: forget the run and tell who waits for it."""
         self.runs.pop(row.id, None)
@@ -415,7 +339,7 @@ class Executor:
     # -- what attempts and waits ask for
     def resume(self, run: ActiveRun) -> None:
         """Go on after a step that waited."""
-        self._pump(run)
+        self.pump(run)
         self.look(run)
 
     def step_context(self, run: ActiveRun, node: Node) -> Mapping[str, Any]:

@@ -27,27 +27,36 @@ _cancel = msgspec.json.Decoder(CancelRequest).decode
 
 
 class _Journal:
-    """Which rows of a journal still count: a person's `retry` opens a new generation, in which failed steps, and
-    steps that were undone, are carried out again; results of completed ones stand."""
+    """Which rows of a journal still count.
 
-    def __init__(self, gen: int) -> None:
-        self._gen = gen
-        self._rows: list[JournalRow] = []
-        self._undone: dict[int, int] = {}  # place -> generation of a handler that succeeded
+    A person's `retry` opens a new generation, in which failed steps, and steps that were undone, are carried out again;
+    results of completed ones stand. A `retry --compensation` (its first row says so) keeps all but the handlers that
+    failed.
+    """
 
-    def take(self, row: JournalRow) -> None:
-        """The next row, in order."""
-        self._rows.append(row)
-        if row.kind == Kind.UNDO and _peek(row.body).state == "completed":
-            self._undone[row.ord >> 40] = row.gen
+    def __init__(self) -> None:
+        self.rows: list[JournalRow] = []
+        self._gen = 0
 
-    def valid(self) -> list[JournalRow]:
-        """The rows that count, in order."""
-        return [row for row in self._rows if row.gen == self._gen or self._stands(row)]
+    def take(self, row: JournalRow, *, keeps: bool = False) -> None:
+        """The next row, in order; `keeps`: it opens a generation for handlers alone."""
+        if row.gen > self._gen:
+            self._gen = row.gen
+            self.rows = [r for r in self.rows if not _failed_undo(r)] if keeps else self._standing()
+        if row.kind != Kind.TRANSITION:
+            self.rows.append(row)
 
-    def _stands(self, row: JournalRow) -> bool:
-        done = row.kind == Kind.RESULT and _peek(row.body).state in ("completed", "skipped")
-        return done and self._undone.get(row.ord >> 40, -1) < row.gen
+    def _standing(self) -> list[JournalRow]:
+        undone = {r.ord >> 40 for r in self.rows if r.kind == Kind.UNDO and not _failed_undo(r)}
+        return [
+            r
+            for r in self.rows
+            if r.kind == Kind.RESULT and r.ord >> 40 not in undone and _peek(r.body).state in ("completed", "skipped")
+        ]
+
+
+def _failed_undo(row: JournalRow) -> bool:
+    return row.kind == Kind.UNDO and _peek(row.body).state == "failed"
 
 
 class Recovery:
@@ -101,13 +110,13 @@ class Recovery:
         """A run in memory as its journal has it."""
         row = claimed.run
         run = ActiveRun(row, plan, self._e.store.id, await self._event(row.event), await self._e.vars_of(row.vars))
-        journal = _Journal(row.gen)
+        journal = _Journal()
         for item in claimed.journal:
-            if item.kind == Kind.TRANSITION:
-                self._moved(run, _transition(item.body))
-            else:
-                journal.take(item)
-        for item in journal.valid():
+            move = _transition(item.body) if item.kind == Kind.TRANSITION else None
+            journal.take(item, keeps=move is not None and move.keeps)
+            if move is not None:
+                self._moved(run, move)
+        for item in journal.rows:
             await self._replay(run, item)
         for place in run.recorded:
             run.timers_due.pop(place, None)

@@ -220,3 +220,4 @@ class Transition(Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     error: ErrorInfo | None = None
     cause: str = ""
+    keeps: bool = False  # it reopens the run for the handlers that failed, nothing else

@@ -82,7 +82,7 @@ class Signals:
         run = self._e.executor.runs.get(number)
         if run is not None:
             if not run.ending or run.state is RunState.COMPENSATING:
-                await self._e.executor.signal(run, Signal.CANCEL, request)
+                await self._e.executor.control.signal(run, Signal.CANCEL, request)
             return
         row = await self._row(number)
         if RunState(row.state).held:
@@ -125,7 +125,7 @@ class Signals:
                 return True
             run = await self._restored(row)
         await self._e.store.submit(Unit(changes=(RunChange(number, "live", cancel=_encode(request)),)))
-        await self._e.executor.signal(run, Signal.FORCE, request)
+        await self._e.executor.control.signal(run, Signal.FORCE, request)
         return True
 
     async def pause(self, number: int, request: CancelRequest) -> None:
@@ -148,7 +148,7 @@ class Signals:
                 row = await self._row(number)
                 advance(RunState(row.state), signal)
                 raise SignalRefused(f"the run {self._text(number)} is {name(row.state)}; it has not begun")
-            await self._e.executor.signal(run, signal, request)
+            await self._e.executor.control.signal(run, signal, request)
         except NotAllowed as e:
             raise SignalRefused(f"the run {self._text(number)}: {e}") from None
 
@@ -189,8 +189,8 @@ class Signals:
         number_ = row.transitions + 1
         cause = Cause.FAILURE.value if compensation else ""
         error = _error(row.error).cause if compensation and row.error else None
-        body = Transition(name(state), self._e.clock.now(), request.actor, request.reason, error, cause)
-        gen = row.gen if compensation else row.gen + 1
+        body = Transition(name(state), self._e.clock.now(), request.actor, request.reason, error, cause, compensation)
+        gen = row.gen + 1
         journal = JournalRow(row.id, number_, Kind.TRANSITION, _encode(body), gen)
         change = RunChange(
             row.id,
@@ -206,10 +206,6 @@ class Signals:
         if committed.refused:
             raise SignalRefused(f"the run {self._text(number)} is open again already")
         run = await self._restored(await self._row(number))
-        if compensation:
-            failed = [place for place, record in run.undone.items() if record.state == "failed"]
-            for place in failed:
-                del run.undone[place]
         self._e.resume_recovered(run)
 
     async def answer(self, number: int, step: str, answer: dict[str, Any]) -> None:

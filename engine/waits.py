@@ -60,7 +60,7 @@ class Waits:
         """A step that waits is ready."""
         run.parked[node.index] = Parked(self._x.clock.now())
         run.progress.states[node.index] = StepState.WAITING
-        self._x.spawn(self._park(run, node, run.parked[node.index]), f"{run.id}/{node.path}")
+        self._x.spawn(self._park(run, node, run.parked[node.index]), f"{run.id}/{node.path}", run)
 
     async def _park(self, run: ActiveRun, node: Node, parked: Parked) -> None:
         x = self._x
@@ -118,7 +118,7 @@ class Waits:
             parked.timer = self._x.timers.at(due, lambda: self._over(run, node))
 
     def _over(self, run: ActiveRun, node: Node) -> None:
-        self._x.spawn(self._timed_out(run, node), f"{run.id}/{node.path}")
+        self._x.spawn(self._timed_out(run, node), f"{run.id}/{node.path}", run)
 
     async def _note(self, run: ActiveRun, node: Node, noted: Any, body: dict[str, Any]) -> None:
         if noted is None:
@@ -147,7 +147,7 @@ class Waits:
         """An accepted event: offer it to every step that waits for it (one event may wake many)."""
         for wait in waits:
             for run, node in tuple(self._events.get(wait, ())):
-                self._x.spawn(self._offer(run, node, key, event), f"{run.id}/{node.path}")
+                self._x.spawn(self._offer(run, node, key, event), f"{run.id}/{node.path}", run)
 
     async def _offer(self, run: ActiveRun, node: Node, key: int, event: Event) -> None:
         parked: Parked | None = run.parked.get(node.index)
@@ -168,7 +168,9 @@ class Waits:
         parked: Parked | None = run.parked.get(node.index)
         if parked is not None:
             waited = round((self._x.clock.now() - parked.started) * 1000)
-            self._x.spawn(self._finish(run, node, "completed", output={"waited_ms": waited}), f"{run.id}/{node.path}")
+            self._x.spawn(
+                self._finish(run, node, "completed", output={"waited_ms": waited}), f"{run.id}/{node.path}", run
+            )
 
     async def _timed_out(self, run: ActiveRun, node: Node) -> None:
         parked: Parked | None = run.parked.get(node.index)
@@ -343,7 +345,7 @@ class Waits:
 
     def stop(self, run: ActiveRun, index: int) -> None:
         """A parked step is cancelled."""
-        self._x.spawn(self._stop(run, run.plan.nodes[index]), f"{run.id}/stop")
+        self._x.spawn(self._stop(run, run.plan.nodes[index]), f"{run.id}/stop", run)
 
     async def _stop(self, run: ActiveRun, node: Node) -> None:
         parked = run.parked.get(node.index)

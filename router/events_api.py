@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from ..core.clock import Clock
 from ..core.durations import format_instant
 from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable
 from ..core.event import Delivery, Event, Receipt, Settlement, check, decode, decode_stored
-from ..core.ids import Numbers, event_number, event_text, fresh_id, run_text
+from ..core.ids import event_number, event_text, fresh_id, run_text
 from ..core.limits import PAGE_ROWS_MAX
 from ..language.cel import Activation
 from ..store.contract import DeadLetter, EventRow, RunFilter, RunStart, RunState, Store, Unit
+from .arrival import Arrivals
 from .contract import Runs, StartBinding
 from .explain import explain
 from .intake import Intake
@@ -40,19 +40,17 @@ class EventsApi:
         self,
         store: Store,
         intake: Intake,
+        arrivals: Arrivals,
         rules: Rules,
         unmatched: Unmatched,
         runs: Runs,
-        numbers: Numbers,
-        clock: Clock,
     ) -> None:
         self._store = store
         self._intake = intake
+        self._arrivals = arrivals
         self._rules = rules
         self._unmatched = unmatched
         self._runs = runs
-        self._numbers = numbers
-        self._clock = clock
 
     # -- in
     async def publish(self, events: Sequence[Event], *, trigger: str = POSTED) -> tuple[Receipt, ...]:
@@ -147,7 +145,7 @@ class EventsApi:
         findings = explain(
             self._rules,
             event,
-            self._intake.vars,
+            self._arrivals.vars,
             workflow=workflow,
             runs=await self._runs_of(row),
             notes=_any(row.notes) if row.notes else {},
@@ -244,7 +242,7 @@ class EventsApi:
         if row is None:
             raise EventNotFound("its event is not in the store any more")
         event = decode_stored(row.body)
-        scope = Activation({"event": event.view(), **self._intake.vars})
+        scope = Activation({"event": event.view(), **self._arrivals.vars})
         for binding in self._rules.match(event):
             if not isinstance(binding, StartBinding) or binding.workflow != letter.workflow:
                 continue

@@ -9,51 +9,24 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
 from ..core import faults
 from ..core.clock import Clock
-from ..core.durations import format_instant
-from ..core.errors import ErrorInfo, ReactorError, StoreFailed, StoreUnavailable
-from ..core.event import Delivery, Event, Outcome, Receipt, Settlement, Undecodable, check, encode
-from ..core.ids import Numbers, event_text, fresh_id, identity, run_text
-from ..core.keys import key_text
-from ..core.limits import EVENT_HOPS_MAX, FAN_OUT_RUNS_MAX, INBOX_DELIVERIES_MAX, SETTLE_WAIT_S_MAX
-from ..language.cel import Activation
-from ..store.contract import (
-    Acceptance,
-    Accepted,
-    Committed,
-    DeadLetter,
-    EventRow,
-    LedgerRow,
-    RunStart,
-    Store,
-    Unit,
-    UnitRefused,
-)
-from .contract import CancelBinding, Runs, StartBinding, WaitBinding
+from ..core.errors import ErrorInfo, StoreFailed, StoreUnavailable
+from ..core.event import Delivery, Outcome, Receipt, Settlement
+from ..core.ids import event_text, run_text
+from ..core.limits import INBOX_DELIVERIES_MAX, SETTLE_WAIT_S_MAX
+from ..store.contract import Accepted, Committed, Store, Unit, UnitRefused
+from .arrival import Arrival, Arrivals, Pending, Share
+from .contract import Runs
 from .counts import Counts
-from .rules import Rules, fits
-from .unmatched import Unmatched
 
 log = logging.getLogger("reactor.router")
-_encode = msgspec.json.Encoder().encode
 OWN = ""  # the trigger name of events of our own
-
-
-class Share:
-    """One trigger's part of the inbox."""
-
-    __slots__ = ("free", "open")
-
-    def __init__(self) -> None:
-        self.open = 0  # deliveries that are not durable yet
-        self.free = asyncio.Event()
-        self.free.set()
 
 
 class Intake:
@@ -62,22 +35,18 @@ class Intake:
     def __init__(
         self,
         store: Store,
-        rules: Rules,
+        arrivals: Arrivals,
         runs: Runs,
-        numbers: Numbers,
         clock: Clock,
-        unmatched: Unmatched,
         counts: Counts,
         *,
         fatal: Callable[[StoreFailed], None],
         outcomes: Callable[[tuple[str, ...]], Awaitable[tuple[Outcome, ...]]],
     ) -> None:
         self._store = store
-        self._rules = rules
+        self._arrivals = arrivals
         self._runs = runs
-        self._numbers = numbers
         self._clock = clock
-        self._unmatched = unmatched
         self._counts = counts
         self._fatal = fatal
         self._outcomes = outcomes
@@ -85,7 +54,6 @@ class Intake:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.completes: Callable[[str], bool] = lambda trigger: False  # does this trigger settle when runs have ended?
         self.holds: Callable[[str], bool] = lambda trigger: False  # is a workflow of this trigger at PENDING_RUNS_MAX?
-        self.vars: Mapping[str, Any] = {}
 
     async def publish(self, trigger: str, delivery: Delivery, *, done: tuple[tuple[int, int], ...] = ()) -> None:
         """Take a delivery; returns when it is with the store, not when it is durable. `done`: outbox marks of its
@@ -103,7 +71,7 @@ class Intake:
         share.open += 1
         pending = Pending(trigger, delivery, share)
         try:
-            unit = self._unit(pending, done)
+            unit = self._arrivals.unit(pending, done)
         except BaseException:
             self._left(share)
             raise
@@ -114,195 +82,6 @@ class Intake:
         faults.point("intake.submit")
         future = asyncio.ensure_future(self._store.submit(unit))
         future.add_done_callback(functools.partial(self._committed, pending, unit))
-
-    # -- before the commit: pure
-    def _unit(self, pending: Pending, done: tuple[tuple[int, int], ...]) -> Unit | None:
-        """Everything that a delivery changes, as one unit; None if nothing is to be written."""
-        delivery = pending.delivery
-        at = self._clock.now()
-        accept: list[Acceptance] = []
-        dead: list[DeadLetter] = []
-        size = 0
-        for item in delivery.events:
-            if isinstance(item, Undecodable):
-                letter = self._undecodable(pending.trigger, item, at)
-                dead.append(letter)
-                pending.receipts.append(Receipt("dead", error=item.reason))
-                continue
-            acceptance = self._acceptance(pending, item, at, dead)
-            if acceptance is not None:
-                accept.append(acceptance)
-                size += len(acceptance.event.body)
-        ledger = tuple(LedgerRow(pending.trigger, d.due, d.outcome, d.reason, at) for d in delivery.ledger)
-        if not (accept or dead or delivery.marks or ledger or done):
-            return None
-        return Unit(
-            accept=tuple(accept), dead=tuple(dead), marks=delivery.marks, ledger=ledger, outbox_done=done, bytes_=size
-        )
-
-    def _acceptance(self, pending: Pending, event: Event, at: float, dead: list[DeadLetter]) -> Acceptance | None:
-        """One event with all it starts; None if nobody wants it, or it is a dead letter as a whole."""
-        trigger = pending.trigger
-        if not event.id:
-            event.id = fresh_id()
-        if event.time is None:
-            event.time = format_instant(at)
-        event.meta = {**event.meta, "trigger": trigger}
-        key = self._numbers.draw()
-        try:
-            check(event)
-            self._in_bounds(event)
-            arrival = self._route(event, key, at)
-        except ReactorError as e:
-            dead.append(self._letter(key, at, trigger, event, e.info(), raw=encode(event, meta=True)))
-            pending.receipts.append(Receipt("dead", event_text(key), error=e.info()))
-            return None
-        row = EventRow(
-            key,
-            event.source,
-            event.id,
-            event.type,
-            trigger,
-            at,
-            self._rules.revision,
-            encode(event, meta=True),
-            str(event.extensions.get("correlationid", "")),
-        )
-        if not (arrival.starts or arrival.dead or arrival.waits or arrival.cancels):
-            self._unmatched.add(row)
-            self._counts.unmatched(trigger)
-            pending.receipts.append(Receipt("unmatched", event_text(key)))
-            return None
-        known = (
-            None
-            if pending.delivery.positioned
-            else identity(trigger, event.source, event.id, int(event.extensions.get("replay", 0)))
-        )
-        pending.receipts.append(None)
-        pending.arrivals.append((len(pending.receipts) - 1, event, arrival))
-        return Acceptance(
-            row, known, tuple(arrival.starts), tuple(arrival.dead), tuple(arrival.waits), tuple(arrival.cancels)
-        )
-
-    def _in_bounds(self, event: Event) -> None:
-        hops = event.extensions.get("hops", 0)
-        if isinstance(hops, int) and hops > EVENT_HOPS_MAX:
-            raise _Loop(
-                f"the event comes after {hops} runs that started one another; at most {EVENT_HOPS_MAX} are followed",
-                hint="a workflow starts itself, directly or through others: narrow its `when`",
-            )
-
-    def _route(self, event: Event, key: int, at: float) -> Arrival:
-        """Who takes the event, under the rules of now (semantics 1.3)."""
-        arrival = Arrival()
-        scope = Activation({"event": event.view(), **self.vars})
-        taken: set[str] = set()
-        for binding in self._rules.match(event):
-            if isinstance(binding, StartBinding):
-                if binding.workflow not in taken and fits(binding, event):
-                    self._start(arrival, binding, event, key, at, scope, taken)
-            else:
-                self._interest(arrival, binding, event, key, at, scope)
-        if len(arrival.starts) > FAN_OUT_RUNS_MAX:
-            raise _TooMany(
-                f"the event would start {len(arrival.starts)} runs; at most {FAN_OUT_RUNS_MAX} are started by one",
-                hint="narrow the `match` of the workflows that take this type",
-            )
-        return arrival
-
-    def _start(
-        self,
-        arrival: Arrival,
-        binding: StartBinding,
-        event: Event,
-        key: int,
-        at: float,
-        scope: Activation,
-        taken: set[str],
-    ) -> None:
-        try:
-            if not all(guard.guard(scope) is wanted for _, guard, wanted in binding.guards):
-                return
-        except ReactorError as e:
-            start: RunStart | ErrorInfo = e.info()
-        else:
-            start = self._runs.for_event(binding.digest, binding.entry, event, key, at, scope)
-        taken.add(binding.workflow)
-        if isinstance(start, RunStart):
-            arrival.starts.append(start)
-        else:
-            arrival.dead.append(
-                self._letter(key, at, str(event.meta["trigger"]), event, start, binding.workflow, binding.entry)
-            )
-
-    def _interest(
-        self,
-        arrival: Arrival,
-        binding: WaitBinding | CancelBinding,
-        event: Event,
-        key: int,
-        at: float,
-        scope: Activation,
-    ) -> None:
-        """A wait's pattern or a `cancel_on` entry; an absent key is a dead letter of that binding (semantics 5.2)."""
-        try:
-            if isinstance(binding, CancelBinding) and binding.guard is not None and not binding.guard.guard(scope):
-                return
-            text = key_text(binding.by.value(scope)) if binding.by is not None else ""
-        except ReactorError as e:
-            arrival.dead.append(self._letter(key, at, str(event.meta["trigger"]), event, e.info(), binding.workflow))
-            return
-        if isinstance(binding, WaitBinding):
-            arrival.waits.append((binding.pattern, text))
-        else:
-            cancel = {
-                "reason": f"the event {event.id} ({event.type}) came",
-                "actor": "cancel_on",
-                "at": at,
-                "event": event_text(key),
-            }
-            arrival.cancels.append((binding.pattern, text, _encode(cancel)))
-
-    def _undecodable(self, trigger: str, item: Undecodable, at: float) -> DeadLetter:
-        self._counts.dead(trigger, item.reason.code)
-        return DeadLetter(
-            self._numbers.draw(),
-            at,
-            trigger,
-            item.source,
-            item.id,
-            item.reason.code,
-            _encode(item.reason),
-            item.raw,
-            meta=_encode(dict(item.meta or {})),
-        )
-
-    def _letter(
-        self,
-        key: int,
-        at: float,
-        trigger: str,
-        event: Event,
-        error: ErrorInfo,
-        workflow: str = "",
-        entry: int = -1,
-        *,
-        raw: bytes | None = None,
-    ) -> DeadLetter:
-        self._counts.dead(trigger, error.code)
-        return DeadLetter(
-            self._numbers.draw(),
-            at,
-            trigger,
-            event.source,
-            event.id,
-            error.code,
-            _encode(error),
-            raw,
-            0 if raw is not None else key,
-            workflow,
-            entry,
-        )
 
     # -- after the commit
     def _committed(self, pending: Pending, unit: Unit, future: asyncio.Future[Committed]) -> None:
@@ -372,7 +151,9 @@ class Intake:
             "too_large" if "too large" in str(error) else "invalid_data", f"the event cannot be stored: {error}", "park"
         )
         at = self._clock.now()
-        letters = tuple(self._letter(0, at, pending.trigger, e, reason, raw=b"") for _, e, _ in pending.arrivals)
+        letters = tuple(
+            self._arrivals.letter(0, at, pending.trigger, e, reason, raw=b"") for _, e, _ in pending.arrivals
+        )
         await self._store.submit(Unit(dead=letters, marks=unit.marks, outbox_done=unit.outbox_done))
         self._settle(
             pending, Settlement(receipts=tuple(Receipt("dead", error=reason) for _ in pending.delivery.events))
@@ -403,40 +184,3 @@ class Intake:
         while any(s.open for s in self._shares.values()) or self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)
-
-
-class Pending:
-    """A delivery between match and settle."""
-
-    __slots__ = ("arrivals", "delivery", "receipts", "share", "trigger")
-
-    def __init__(self, trigger: str, delivery: Delivery, share: Share) -> None:
-        self.trigger = trigger
-        self.delivery = delivery
-        self.share = share
-        self.receipts: list[Receipt | None] = []
-        self.arrivals: list[tuple[int, Event, Arrival]] = []
-
-
-class Arrival:
-    """What one event leads to."""
-
-    __slots__ = ("cancels", "dead", "starts", "waits")
-
-    def __init__(self) -> None:
-        self.starts: list[RunStart] = []
-        self.dead: list[DeadLetter] = []
-        self.waits: list[tuple[str, str]] = []
-        self.cancels: list[tuple[str, str, bytes]] = []
-
-
-class _Loop(ReactorError):
-    """Runs that start one another without end."""
-
-    code = "loop"
-
-
-class _TooMany(ReactorError):
-    """A fan-out over its bound."""
-
-    code = "resource_limit"

@@ -1,0 +1,117 @@
+"""Signals to a run that is open on this node: cancel, force, pause, resume, time out; and what stops its steps."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ..core.errors import ErrorInfo
+from ..core.limits import CANCEL_GRACE_S
+from ..store.contract import RunChange, RunState, Unit
+from .active import ActiveRun
+from .attempts import unexpected
+from .run import TABLE, CancelRequest, Cause, Effect, Signal, advance
+
+if TYPE_CHECKING:
+    from .executor import Executor
+
+log = logging.getLogger("reactor.engine")
+
+
+class Control:
+    """Moves runs by the table in `run.py`, for the executor."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._x = executor
+
+    async def signal(self, run: ActiveRun, signal: Signal, request: CancelRequest | None = None) -> None:
+        """Cancel, force, pause, resume or time out a run that is open here. Raises NotAllowed."""
+        move = advance(run.state, signal)
+        if move.state is run.state and not move.effects:
+            return
+        if signal in (Signal.CANCEL, Signal.FORCE):
+            run.cause, run.cancel = Cause.CANCEL, request
+        if signal is Signal.TIME_OUT and run.cause is None:
+            run.cause = Cause.TIMEOUT
+        if move.state is not None:
+            run.state = move.state
+        if signal is Signal.FORCE:
+            await self._x.endings.force(run)
+            return
+        if Effect.START_NOTHING in move.effects and signal is not Signal.PAUSE:
+            run.progress.stop()
+            self.drop_queue(run)
+        if Effect.RECORD in move.effects:
+            await self._x.records.transition(run, run.state, request)
+            self._x.telling.entered(run, run.state)
+        if Effect.CANCEL_STEPS in move.effects:
+            self.stop_steps(run)
+        if Effect.START_STEPS in move.effects:
+            self._x.pump(run)
+        self._x.look(run)
+
+    def drop_queue(self, run: ActiveRun) -> None:
+        """Queued steps never start."""
+        while run.queue:
+            self._withdraw(run, run.queue.popleft())
+
+    def _withdraw(self, run: ActiveRun, index: int) -> None:
+        self._x.walk(run, run.progress.withdraw(index))
+
+    def stop_steps(self, run: ActiveRun) -> None:
+        """Cancel all that is under way; what does not end in CANCEL_GRACE_S is shown as such, a thread is awaited."""
+        for index in list(run.tasks):
+            self.stop_step(run, index)
+        self._x.waits.stop_all(run, children=True)
+        if run.tasks:
+            self._x.timers.at(self._x.clock.now() + CANCEL_GRACE_S, lambda: self._overdue(run))
+
+    def stop_step(self, run: ActiveRun, index: int) -> None:
+        """Cancel one step under way, or one that waits."""
+        task = run.tasks.get(index)
+        if task is not None:
+            task.cancel()
+        elif index in run.parked:
+            self._x.waits.stop(run, index)
+
+    def _overdue(self, run: ActiveRun) -> None:
+        names = ", ".join(run.plan.nodes[i].path for i in run.tasks)
+        if names and run.row.id in self._x.runs:
+            log.warning(
+                "run %s: cancelled steps still run after %g s: %s", run.id, CANCEL_GRACE_S, names, extra={"run": run.id}
+            )
+
+    def set_timeout(self, run: ActiveRun) -> None:
+        limit = run.plan.definition.timeout_s
+        if limit is not None and run.row.started_at is not None:
+            due = run.row.started_at + limit + run.paused_s
+            run.timeout = self._x.timers.at(due, lambda: self._time_out(run))
+
+    def _time_out(self, run: ActiveRun) -> None:
+        if run.row.id not in self._x.runs or run.ending or (run.state, Signal.TIME_OUT) not in TABLE:
+            return
+        limit = run.plan.definition.timeout_s
+        run.error = ErrorInfo(
+            "timeout",
+            f"the run took longer than its limit of {limit:g} s",
+            "retry",
+            hint="raise `timeout`, or look at its slowest step",
+        )
+        self._x.spawn(self.signal(run, Signal.TIME_OUT), f"{run.id}/timeout", run)
+
+    async def broken(self, run: ActiveRun | None, e: Exception) -> None:
+        """A defect of ours came up while working for a run: it is paused with the error, nothing of it is lost."""
+        name = run.id if run is not None else ""
+        log.error("a task failed in a way that nobody foresaw", exc_info=e, extra={"run": name})
+        if run is None or self._x.runs.pop(run.row.id, None) is None:
+            return
+        run.progress.stop()
+        for task in run.tasks.values():
+            task.cancel()
+        told = unexpected(e, None, None, None)
+        message, hint = f"Reactor failed: {told.message}", "resume the run; please report this"
+        error = ErrorInfo("internal", message, "fix", hint=hint, details=told.details)
+        change = RunChange(run.row.id, "live", state=int(RunState.PAUSED), error=msgspec.json.encode(error))
+        await self._x.store.submit(Unit(changes=(change,)))

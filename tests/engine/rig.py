@@ -1,0 +1,157 @@
+"""An engine with its router over one store, without project, triggers and faces: what engine tests run on."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reactor.core.clock import SYSTEM, Clock
+from reactor.core.event import Receipt
+from reactor.core.telemetry import Telemetry
+from reactor.engine.actions.catalogue import Catalogue
+from reactor.engine.engine import Engine
+from reactor.engine.runs_api import RunsApi
+from reactor.engine.services import ActionServices
+from reactor.language.built_in import BUILT_IN
+from reactor.language.definition import Loaded
+from reactor.language.loader import load_text
+from reactor.router.arrival import Arrivals
+from reactor.router.counts import Counts
+from reactor.router.deploy import Deploys
+from reactor.router.events_api import EventsApi
+from reactor.router.intake import Intake
+from reactor.router.outbox import Outbox
+from reactor.router.rules import Rules
+from reactor.router.unmatched import Unmatched
+from reactor.store import open_store
+
+
+class Rig:
+    """`async with Rig(url, functions) as rig`; leaving it by `crash()` leaves the store as a kill would."""
+
+    def __init__(
+        self,
+        url: str,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        *,
+        clock: Clock = SYSTEM,
+        vars: Mapping[str, Any] | None = None,
+        project: str = ".",
+    ) -> None:
+        self.url = url
+        self.functions = dict(functions or {})
+        self.clock = clock
+        self.vars = vars or {}
+        self.project = project
+        self.fatal: list[BaseException] = []
+        self.connection: Callable[[str, str | None], Any] = lambda kind, name: None
+
+    async def __aenter__(self) -> Rig:
+        self.store = open_store(self.url, clock=self.clock)
+        await self.store.open()
+        services = ActionServices(
+            self.store,
+            self.project,
+            (".",),
+            lambda k, n: self.connection(k, n),
+            self.functions.__getitem__,
+            self._hand_in,
+        )
+        self.outbox: Outbox | None = None
+        self.engine = Engine(
+            self.store, self.clock, Catalogue(), services, self, Telemetry(), secrets={}, fatal=self.fatal.append
+        )
+        self.runs = RunsApi(self.engine)
+        self.rules = Rules()
+        self.unmatched = Unmatched(self.store, self.clock)
+        counts = Counts()
+        self.arrivals = Arrivals(self.rules, self.engine, self.engine.numbers, self.clock, self.unmatched, counts)
+        self.intake = Intake(
+            self.store,
+            self.arrivals,
+            self.engine,
+            self.clock,
+            counts,
+            fatal=self.fatal.append,
+            outcomes=self.runs.outcomes,
+        )
+        self.outbox = Outbox(self.store, self.rules, self.intake, self.clock)
+        self.deploys = Deploys(self.store, self.rules, self.engine.workflows, {}, self._apply)
+        self.events = EventsApi(self.store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
+        await self.engine.open(self.vars, {})
+        self.arrivals.vars = self.engine.prepare.vars
+        await self.deploys.open()
+        self.recovered = await self.engine.recover()
+        self._loop = asyncio.ensure_future(self.outbox.run())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.intake.drain()
+        await self.engine.close(1.0)
+        self._loop.cancel()
+        await asyncio.gather(self._loop, return_exceptions=True)
+        await self.store.close()
+
+    # the engine's interest
+    def wants(self, event: Any) -> int:
+        return self.outbox.wants(event) if self.outbox is not None else 0
+
+    def follows(self, type: str) -> bool:
+        return False
+
+    def sent(self) -> None:
+        if self.outbox is not None:
+            self.outbox.sent()
+
+    async def _hand_in(self, events: Any) -> None:
+        await self.events.publish(events)
+
+    async def _apply(self, specs: Any) -> None:
+        pass
+
+    # what tests do
+    async def deploy(self, *texts: str) -> None:
+        loaded: list[Loaded] = []
+        for text in texts:
+            loaded += definitions(text)
+        await self.deploys.deploy(loaded)
+
+    async def run(self, workflow: str, inputs: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        """Start a run and wait for its end."""
+        head = await self.runs.start(workflow, dict(inputs or {}), **more)
+        await asyncio.wait_for(self.runs.outcome(head["id"]), 20)
+        return await self.runs.get(head["id"])
+
+    async def emit(self, type: str, data: Any = None, **more: Any) -> Receipt:
+        return await self.events.emit(type, data, **more)
+
+    async def ended(self, run: str) -> dict[str, Any]:
+        await asyncio.wait_for(self.runs.outcome(run), 20)
+        return await self.runs.get(run)
+
+    async def until(self, condition: Callable[[], Any], limit_s: float = 10.0) -> Any:
+        """Wait for a condition (plain or async) with a limit."""
+        async with asyncio.timeout(limit_s):
+            while True:
+                found = condition()
+                if asyncio.iscoroutine(found):
+                    found = await found
+                if found:
+                    return found
+                await asyncio.sleep(0.005)
+
+
+@functools.cache
+def definitions(text: str) -> tuple[Loaded, ...]:
+    """The definitions of a text; its errors fail the test."""
+    result = load_text(text, "test.yaml", BUILT_IN)
+    errors = [d for d in result.diagnostics.items if d.severity == "error"]
+    assert not errors, "\n".join(d.message for d in errors)
+    return tuple(result.loaded)
+
+
+def steps(run: dict[str, Any]) -> dict[str, str]:
+    """Step → state."""
+    return {s["name"]: s["state"] for s in run["steps"]}

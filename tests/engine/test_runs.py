@@ -1,0 +1,291 @@
+"""Runs end to end on SQLite and PostgreSQL: order, data, blocks, failures, handlers, waits, children."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from .rig import Rig, steps
+
+
+class World:
+    """What the steps of a test do, and in which order it happened."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.fail: dict[str, list[Exception]] = {}
+        self.gates: dict[str, asyncio.Event] = {}
+        self.overlap = 0
+        self.peak = 0
+
+    async def act(self, name: str, value: Any = None) -> Any:
+        self.overlap += 1
+        self.peak = max(self.peak, self.overlap)
+        try:
+            if name in self.gates:
+                await self.gates[name].wait()
+            await asyncio.sleep(0)
+            if self.fail.get(name):
+                raise self.fail[name].pop(0)
+        finally:
+            self.overlap -= 1
+        self.done.append(name)
+        return value if value is not None else name
+
+    async def undo(self, name: str) -> None:
+        if self.fail.get(f"undo {name}"):
+            raise self.fail[f"undo {name}"].pop(0)
+        self.done.append(f"undo {name}")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
+    return f"sqlite:///{tmp_path}/r.db"
+
+
+@pytest.fixture
+async def rig(url: str, world: World) -> Any:
+    async with Rig(url, {"m:act": world.act, "m:undo": world.undo}) as rig:
+        yield rig
+        assert not rig.fatal
+
+
+def act(name: str, **more: Any) -> str:
+    return f"{{python: {{function: 'm:act', args: {{name: {name}}}}}{''.join(f', {k}: {v}' for k, v in more.items())}}}"
+
+
+LIST = """
+workflow: in-a-list
+inputs: {n: integer}
+outputs: {last: "${{ steps.c.output }}"}
+steps:
+  - {name: a, python: {function: "m:act", args: {name: a, value: "${{ inputs.n + 1 }}"}}}
+  - {name: b, transform: {twice: "${{ steps.a.output * 2 }}"}}
+  - {name: c, python: {function: "m:act", args: {name: c, value: "${{ steps.b.output.twice }}"}}}
+"""
+
+
+async def test_a_list_runs_top_to_bottom_and_hands_data_on(rig: Rig, world: World) -> None:
+    await rig.deploy(LIST)
+    run = await rig.run("in-a-list", {"n": 4})
+    assert (run["state"], run["outputs"], world.done) == ("completed", {"last": 10}, ["a", "c"])
+    assert steps(run) == {"a": "completed", "b": "completed", "c": "completed"}
+
+
+SAGA = """
+workflow: saga
+on_error: {policy}
+steps:
+  a: {{python: {{function: "m:act", args: {{name: a}}}}, compensate: {{python: {{function: "m:undo", args: {{name: a}}}}}}}}
+  b: {{needs: [a], python: {{function: "m:act", args: {{name: b}}}}, compensate: {{python: {{function: "m:undo", args: {{name: "${{{{ output }}}}"}}}}}}}}
+  c: {{needs: [b], python: {{function: "m:act", args: {{name: c}}}}, compensate: {{when: failed, python: {{function: "m:undo", args: {{name: c}}}}}}}}
+  d: {{needs: [c], python: {{function: "m:act", args: {{name: d}}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "done"),
+    [
+        ("compensate_all", "compensated", ["a", "b", "undo c", "undo b", "undo a"]),
+        ("compensate_failed", "compensated", ["a", "b", "undo c"]),
+        ("fail_fast", "failed", ["a", "b"]),
+        ("continue", "failed", ["a", "b"]),
+    ],
+)
+@pytest.mark.rule("9.2")
+async def test_each_policy_undoes_what_it_says(
+    rig: Rig, world: World, policy: str, state: str, done: list[str]
+) -> None:
+    await rig.deploy(SAGA.format(policy=policy))
+    world.fail["c"] = [ValueError("no")]
+    run = await rig.run("saga")
+    assert (run["state"], world.done) == (state, done)
+    assert run["error"]["code"] == "step_failed"
+    assert run["error"]["message"] == "m:act raised ValueError: no"
+    assert run["error"]["failed_step"] == "c"
+    assert steps(run)["d"] == ("skipped" if policy == "continue" else "pending")
+
+
+@pytest.mark.rule("9.1")
+async def test_a_handler_that_fails_does_not_stop_the_rest(rig: Rig, world: World) -> None:
+    await rig.deploy(SAGA.format(policy="compensate_all"))
+    world.fail = {"c": [ValueError("no")], "undo b": [ValueError("stuck")]}
+    run = await rig.run("saga")
+    assert run["state"] == "compensation_failed"
+    assert world.done == ["a", "b", "undo c", "undo a"]
+    assert run["error"]["message"] == "not undone: b"
+    await rig.runs.retry(run["id"], compensation=True)
+    run = await rig.ended(run["id"])
+    assert (run["state"], world.done[-1]) == ("compensated", "undo b")
+
+
+async def test_a_retry_by_hand_starts_at_the_failed_step(rig: Rig, world: World) -> None:
+    await rig.deploy(SAGA.format(policy="fail_fast"))
+    world.fail["c"] = [ValueError("no")]
+    run = await rig.run("saga")
+    assert run["state"] == "failed"
+    await rig.runs.retry(run["id"])
+    run = await rig.ended(run["id"])
+    assert (run["state"], world.done) == ("completed", ["a", "b", "c", "d"])
+
+
+async def test_cancel_stops_the_step_under_way_and_undoes_the_others(rig: Rig, world: World) -> None:
+    await rig.deploy(SAGA.format(policy="compensate_all"))
+    world.gates["c"] = asyncio.Event()
+    head = await rig.runs.start("saga")
+    await rig.until(lambda: world.overlap)
+    await rig.until(lambda: "b" in world.done)
+    await rig.runs.cancel(head["id"], reason="bad data", actor="ann")
+    run = await rig.ended(head["id"])
+    assert run["state"] == "cancelled"
+    assert world.done == ["a", "b", "undo c", "undo b", "undo a"]
+    assert run["error"]["message"] == "cancelled by ann: bad data"
+    assert steps(run) == {"a": "completed", "b": "completed", "c": "cancelled", "d": "pending"}
+
+
+RETRY = """
+workflow: flaky
+steps:
+  - name: a
+    python: {function: "m:act", args: {name: a}}
+    retry: {attempts: 3, delay: 1ms, on: [connection, step_failed]}
+"""
+
+
+async def test_a_step_is_repeated_as_its_policy_says(rig: Rig, world: World) -> None:
+    await rig.deploy(RETRY)
+    world.fail["a"] = [ConnectionError("x"), ValueError("y")]
+    run = await rig.run("flaky")
+    assert (run["state"], run["steps"][0]["attempts"]) == ("completed", 3)
+    world.fail["a"] = [ValueError("1"), ValueError("2"), ValueError("3")]
+    run = await rig.run("flaky")
+    assert (run["state"], run["error"]["code"]) == ("failed", "max_retries_exceeded")
+    assert run["error"]["message"] == "`a`: 3 attempts failed; the last error: m:act raised ValueError: 3"
+    assert run["error"]["cause"]["code"] == "step_failed"
+
+
+BLOCKS = """
+workflow: blocks
+steps:
+  - name: both
+    parallel:
+      branches:
+        left: [{name: l1, python: {function: "m:act", args: {name: l1}}}, {name: l2, python: {function: "m:act", args: {name: l2}}}]
+        right: [{name: r1, python: {function: "m:act", args: {name: r1}}}]
+  - name: guarded
+    try:
+      steps: [{name: t1, python: {function: "m:act", args: {name: t1}}}]
+      catch: [{name: c1, python: {function: "m:act", args: {name: "caught ${{ error.code }}"}}}]
+      finally: [{name: f1, python: {function: "m:act", args: {name: f1}}}]
+  - {name: end, python: {function: "m:act", args: {name: end, value: "${{ steps.both.output }}"}}}
+"""
+
+
+async def test_blocks_join_catch_and_give_their_outputs(rig: Rig, world: World) -> None:
+    await rig.deploy(BLOCKS)
+    run = await rig.run("blocks")
+    assert run["outputs"] == {"end": {"left": {"l1": "l1", "l2": "l2"}, "right": {"r1": "r1"}}}
+    assert sorted(world.done[:3]) == ["l1", "l2", "r1"]
+    assert world.done[3:] == ["t1", "f1", "end"]
+    assert steps(run)["guarded/c1"] == "pending"
+    world.done.clear()
+    world.fail["t1"] = [ValueError("x")]
+    run = await rig.run("blocks")
+    assert run["state"] == "completed"
+    assert world.done[3:] == ["caught step_failed", "f1", "end"]
+
+
+WAIT = """
+workflow: waiting
+inputs: {order: string}
+when: [{event: order.new, with: {order: "${{ event.data.order }}"}}]
+steps:
+  - {name: before, python: {function: "m:act", args: {name: before}}}
+  - {name: paid, wait: {event: {type: order.paid, by: event.data.order}, timeout: 10s}}
+  - {name: after, python: {function: "m:act", args: {name: "${{ steps.paid.output.data.amount }}"}}}
+"""
+
+
+@pytest.mark.rule("6.6")
+async def test_a_wait_takes_the_event_that_agrees_and_one_that_came_first(rig: Rig, world: World) -> None:
+    await rig.deploy(WAIT)
+    one = (await rig.emit("order.new", {"order": "A"})).runs[0]
+    await rig.until(lambda: world.done == ["before"])
+    await rig.emit("order.paid", {"order": "B", "amount": "wrong"})
+    await rig.emit("order.paid", {"order": "A", "amount": "right"})
+    assert (await rig.ended(one))["state"] == "completed"
+    assert world.done == ["before", "right"]
+    world.gates["before"] = asyncio.Event()
+    two = (await rig.emit("order.new", {"order": "C"})).runs[0]
+    await rig.emit("order.paid", {"order": "C", "amount": "early"})
+    world.gates["before"].set()
+    assert (await rig.ended(two))["state"] == "completed"
+    assert world.done[-1] == "early"
+
+
+CHILD = """
+workflow: child
+inputs: {n: integer}
+outputs: {twice: "${{ inputs.n * 2 }}"}
+steps: [{name: x, python: {function: "m:act", args: {name: child}}}]
+---
+workflow: parent
+outputs: {label: "${{ steps.c.output.twice }}"}
+steps: [{name: c, run-workflow: {workflow: child, inputs: {n: 21}}}]
+"""
+
+
+async def test_a_child_gives_its_outputs_and_its_failure(rig: Rig, world: World) -> None:
+    await rig.deploy(CHILD)
+    run = await rig.run("parent")
+    assert run["outputs"] == {"label": 42}
+    world.fail["child"] = [ValueError("deep")]
+    run = await rig.run("parent")
+    assert run["error"]["code"] == "child_failed"
+    assert run["error"]["cause"]["step"] == "x"
+
+
+LIMITED = """
+workflow: limited
+inputs: {key: string}
+limits: {concurrency: {max: 1, key: inputs.key, overflow: OVERFLOW}}
+when: [{event: go, with: {key: "${{ event.data.key }}"}}]
+steps: [{name: a, python: {function: "m:act", args: {name: "${{ inputs.key }}"}}}]
+"""
+
+
+@pytest.mark.rule("5.7")
+async def test_concurrency_by_key_queues_skips_and_supersedes(rig: Rig, world: World) -> None:
+    world.gates["k"] = asyncio.Event()
+    await rig.deploy(LIMITED.replace("OVERFLOW", "queue"))
+    first = (await rig.emit("go", {"key": "k"})).runs[0]
+    second = (await rig.emit("go", {"key": "k"})).runs[0]
+    other = (await rig.emit("go", {"key": "o"})).runs[0]
+    assert (await rig.ended(other))["state"] == "completed"
+    assert (await rig.runs.get(second))["state"] == "queued"
+    assert world.overlap == 1
+    world.gates["k"].set()
+    assert [(await rig.ended(r))["state"] for r in (first, second)] == ["completed", "completed"]
+    world.gates["k"].clear()
+    await rig.deploy(LIMITED.replace("OVERFLOW", "skip"))
+    first = (await rig.emit("go", {"key": "k"})).runs[0]
+    skipped = await rig.emit("go", {"key": "k"})
+    assert (skipped.runs, skipped.held_back) == ((), True)
+    world.gates["k"].set()
+    await rig.ended(first)
+    world.gates["k"].clear()
+    await rig.deploy(LIMITED.replace("OVERFLOW", "cancel_running"))
+    first = (await rig.emit("go", {"key": "k"})).runs[0]
+    second = (await rig.emit("go", {"key": "k"})).runs[0]
+    assert (await rig.ended(first))["state"] == "cancelled"
+    world.gates["k"].set()
+    assert (await rig.ended(second))["state"] == "completed"
