@@ -291,17 +291,20 @@ GROUP = Table("group", {"steps": Key(STEPS, "the steps under one name", required
 BLOCK_TABLES = {"parallel": PARALLEL, "try": TRY, "group": GROUP}
 
 
-def steps_schema(actions: Collection[str]) -> dict[str, Any]:
-    """The definitions of the published schema for steps: `steps`, `step`, `named_step`."""
+def steps_schema(actions: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The definitions of the published schema for steps; `actions`: the schema of each action's short form."""
     keys = STEP.schema()["properties"]
-    short = {name: {"description": f"short for uses: {name}"} for name in sorted(actions)}
+    keys["uses"] = {"enum": sorted(actions), "description": STEP.keys["uses"].description}
     blocks = {name: table.schema() for name, table in BLOCK_TABLES.items()}
-    blocks["parallel"] = {
-        "anyOf": [{"type": "boolean", "description": keys["parallel"]["description"]}, blocks["parallel"]]
-    }
-    properties: dict[str, Any] = {**keys, **short, **blocks}
+    flag = {"type": "boolean", "description": keys["parallel"]["description"]}
+    blocks["parallel"] = {"anyOf": [flag, blocks["parallel"]]}
+    properties: dict[str, Any] = {**keys, **actions, **blocks}
     one_of: list[dict[str, Any]] = [{"required": [name]} for name in ("uses", *sorted(actions), "try", "group")]
     one_of.append({"required": ["parallel"], "properties": {"parallel": {"type": "object"}}})
+    undo = COMPENSATE.schema()
+    undo["properties"] = {**undo["properties"], "uses": keys["uses"], **actions}
+    undo["oneOf"] = [{"required": [name]} for name in ("uses", *sorted(actions))]
+    properties["compensate"] = {**undo, "description": keys["compensate"]["description"]}
     step = {"type": "object", "properties": properties, "additionalProperties": False, "oneOf": one_of}
     named = {**step, "properties": {"name": STEP_NAME.schema(), **properties}}
     step_of_mapping = {"propertyNames": STEP_NAME.schema(), "additionalProperties": {"$ref": "#/$defs/step"}}

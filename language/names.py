@@ -5,7 +5,7 @@ Source: the table of names in the language page, section 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from .catalogue import Catalogue
@@ -38,8 +38,26 @@ def project_names(catalogue: Catalogue) -> dict[str, Name]:
 
 def secret_names(catalogue: Catalogue) -> Name:
     """`secrets`: closed where they are known; never read as a whole."""
-    known = _texts(catalogue.secrets)
-    return Name("object", known or _NO_FIELDS, open=known is None, whole=False)
+    known = catalogue.secrets
+    return Name("object", _NO_FIELDS if known is None else _SecretFields(known), open=known is None, whole=False)
+
+
+class _SecretFields(Mapping[str, Name]):
+    """The fields of `secrets`: a name may be one although no list has it, as an environment variable's case is lost."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+
+    def __getitem__(self, name: str) -> Name:
+        if name in self._names:
+            return TEXT
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _texts(names: Any) -> dict[str, Name] | None:

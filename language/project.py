@@ -1,14 +1,34 @@
-"""`reactor.yaml` and the environment variables that override it → one frozen Project (signatures first)."""
+"""`reactor.yaml` and the environment variables that override it → one frozen Project.
+
+Source: the language page, section 1; the triggers page, sections 5 to 7; requirement P-9.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
+from .catalogue import Vocabulary
+from .check_workflow import check_trigger
 from .definition import TriggerSpec
-from .diagnostics import Diagnostics
+from .diagnostics import Diagnostics, Path
+from .documents import load_document
+from .expressions import Expressions
+from .loader_triggers import check_connection, read_named_trigger, tell_faults
+from .names import Names
+from .overrides import Overlay, overlaid
+from .paths import parse_path
+from .project_keys import NAMED, PROJECT
+from .reader import INVALID, PlainData, Reader
+from .secrets import Secrets, SecretSource
+from .templates import has_template
+from .values import is_list, is_mapping
+
+FILES = ("reactor.yaml", "reactor.yml", "reactor.json")
+STORE_DEFAULT = "sqlite:///reactor.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +55,16 @@ class Connection:
 
     name: str
     kind: str
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Bus:
-    """`bus`: where completion events go besides the router. `kind` local: nowhere."""
+    """`bus`: where completion events go besides the router. `local`: nowhere. Durations in seconds."""
 
     kind: Literal["local", "jetstream", "kafka"] = "local"
     connection: str = ""
-    config: Mapping[str, Any] | None = None
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     events: tuple[str, ...] = ("reactor.*",)
 
 
@@ -62,7 +82,7 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who set a key: `default`, `file` (with its place) or `environment` (with the variable's name)."""
+    """Who set a key: `default`, `file` (`where`: its place) or `environment` (`where`: the variable)."""
 
     kind: Literal["default", "file", "environment"]
     where: str = ""
@@ -70,29 +90,270 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The project as it is in force. `root` is the folder that relative paths start from."""
+    """The project as it is in force. `root` is the folder that relative paths start from, absolute."""
 
     root: str
-    file: str
-    server: Server
-    store: str
-    durability: Literal["power", "process"]
-    bus: Bus
-    triggers: Mapping[str, TriggerSpec]
-    connections: Mapping[str, Connection]
-    secrets_from: tuple[tuple[Literal["env", "file"], str], ...]
-    vars: Mapping[str, Any]
-    env: tuple[str, ...]
-    workflows: tuple[str, ...]
-    retention: Retention
+    file: str = ""
+    server: Server = Server()
+    store: str = field(default=STORE_DEFAULT, repr=False)
+    durability: Literal["power", "process"] = "power"
+    bus: Bus = Bus()
+    triggers: Mapping[str, TriggerSpec] = field(default_factory=dict[str, TriggerSpec])
+    connections: Mapping[str, Connection] = field(default_factory=dict[str, Connection])
+    secrets_from: tuple[SecretSource, ...] = (("env", ""),)
+    vars: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    env: tuple[str, ...] = ()
+    workflows: tuple[str, ...] = ("workflows/**/*.{yaml,yml,json}",)
+    retention: Retention = Retention()
+    source: Overlay | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def default(cls, root: str | FilePath = ".", environ: Mapping[str, str] | None = None) -> Project:
-        """The project of a folder without `reactor.yaml`; overrides of the environment count. Raises InvalidDefinition."""
+    def default(
+        cls, root: str | FilePath = ".", catalogue: Vocabulary | None = None, environ: Mapping[str, str] | None = None
+    ) -> Project:
+        """The project of a folder without `reactor.yaml`, with what the environment sets. Raises InvalidDefinition."""
+        diagnostics = Diagnostics()
+        project = _read(PlainData({}), "", root, catalogue or Vocabulary(), environ or {}, diagnostics)
+        diagnostics.raise_errors()
+        return project
 
     def origin(self, key: str) -> Origin:
         """Who set a key, such as `server.port` or `connections.broker`."""
+        path = parse_path(key)
+        if self.source is None:
+            return Origin("default")
+        variable = self.source.variable(path)
+        if variable is not None:
+            return Origin("environment", variable)
+        if self.source.in_file(path):
+            return Origin("file", str(self.source.place(path)))
+        return Origin("default")
+
+    def secrets(self, environ: Mapping[str, str]) -> Secrets:
+        """The project's secrets."""
+        return Secrets(self.secrets_from, self.root, environ)
+
+    def vocabulary(self, base: Vocabulary, secrets: Secrets | None = None) -> Vocabulary:
+        """What workflows of this project may name: the base's words, and its connections, triggers, vars, env, …"""
+        return replace(
+            base,
+            connections={name: connection.kind for name, connection in self.connections.items()},
+            triggers=self.triggers,
+            vars=self.vars,
+            env=self.env,
+            secrets=secrets,
+            timezone=self.server.timezone,
+        )
+
+    def workflow_files(self) -> list[FilePath]:
+        """The files that the globs of `workflows` name now, each once, in order of their names."""
+        found: set[FilePath] = set()
+        for glob in self.workflows:
+            for pattern in _alternatives(glob):
+                found.update(path for path in FilePath(self.root).glob(pattern) if path.is_file())
+        return sorted(found)
+
+    def settings(self) -> Iterator[tuple[str, Any, Origin]]:
+        """Key, value and origin of what is in force, for `doctor`; values of connections are left out."""
+        for part, held in (("server", self.server), ("retention", self.retention)):
+            for name in type(held).__dataclass_fields__:
+                key = _KEYS.get(name, name.removesuffix("_s"))
+                yield f"{part}.{key}", getattr(held, name), self.origin(f"{part}.{key}")
+        yield "store", _without_password(self.store), self.origin("store")
+        yield "bus", self.bus.kind, self.origin("bus")
+        yield "workflows", list(self.workflows), self.origin("workflows")
+        yield "env", list(self.env), self.origin("env")
+        for name, value in self.vars.items():
+            yield f"vars.{name}", value, self.origin(f"vars.{name}")
+        for name, connection in self.connections.items():
+            yield f"connections.{name}", connection.kind, self.origin(f"connections.{name}")
+        for name, trigger in self.triggers.items():
+            yield f"triggers.{name}", trigger.kind, self.origin(f"triggers.{name}")
 
 
-def load_project(root: str | FilePath, environ: Mapping[str, str] | None = None) -> tuple[Project | None, Diagnostics]:
-    """`reactor.yaml` (or `.yml`, `.json`) of a folder with the environment's overrides; None if there is an error."""
+_KEYS = {
+    "log_format": "log.format",
+    "log_level": "log.level",
+    "body_bytes_max": "limits.body",
+    "output_bytes_max": "limits.output",
+    "depth_max": "limits.depth",
+}
+_SERVER_PARTS = {
+    "log": {"format": "log_format", "level": "log_level"},
+    "limits": {"body": "body_bytes_max", "output": "output_bytes_max", "depth": "depth_max"},
+}
+_URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):([^/@\s]+)@")
+_SECRET_KEYS = frozenset(
+    ("password", "token", "client_secret", "secret_key", "api_key", "bearer", "nkey", "credentials")
+)
+
+
+def _without_password(url: str) -> str:
+    return _URL_PASSWORD.sub(r"\1:***@", url)
+
+
+def _alternatives(glob: str) -> list[str]:
+    """A glob with `{a,b}` as several without."""
+    hit = re.search(r"\{([^{}]*)\}", glob)
+    if hit is None:
+        return [glob]
+    return [
+        each for word in hit[1].split(",") for each in _alternatives(glob[: hit.start()] + word + glob[hit.end() :])
+    ]
+
+
+def load_project(
+    root: str | FilePath, catalogue: Vocabulary, environ: Mapping[str, str] | None = None
+) -> tuple[Project | None, Diagnostics]:
+    """`reactor.yaml` (or `.yml`, `.json`) of a folder with the environment's overrides; None if there is an error.
+
+    Without such a file it is `Project.default`. `catalogue`: the words that there are, without those of a project.
+    """
+    diagnostics = Diagnostics()
+    folder = FilePath(root)
+    path = next((folder / name for name in FILES if (folder / name).is_file()), None)
+    if path is None:
+        project = _read(PlainData({}), "", root, catalogue, environ or {}, diagnostics)
+    else:
+        document = load_document(path.read_bytes(), str(path), diagnostics)
+        source = PlainData({}, str(path)) if document is None else document
+        project = _read(source, str(path), root, catalogue, environ or {}, diagnostics)
+    return (None if diagnostics else project), diagnostics
+
+
+def _read(
+    base: Any,
+    file: str,
+    root: str | FilePath,
+    catalogue: Vocabulary,
+    environ: Mapping[str, str],
+    diagnostics: Diagnostics,
+) -> Project:
+    source = overlaid(base, file, environ, PROJECT.keys, diagnostics)
+    reader = Reader(source, catalogue, diagnostics)
+    read = PROJECT.read(reader, source.value, ()) or {}
+    connections = _connections(reader, read.pop("connections", {}))
+    kinds = {name: connection.kind for name, connection in connections.items()}
+    known = replace(catalogue, connections=kinds, vars=read.get("vars", {}), env=read.get("env", ()))
+    own = reader.with_catalogue(known)
+    triggers = _triggers(own, read.pop("triggers", {}))
+    for connection in connections.values():
+        _expressions(own, connection.config, ("connections", connection.name, connection.kind))
+    store: dict[str, Any] = read.pop("store", {})
+    _passwords(reader, source.value.get("store") if is_mapping(source.value) else None, ("store",))
+    return Project(
+        root=str(FilePath(root).resolve()),
+        file=file,
+        server=Server(**_flat(read.pop("server", {}))),
+        store=store.get("url", STORE_DEFAULT),
+        durability=store.get("durability", "power"),
+        bus=_bus(own, read.pop("bus", None)),
+        triggers=triggers,
+        connections=connections,
+        secrets_from=read.pop("secrets", {}).get("from", (("env", ""),)),
+        retention=Retention(**read.pop("retention", {})),
+        source=source,
+        **read,
+    )
+
+
+def _flat(server: dict[str, Any]) -> dict[str, Any]:
+    flat = {key: value for key, value in server.items() if key not in _SERVER_PARTS}
+    for part, names in _SERVER_PARTS.items():
+        flat.update({names[key]: value for key, value in server.get(part, {}).items()})
+    return flat
+
+
+def _connections(reader: Reader, value: Any) -> dict[str, Connection]:
+    path: Path = ("connections",)
+    entries = reader.mapping(path, value, "a mapping from names to connections")
+    found: dict[str, Connection] = {}
+    for name, item in (entries or {}).items():
+        here = (*path, name)
+        inner = reader.mapping(here, item, "a mapping with one kind", "write {kafka: {servers: [localhost:9092]}}")
+        if NAMED.read(reader, name, here) is INVALID or inner is None:
+            continue
+        if len(inner) != 1:
+            listed = ", ".join(inner) or "nothing"
+            reader.error(
+                "two_kinds", here, f"a connection has one kind; found {listed}", hint="its keys stand inside the kind"
+            )
+            continue
+        ((kind, config),) = inner.items()
+        words = reader.catalogue.connection_kinds.get(kind)
+        if words is None:
+            if not reader.unavailable("connection", kind, (*here, kind), key=True):
+                known = reader.catalogue.connection_kinds
+                reader.unknown_key((*here, kind), "a connection", known)
+            continue
+        keys = reader.mapping((*here, kind), config)
+        if keys is not None:
+            tell_faults(reader, words.check(keys), (*here, kind))
+            _passwords(reader, keys, (*here, kind))
+            found[name] = Connection(name, kind, keys)
+    return found
+
+
+def _passwords(reader: Reader, value: Any, path: Path) -> None:
+    """Warn of a password that stands in the file as it is."""
+    if is_mapping(value):
+        for key, item in value.items():
+            _passwords(reader, item, (*path, key))
+    elif is_list(value):
+        for number, item in enumerate(value):
+            _passwords(reader, item, (*path, number))
+    elif isinstance(value, str) and value and not has_template(value) and _in_file(reader, path):
+        secret = path[-1] in _SECRET_KEYS or _URL_PASSWORD.search(value) is not None
+        if secret:
+            if path[0] == "store":
+                reader.warning(
+                    "literal_password",
+                    path,
+                    "a password stands in the URL of the store",
+                    hint="set REACTOR_STORE instead",
+                )
+                return
+            name = "_".join(str(part) for part in (path[1], path[-1])).lower()
+            hint = f'write "${{{{ secrets.{name} }}}}" and set REACTOR_SECRET_{name.upper().replace("-", "_")}'
+            reader.warning("literal_password", path, f"a password stands in the file at `{path[-1]}`", hint=hint)
+
+
+def _in_file(reader: Reader, path: Path) -> bool:
+    return not isinstance(reader.source, Overlay) or reader.source.variable(path) is None
+
+
+def _expressions(reader: Reader, config: Mapping[str, Any], path: Path) -> None:
+    names = Names(reader.catalogue, {}, inputs_known=True)
+    Expressions(reader).value(config, names.config_secrets, path)
+
+
+def _triggers(reader: Reader, value: Any) -> dict[str, TriggerSpec]:
+    path: Path = ("triggers",)
+    entries = reader.mapping(path, value, "a mapping from names to triggers")
+    found: dict[str, TriggerSpec] = {}
+    names = Names(reader.catalogue, {}, inputs_known=False)
+    expressions = Expressions(reader)
+    for name, item in (entries or {}).items():
+        here = (*path, name)
+        if NAMED.read(reader, name, here) is INVALID:
+            continue
+        spec = read_named_trigger(reader, name, item, here)
+        if spec is not None:
+            check_trigger(expressions, spec, reader.catalogue.kinds[spec.kind], names, here)
+            found[name] = spec
+    return found
+
+
+def _bus(reader: Reader, read: dict[str, Any] | None) -> Bus:
+    if read is None or read["kind"] == "local":
+        return Bus()
+    kind: Literal["jetstream", "kafka"] = read["kind"]
+    needs = ("nats",) if kind == "jetstream" else ("kafka",)
+    config: dict[str, Any] = dict(read["config"])
+    check_connection(reader, config, ("bus", kind), needs, f"bus: {kind}", needed=True)
+    defaults = {"stream": "reactor", "create": True, "max_age_s": 7 * 86_400.0}
+    if kind == "kafka":
+        defaults = {"topic": "reactor.events", "create": False}
+    fitting = [name for name, each in (reader.catalogue.connections or {}).items() if each in needs]
+    named: str = config.pop("connection", fitting[0] if len(fitting) == 1 else "")
+    return Bus(kind, named, {**defaults, **config}, read["events"] or ("reactor.*",))

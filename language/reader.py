@@ -89,6 +89,10 @@ class Reader:
         self.diagnostics = diagnostics
         self.kept: dict[Path, list[int]] = {}  # of lists that lost items to errors: the places of those that are left
 
+    def with_catalogue(self, catalogue: Catalogue) -> Reader:
+        """The same document and diagnostics with other words."""
+        return Reader(self.source, catalogue, self.diagnostics)
+
     def error(self, code: str, path: Path, message: str, *, key: bool = False, **more: str) -> None:
         """Tell an error of the value at a path; with `key`, of the key that ends it. `more`: found, expected, hint."""
         place = self.source.key_place(path) if key else self.source.place(path)
