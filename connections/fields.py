@@ -254,7 +254,10 @@ def _say(kind: str, problem: dict[str, Any], model: type[BaseModel], path: tuple
 
 
 def _given(model: type[BaseModel], path: tuple[int | str, ...], given: object) -> str:
-    return given if isinstance(given, str) and _unit_of(model, path) else shown(given)
+    unit = _unit_of(model, path)
+    if unit and isinstance(given, (int, float)):
+        return format_duration(given) if unit == "duration" else format_size(int(given))
+    return given if isinstance(given, str) and unit else shown(given)
 
 
 def _bound(model: type[BaseModel], path: tuple[int | str, ...], bound: float) -> str:

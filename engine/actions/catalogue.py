@@ -93,7 +93,7 @@ class Catalogue:
         The keys are judged; a value that contains `${{` may become anything, and is judged when it is rendered.
         """
         action = self.action(name)
-        given = {} if with_ is None and action.Input is not None else with_
+        given: Any = {} if with_ is None and action.Input is not None else with_
         found = [] if action.Input is None else model_faults(action.Input, given)
         for fault in action.check(given):
             if fault not in found:
@@ -109,7 +109,9 @@ class Catalogue:
         """`{"with": …, "output": …}`: what `reactor schema --action NAME` prints, JSON Schema 2020-12."""
         action = self.action(name)
         model = action.Input
-        given: dict[str, Any] = cast("Any", model).model_json_schema(by_alias=True) if model is not None else {}
+        given: dict[str, Any] = (
+            cast("Any", model).model_json_schema(by_alias=True) if model is not None else dict[str, Any]()
+        )
         exactly: tuple[tuple[str, ...], ...] = getattr(model, "exactly_one", ())
         at_most: tuple[tuple[str, ...], ...] = getattr(model, "at_most_one", ())
         for group in exactly:

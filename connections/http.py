@@ -1,0 +1,362 @@
+"""HTTP: one session of aiohttp for each connection, addresses judged after resolution, redirects followed by ourselves.
+
+Source: triggers.md section 6 (`http`), actions.md section 3 (http), language.md section 7 ("Who may").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import collections
+import socket
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from ..core.clock import SYSTEM, Clock
+from ..core.errors import StepError
+from . import cloudevents_http
+from .addresses import literal, verdict
+from .configs import HttpConfig, OAuth2, Rate
+from .contract import OutMessage
+from .http_errors import refusal_of, translation
+from .tls import client_context
+
+if TYPE_CHECKING:
+    import aiohttp
+    from yarl import URL
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+_REDIRECTS = (301, 302, 303, 307, 308)
+_CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
+TOKEN_EARLY_S = 30.0  # a token is fetched anew so long before it ends
+
+
+class HttpConnection:
+    """A base address with its headers, credentials and rate, or none of these for requests to any URL."""
+
+    kind: ClassVar[str] = "http"
+    Config: ClassVar[type[BaseModel]] = HttpConfig
+
+    def __init__(self, name: str, config: HttpConfig | None, project: str = ".", *, clock: Clock = SYSTEM) -> None:
+        self.name = name
+        self.config = config
+        self._project = project
+        self._clock = clock
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._limiter = _Limiter(config.rate, clock) if config is not None and config.rate is not None else None
+        oauth = config.auth.oauth2 if config is not None and config.auth is not None else None
+        self._tokens = _Tokens(self, oauth, clock) if oauth is not None else None
+
+    async def open(self) -> None:
+        """Load the library; HTTP has no connection to keep."""
+        self._session(private_refused=False)
+
+    async def close(self) -> None:
+        """Close the sessions."""
+        sessions, self._sessions = self._sessions, {}
+        await asyncio.gather(*(session.close() for session in sessions.values()))
+
+    async def test(self) -> str:
+        """HEAD of the base address: any answer below 500 is an answer."""
+        assert self.config is not None
+        begun = self._clock.monotonic()
+        async with self.request("HEAD", self.config.url, timeout_s=self.config.timeout) as response:
+            took = round((self._clock.monotonic() - begun) * 1000)
+            if response.status in (401, 403) or response.status >= 500:
+                raise refusal_of(response.status, "HEAD", self.config.url, response.headers, self._clock.now())
+            return f"{self.config.url} answered {response.status} in {took} ms"
+
+    def address(self, path: str) -> str:
+        """A path below the base address. Raises StepError `invalid_input` if it leads up."""
+        assert self.config is not None
+        if ".." in path.partition("?")[0].replace("%2e", ".").replace("%2E", ".").split("/"):
+            raise StepError(
+                "invalid_input", f"the path `{path}` leads up with `..`: it must stay below the base address"
+            )
+        if not path:
+            return self.config.url
+        return self.config.url.rstrip("/") + (path if path.startswith("?") else "/" + path.lstrip("/"))
+
+    def _session(self, *, private_refused: bool) -> aiohttp.ClientSession:
+        """The session for one judgement of addresses: a kept connection must not serve the stricter one."""
+        session = self._sessions.get(private_refused)
+        if session is None:
+            import aiohttp
+
+            from .http_resolver import JudgingResolver
+
+            tls = self.config.tls if self.config is not None else True
+            context = client_context(tls, self._project)
+            session = self._sessions[private_refused] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    resolver=JudgingResolver(private_refused), ssl=context if context is not None else True, limit=0
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=True,
+                trust_env=False,
+                headers={"User-Agent": "reactor"},
+            )
+        return session
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        redirects: int = 5,
+        timeout_s: float | None = None,
+        event_driven: bool = False,
+        own: bool = True,
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """The answer, its body not read yet, whatever its status; redirects are followed, each judged like the first.
+
+        `query` values are text or lists of text. `event_driven`: private addresses are refused unless the connection
+        allows them. `own`: with the connection's headers and credentials. Raises TransientError (`connection`,
+        `timeout`), StepError (`tls`, `blocked_address`, `invalid_input`, `http.3xx` for too many redirects).
+        """
+        import aiohttp
+
+        config = self.config if own else None
+        strict = event_driven and not (config is not None and config.allow_private)
+        target = _target(url, query)
+        sent = dict(config.headers) if config is not None else {}
+        sent.update(headers or {})
+        session = self._session(private_refused=strict)
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=config.timeout if config is not None else 10.0)
+        title = f"{method} {_shown(target)}"
+        first = target.origin()
+        renewed = False
+        followed = 0
+        while True:
+            await self._judge(target, strict, title, config)
+            outgoing = sent if target.origin() == first else _without_credentials(sent, config)
+            if target.origin() == first:
+                outgoing = await self._signed(outgoing, config)
+            if self._limiter is not None and own:
+                await self._limiter.turn()
+            with translation(title):
+                response = await session.request(
+                    method,
+                    target,
+                    headers=outgoing,
+                    data=body() if callable(body) else body,
+                    allow_redirects=False,
+                    timeout=timeout,
+                    proxy=config.proxy if config is not None else None,
+                )
+            try:
+                location = response.headers.get("Location")
+                if response.status in _REDIRECTS and location is not None and redirects > 0:
+                    followed += 1
+                    if followed > redirects:
+                        said = f"{title} was redirected more than {redirects} times"
+                        raise StepError(f"http.{response.status}", said, details={"status": response.status})
+                    method, body = _after_redirect(method, body, response.status)
+                    target = _next(target, location, title)
+                    continue
+                if response.status == 401 and self._tokens is not None and own and not renewed:
+                    renewed = True
+                    self._tokens.forget()
+                    continue
+                with translation(title):
+                    yield response
+                return
+            finally:
+                response.release()
+
+    async def _judge(self, target: URL, strict: bool, title: str, config: HttpConfig | None) -> None:
+        """Addresses written as such never reach a resolver; nor do names that a proxy resolves."""
+        host = target.host or ""
+        address = literal(host)
+        found = [address] if address is not None else []
+        if address is None and config is not None and config.proxy is not None:
+            try:
+                rows = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            except OSError:  # only the proxy knows this name
+                rows = []
+            found = [known for row in rows if (known := literal(str(row[4][0]))) is not None]
+        for one in found:
+            why = verdict(one, private_refused=strict)
+            if why:
+                raise blocked(host, str(one), why, title)
+
+    async def _signed(self, headers: Mapping[str, str], config: HttpConfig | None) -> dict[str, str]:
+        signed = dict(headers)
+        if config is None or config.auth is None:
+            return signed
+        auth = config.auth
+        if auth.api_key is not None:
+            _default(signed, auth.api_key.header, auth.api_key.value)
+        elif auth.basic is not None:
+            pair = f"{auth.basic.username}:{auth.basic.password}".encode()
+            _default(signed, "Authorization", f"Basic {base64.b64encode(pair).decode()}")
+        elif auth.bearer is not None:
+            _default(signed, "Authorization", f"Bearer {auth.bearer}")
+        elif self._tokens is not None:
+            _default(signed, "Authorization", f"Bearer {await self._tokens.get()}")
+        return signed
+
+    async def send(self, message: OutMessage) -> dict[str, Any]:
+        """Publish one message; any 2xx confirms it. Output `{status, headers}`."""
+        target = message.target
+        own = "url" not in target
+        url = target["url"] if not own else self.address(str(target.get("path", "")))
+        method = str(target.get("method", "POST"))
+        headers, body = cloudevents_http.content(message)
+        if message.key and method not in ("GET", "HEAD"):
+            _default(headers, IDEMPOTENCY_HEADER, message.key)
+        driven = bool(target.get("event_driven"))
+        timeout_s: Any = target.get("timeout")
+        async with self.request(
+            method, url, headers=headers, body=body, own=own, event_driven=driven, timeout_s=timeout_s
+        ) as response:
+            if not 200 <= response.status < 300:
+                raise refusal_of(response.status, method, url, response.headers, self._clock.now())
+            return {"status": response.status, "headers": plain_headers(response.headers)}
+
+    async def send_many(self, messages: Sequence[OutMessage]) -> list[dict[str, Any]]:
+        """Publish in order, one request each."""
+        return [await self.send(message) for message in messages]
+
+
+def blocked(host: str, address: str, why: str, title: str) -> StepError:
+    """The refusal of an address."""
+    where = f"{host} is {address}, " if host.strip("[]") != address else f"{address} is "
+    words = {"metadata": "a metadata service", "link-local": "a link-local address", "private": "a private address"}
+    hint = ""
+    if why == "private":
+        hint = "the host comes from event, inputs or steps: name a connection with `allow_private: true` if it is meant"
+    details = {"address": address, "reason": why}
+    return StepError("blocked_address", f"{title} is refused: {where}{words[why]}", hint=hint, details=details)
+
+
+def plain_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers by lower-case name; several of one name are joined."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        name = name.lower()
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def _target(url: str, query: Mapping[str, Any] | None) -> URL:
+    from yarl import URL
+
+    try:
+        encoded = url.isascii() and not any(c in url for c in ' "<>\\^`{|}')
+        target = URL(url, encoded=encoded)
+        if query:
+            target = target.extend_query(dict(query))
+        known = target.scheme in ("http", "https") and bool(target.host)
+        target.origin()
+    except (ValueError, TypeError) as e:
+        raise StepError("invalid_input", f"`{url}` is no address: {e}") from None
+    if not known:
+        raise StepError("invalid_input", f"`{url}` is no address: it begins with http:// or https:// and names a host")
+    return target
+
+
+def _shown(target: URL) -> str:
+    """The address without what may be secret."""
+    return str(target.with_user(None).with_query(None).with_fragment(None))
+
+
+def _default(headers: dict[str, str], name: str, value: str) -> None:
+    if not any(other.lower() == name.lower() for other in headers):
+        headers[name] = value
+
+
+def _without_credentials(headers: Mapping[str, str], config: HttpConfig | None) -> dict[str, str]:
+    dropped = {*_CREDENTIALS}
+    if config is not None:
+        dropped |= {name.lower() for name in config.headers}
+        if config.auth is not None and config.auth.api_key is not None:
+            dropped.add(config.auth.api_key.header.lower())
+    return {name: value for name, value in headers.items() if name.lower() not in dropped}
+
+
+def _after_redirect(method: str, body: Any, status: int) -> tuple[str, Any]:
+    """RFC 9110: 303 becomes GET, as does, by custom, POST after 301 and 302; 307 and 308 repeat the request."""
+    if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
+        return "GET", None
+    return method, body
+
+
+def _next(target: URL, location: str, title: str) -> URL:
+    from yarl import URL
+
+    try:
+        joined = target.join(URL(location, encoded=not any(c in location for c in ' "<>')))
+        if joined.scheme in ("http", "https") and joined.host:
+            return joined.with_user(None).with_fragment(None) if joined.user else joined
+    except ValueError:
+        pass
+    raise StepError("http.3xx", f"{title} was redirected to `{location[:200]}`, which is no address")
+
+
+class _Limiter:
+    """At most `max` calls in every window of `per` seconds: a call waits for its turn, in order."""
+
+    def __init__(self, rate: Rate, clock: Clock) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._times: collections.deque[float] = collections.deque(maxlen=rate.max)
+        self._lock = asyncio.Lock()
+
+    async def turn(self) -> None:
+        async with self._lock:
+            if len(self._times) == self._rate.max:
+                wait = self._times[0] + self._rate.per - self._clock.monotonic()
+                if wait > 0:
+                    await self._clock.sleep(wait)
+            self._times.append(self._clock.monotonic())
+
+
+class _Tokens:
+    """The access token of OAuth 2.0 client credentials, fetched once for all callers. Source: RFC 6749, section 4.4."""
+
+    def __init__(self, connection: HttpConnection, oauth: OAuth2, clock: Clock) -> None:
+        self._connection = connection
+        self._oauth = oauth
+        self._clock = clock
+        self._token = ""
+        self._until = 0.0
+        self._lock = asyncio.Lock()
+
+    def forget(self) -> None:
+        self._token = ""
+
+    async def get(self) -> str:
+        async with self._lock:
+            if not self._token or self._clock.monotonic() >= self._until:
+                await self._fetch()
+            return self._token
+
+    async def _fetch(self) -> None:
+        oauth = self._oauth
+        form = {"grant_type": "client_credentials"}
+        if oauth.scopes:
+            form["scope"] = " ".join(oauth.scopes)
+        pair = base64.b64encode(f"{oauth.client_id}:{oauth.client_secret}".encode()).decode()
+        headers = {"Authorization": f"Basic {pair}", "Accept": "application/json"}
+        host = urlsplit(oauth.token_url).hostname
+        try:
+            async with self._connection.request(
+                "POST", oauth.token_url, headers=headers, body=form, redirects=0, timeout_s=30.0, own=False
+            ) as response:
+                if response.status != 200:
+                    raise StepError("unauthorized", f"{host} gave no token: it answered {response.status}")
+                answer: Any = await response.json(content_type=None)
+                self._token = str(answer["access_token"])
+                lasts = float(answer.get("expires_in", 300.0))
+        except (KeyError, TypeError, ValueError) as e:
+            raise StepError("unauthorized", f"{host} gave no token: its answer is not that of RFC 6749") from e
+        self._until = self._clock.monotonic() + max(1.0, lasts - TOKEN_EARLY_S)

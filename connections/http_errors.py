@@ -1,0 +1,91 @@
+"""What went wrong in a request, and what a status means, as our errors."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from ..core.errors import ErrorInfo, NotConnected, ReactorError, StepError, TransientError
+
+_OWN_CODES = {401: "unauthorized", 403: "forbidden", 429: "rate_limited"}
+_HINTS = {
+    "unauthorized": "check the credentials of the connection",
+    "forbidden": "the credentials are known, but do not allow this",
+    "rate_limited": "the service limits calls: use `retry`, or `rate` on the connection",
+}
+
+
+@contextmanager
+def translation(title: str) -> Generator[None]:
+    """Errors of aiohttp as ours: `connection`, `timeout`, `tls`, `blocked_address`, `invalid_input`."""
+    import aiohttp
+
+    from .http_resolver import BlockedAddressError
+
+    try:
+        yield
+    except aiohttp.ClientConnectorError as e:
+        cause = e.os_error
+        if isinstance(cause, BlockedAddressError):
+            from .http import blocked
+
+            raise blocked(cause.host, cause.address, cause.why, title) from e
+        if isinstance(e, aiohttp.ClientSSLError) or isinstance(cause, ssl.SSLError):
+            raise StepError("tls", f"{title}: {_tls_words(e)}") from e
+        raise NotConnected(f"{title}: {_words(cause)}") from e
+    except aiohttp.ServerTimeoutError as e:
+        raise TransientError(f"{title} took too long to connect", code="timeout") from e
+    except TimeoutError as e:
+        raise TransientError(f"{title} took too long", code="timeout") from e
+    except (aiohttp.InvalidURL, ValueError) as e:
+        if isinstance(e, ReactorError):
+            raise
+        raise StepError("invalid_input", f"{title}: {e}") from e
+    except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as e:
+        raise NotConnected(f"{title}: the connection broke: {_words(e)}") from e
+    except aiohttp.ClientError as e:
+        raise NotConnected(f"{title}: {_words(e)}") from e
+
+
+def _words(error: BaseException | None) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return text.strip() or type(error).__name__
+
+
+def _tls_words(error: BaseException) -> str:
+    found: Any = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    return str(getattr(found, "verify_message", "") or getattr(found, "reason", "") or found)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that the header Retry-After asks for: a number, or a date (RFC 9110, section 10.2.3)."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    if not text:
+        return None
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError):
+        return None
+
+
+def refusal_of(status: int, method: str, url: str, headers: Mapping[str, str], now: float, body: str = "") -> StepError:
+    """A status that is no success: `http.<status>`, or a code of its own whose cause is `http.<status>`."""
+    address = url.partition("?")[0].partition("#")[0]
+    message = f"{method} {address} answered {status}"
+    wait = retry_after(headers, now)
+    details: dict[str, Any] = {"status": status}
+    if wait is not None:
+        details["retry_after"] = wait
+    if body:
+        details["body"] = body
+    own = _OWN_CODES.get(status)
+    if own is None:
+        hint = "the service is overloaded or in maintenance" if status == 503 else ""
+        return StepError(f"http.{status}", message, hint=hint, details=details, retry_after_s=wait)
+    cause = ErrorInfo(f"http.{status}", message)
+    return StepError(own, message, hint=_HINTS[own], details=details, cause=cause, retry_after_s=wait)
