@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,18 @@ from .core.event import Event, Receipt
 from .core.http import Routes
 from .core.telemetry import Telemetry
 from .engine.actions.catalogue import Catalogue as Actions
+from .engine.actions.words import action_words
 from .engine.engine import Engine
 from .engine.functions import Functions
 from .engine.handle import RunHandle
 from .engine.runs_api import RunsApi
 from .engine.services import ActionServices
-from .engine.workflows_api import WorkflowsApi, workflow_files
+from .engine.workflows_api import WorkflowsApi
+from .language.built_in import BUILT_IN
+from .language.catalogue import Vocabulary
 from .language.definition import Loaded, TriggerSpec
 from .language.loader import LoadCache, LoadResult, load_files
-from .language.project import Project
-from .language.secrets import Secrets
+from .language.project import Project, load_project
 from .router.arrival import Arrivals
 from .router.counts import Counts
 from .router.deploy import Deploys
@@ -36,7 +40,7 @@ from .router.unmatched import Unmatched
 from .store import open_store
 from .triggers.catalogue import Kinds
 from .triggers.supervisor import Supervisor
-from .vocabulary import vocabulary
+from .triggers.words import kind_words
 
 log = logging.getLogger("reactor")
 
@@ -59,22 +63,23 @@ class App:
         clock: Clock = SYSTEM,
         listen: bool = True,
     ) -> None:
-        self.project = Project.of(project, store=store, connections=connections, triggers=triggers, vars=vars)
+        self.actions = Actions()
+        self.kinds = Kinds()
+        self.project = self._project(project).plus(store, connections or {}, triggers or {}, vars or {})
         self.clock = clock
         self.listen = listen  # read triggers; without, only what is handed in is taken
-        self.secrets = Secrets(self.project)
-        self.kinds = Kinds()
-        self.actions = Actions()
+        self.secrets = self.project.secrets(os.environ)
         self.functions = Functions(self.project.root)
         self.telemetry = Telemetry()
         self.routes = Routes()
         self.connections = Connections(
             {name: {c.kind: c.config} for name, c in self.project.connections.items()},
             project=self.project.root,
-            render=self.secrets.render,
+            render=lambda value: self.secrets.render(value, self.project.env, self.project.vars),
         )
+        server = self.project.server
         self.store = open_store(
-            self.project.store, durability=self.project.durability, clock=clock, address=self.project.server.address
+            self.project.store, durability=self.project.durability, clock=clock, address=f"{server.host}:{server.port}"
         )
         self.failed: asyncio.Future[StoreFailed] | None = None
         self._registered: list[Loaded] = []
@@ -103,13 +108,13 @@ class App:
         services = ActionServices(
             self.store, project.root, project.server.files, self.connections.get, self.functions.function, self._hand_in
         )
-        outlet = Outlet()
+        self.outbox = Outbox(self.store, self.rules, self.clock)
         self.engine = Engine(
             self.store,
             self.clock,
             self.actions,
             services,
-            outlet,
+            self.outbox,
             self.telemetry,
             secrets=self.secrets,
             fatal=self._fatal,
@@ -125,7 +130,7 @@ class App:
             fatal=self._fatal,
             outcomes=self.runs_api.outcomes,
         )
-        self.outbox = outlet.outbox = Outbox(self.store, self.rules, self.intake, self.clock)
+        self.outbox.publish = self.intake.publish
         self.events_api = EventsApi(self.store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
         self.supervisor = Supervisor(
             self.intake.publish,
@@ -141,7 +146,7 @@ class App:
         self.deploys = Deploys(self.store, self.rules, self.engine.workflows, self.project.triggers, self._apply)
         self.workflows_api = WorkflowsApi(self.engine, self.deploys)
         self.intake.completes = self._settles_completed
-        await self.engine.open(self.project.vars, self.project.environment())
+        await self.engine.open(self.project.vars, self._environment())
         self.arrivals.vars = self.engine.prepare.vars
         await self.deploys.open()
         await self.engine.recover()
@@ -166,6 +171,26 @@ class App:
         await self.connections.close()
         await self.actions.close()
         await self.store.close()
+
+    def _project(self, project: Project | str | Path | None) -> Project:
+        if isinstance(project, Project):
+            return project
+        if project is None:
+            return Project(os.path.abspath("."), store=":memory:")
+        found, diagnostics = load_project(project, self._words(), os.environ)
+        diagnostics.raise_errors()
+        assert found is not None, "a project without an error is there"
+        return found
+
+    def _words(self) -> Vocabulary:
+        return dataclasses.replace(BUILT_IN, actions=action_words(self.actions), kinds=kind_words(self.kinds))
+
+    def vocabulary(self) -> Vocabulary:
+        """What workflows of this project may name."""
+        return self.project.vocabulary(self._words(), self.secrets)
+
+    def _environment(self) -> dict[str, str]:
+        return {name: os.environ[name] for name in self.project.env if name in os.environ}
 
     async def _apply(self, specs: Mapping[str, TriggerSpec]) -> None:
         if self._open and self.listen:
@@ -203,8 +228,7 @@ class App:
         """Read the project's workflow files and put the good ones in force; a broken file keeps its last good
         revision.
         """
-        words = vocabulary(self.project, self.actions, self.kinds, secrets=self.secrets.names())
-        result = load_files(workflow_files(self.project.root, self.project.workflows), words, self._cache)
+        result = load_files(self.project.workflow_files(), self.vocabulary(), self._cache)
         await self.deploys.deploy(result.loaded, origin="files")
         return result
 
@@ -234,22 +258,3 @@ class App:
     async def cancel(self, run: str, reason: str = "", *, force: bool = False) -> None:
         """Cancel a run; durable when it returns. Raises RunNotFound, SignalRefused."""
         await self.runs_api.cancel(run, reason=reason, force=force)
-
-
-class Outlet:
-    """What the engine asks about its events before the outbox exists: nobody wants them yet."""
-
-    outbox: Outbox | None = None
-
-    def wants(self, event: Any) -> int:
-        """See Outbox.wants."""
-        return self.outbox.wants(event) if self.outbox is not None else 0
-
-    def follows(self, type: str) -> bool:
-        """See Outbox.follows."""
-        return self.outbox is not None and self.outbox.follows(type)
-
-    def sent(self) -> None:
-        """See Outbox.sent."""
-        if self.outbox is not None:
-            self.outbox.sent()

@@ -55,9 +55,9 @@ class Control:
     def drop_queue(self, run: ActiveRun) -> None:
         """Queued steps never start."""
         while run.queue:
-            self._withdraw(run, run.queue.popleft())
+            self.withdraw(run, run.queue.popleft())
 
-    def _withdraw(self, run: ActiveRun, index: int) -> None:
+    def withdraw(self, run: ActiveRun, index: int) -> None:
         self._x.walk(run, run.progress.withdraw(index))
 
     def stop_steps(self, run: ActiveRun) -> None:

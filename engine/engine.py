@@ -38,7 +38,7 @@ from .prepare import Prepare
 from .recovery import Recovery
 from .run import CancelRequest, Cause, Signal
 from .signals import Signals
-from .telling import Counts, Interest, Telling
+from .telling import Counts, Interest, Secrets, Telling
 from .workflows import Workflows
 
 log = logging.getLogger("reactor.engine")
@@ -64,7 +64,7 @@ class Engine:
         interest: Interest,
         counts: Counts,
         *,
-        secrets: Mapping[str, Any],
+        secrets: Secrets,
         fatal: Callable[[StoreFailed], None],
     ) -> None:
         self.store = store

@@ -68,7 +68,7 @@ class Executor:
         self.fatal = fatal
         self.runs: dict[int, ActiveRun] = {}
         self.timers = Timers(engine.clock)
-        self.records = Records(engine.store)
+        self.records = Records(engine.store, telling.secrets.mask)
         self.attempts = Attempts(self)
         self.waits = Waits(self)
         self.endings = Endings(self)
@@ -169,7 +169,7 @@ class Executor:
             node = run.plan.nodes[run.queue[0]]
             frame = run.progress.frames[node.part]
             if frame is not None and frame.stopping and node.index not in run.refound:
-                self._withdraw(run, run.queue.popleft())
+                self.control.withdraw(run, run.queue.popleft())
             elif node.uses in _PARKED:
                 run.queue.popleft()
                 self.waits.park(run, node)
@@ -269,7 +269,10 @@ class Executor:
         with_ = work.with_
         if with_.constant:
             return self.actions.inputs(work.uses, with_.render(_NOTHING))
-        extra = {"error": self.caught(run, work.node), "secrets": self.telling.secrets, **work.extra}
+        extra = {"error": self.caught(run, work.node), **work.extra}
+        names = {str(path[1]) for path in with_.reads if path[0] == "secrets" and len(path) > 1}
+        if names:
+            extra["secrets"] = {name: self.telling.secrets.get(name) for name in names}
         scope = run.activation(work.reads, **extra)
         rendered = with_.render(scope)
         for key, template in work.node.encoded.items() if not work.undo else ():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -36,8 +36,9 @@ BLOB = "$blob"  # a value kept apart: {"$blob": digest in hex, "size": bytes}
 class Records:
     """The journal of this node's runs."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, mask: Callable[[str], str]) -> None:
         self._store = store
+        self._mask = mask
 
     def row(self, run: ActiveRun, node: Node, kind: Kind, body: bytes, *, occurrence: int = 0) -> JournalRow:
         """A journal row of a step."""
@@ -51,6 +52,11 @@ class Records:
             body = _encode(record)
         except (TypeError, ValueError, RecursionError) as e:
             raise PermanentError(f"the output of `{node.path}` is no JSON value: {e}", code="invalid_output") from e
+        text = body.decode()
+        shown = self._mask(text)
+        if shown is not text and shown != text:
+            body = shown.encode()
+            record = _record(body)
         if len(body) > INLINE_BYTES_MAX and record.output is not None:
             output = _encode(record.output)
             if len(output) > OUTPUT_BYTES_MAX:

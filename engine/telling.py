@@ -40,6 +40,18 @@ class Interest(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """The project's secrets: resolved at the call, hidden wherever they would show."""
+
+    def get(self, name: str) -> str:
+        """The value. Raises ConfigError `missing_secret`."""
+        ...
+
+    def mask(self, text: str) -> str:
+        """The text without any value that was ever resolved; the same object if there is none in it."""
+        ...
+
+
 class Counts(Protocol):
     """Where durations and ends are counted; see `core/telemetry.py` for the names."""
 
@@ -58,7 +70,7 @@ class Telling:
         numbers: Numbers,
         interest: Interest,
         counts: Counts,
-        secrets: Mapping[str, Any],
+        secrets: Secrets,
     ) -> None:
         self._store = store_id
         self._clock = clock

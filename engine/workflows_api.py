@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import os
 from collections.abc import Awaitable, Iterable
 from typing import Any, Protocol
 
@@ -139,12 +137,3 @@ def steps_of(plan: Plan) -> list[dict[str, Any]]:
         }
         for node in plan.nodes
     ]
-
-
-def workflow_files(root: str, patterns: Iterable[str]) -> list[str]:
-    """The files that the project's `workflows` globs name, in order, each once."""
-    found: dict[str, None] = {}
-    for pattern in patterns:
-        for path in sorted(glob.glob(os.path.join(root, pattern), recursive=True)):
-            found[path] = None
-    return list(found)

@@ -145,6 +145,23 @@ class Project:
             timezone=self.server.timezone,
         )
 
+    def plus(
+        self,
+        store: str,
+        connections: Mapping[str, Mapping[str, Any]],
+        triggers: Mapping[str, TriggerSpec],
+        vars: Mapping[str, Any],
+    ) -> Project:
+        """The project with what a program adds to it; an empty `store` leaves its own."""
+        made = {name: Connection(name, *next(iter(keys.items()))) for name, keys in connections.items()}
+        return replace(
+            self,
+            store=store or self.store,
+            connections={**self.connections, **made},
+            triggers={**self.triggers, **triggers},
+            vars={**self.vars, **vars},
+        )
+
     def workflow_files(self) -> list[FilePath]:
         """The files that the globs of `workflows` name now, each once, in order of their names."""
         found: set[FilePath] = set()

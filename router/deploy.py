@@ -20,11 +20,14 @@ from .rules import Rules, bindings_of
 log = logging.getLogger("reactor.deploy")
 
 
-class Live(Protocol):
-    """A version in force."""
+class RulesBody(msgspec.Struct, frozen=True):
+    """A stored revision of the rules: the digests, in hex, of the definitions in force, by workflow."""
 
-    definition: WorkflowDefinition
-    digest: bytes
+    revision: int
+    live: Mapping[str, str]
+
+
+_stored = msgspec.json.Decoder(RulesBody).decode
 
 
 class Registry(Protocol):
@@ -63,9 +66,9 @@ class Deploys:
         """The workflows that the store has, in force again; triggers start with `start`."""
         async with self._lock:
             newest = await self._store.rules(0)
-            stored = msgspec.json.decode(newest) if newest is not None else {"revision": 0, "live": {}}
-            self._rules.revision = stored["revision"]
-            await self._swap(stored["live"])
+            stored = _stored(newest) if newest is not None else RulesBody(0, {})
+            self._rules.revision = stored.revision
+            await self._swap(stored.live)
 
     async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "") -> list[str]:
         """Put definitions in force; the names that changed. Raises ConfigError before anything is changed."""
@@ -114,7 +117,7 @@ class Deploys:
                 changed = True
         if changed and self._rules.body() != stored:
             self._rules.revision += 1
-            body = msgspec.json.encode({"revision": self._rules.revision, "live": self._rules.body()})
+            body = msgspec.json.encode(RulesBody(self._rules.revision, self._rules.body()))
             await self._store.submit(Unit(rules=(self._rules.revision, body)))
         specs = dict(self._named)
         for entry in live.values():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from ..core.clock import Clock
 from ..core.errors import ReactorError, StoreFailed, StoreUnavailable
 from ..core.event import Delivery, Event, decode
 from ..core.limits import EVENT_BYTES_MAX, SWEEP_S
 from ..store.contract import BUS, ROUTER, OutboxRow, Store, Unit
-from .intake import OWN, Intake
+from .intake import OWN
 from .rules import Rules
 
 log = logging.getLogger("reactor.outbox")
@@ -22,15 +23,21 @@ Send = Callable[[Sequence[Event]], Awaitable[None]]
 """A sink of the bus: confirmed when it returns. Raises ReactorErrors."""
 
 
+class Publish(Protocol):
+    """The intake, as the outbox needs it."""
+
+    async def __call__(self, trigger: str, delivery: Delivery, *, done: tuple[tuple[int, int], ...] = ()) -> None: ...
+
+
 class Outbox:
     """Drains the rows that somebody is owed. `interest` is what the engine asks (see engine/telling.py)."""
 
-    def __init__(self, store: Store, rules: Rules, intake: Intake, clock: Clock) -> None:
+    def __init__(self, store: Store, rules: Rules, clock: Clock) -> None:
         self._store = store
         self._rules = rules
-        self._intake = intake
         self._clock = clock
         self._look = {ROUTER: asyncio.Event(), BUS: asyncio.Event()}
+        self.publish: Publish  # the intake's, once there is one
         self.bus: Send | None = None
         self.bus_types: tuple[str, ...] = ()
         self.bus_error = ""  # why the bus does not take events now
@@ -66,7 +73,7 @@ class Outbox:
                 after = row.key
                 event = decode(row.body, bytes_max=64 * EVENT_BYTES_MAX)
                 # nobody is told: the row goes in the accepting unit, a refused one stays for the next sweep
-                await self._intake.publish(OWN, Delivery((event,)), done=((row.key, ROUTER),))
+                await self.publish(OWN, Delivery((event,)), done=((row.key, ROUTER),))
             if not rows and not await self._wait(ROUTER):
                 after = 0  # a sweep: whatever was refused is tried again
 

@@ -17,6 +17,7 @@ from reactor.engine.services import ActionServices
 from reactor.language.built_in import BUILT_IN
 from reactor.language.definition import Loaded
 from reactor.language.loader import load_text
+from reactor.language.secrets import Secrets
 from reactor.router.arrival import Arrivals
 from reactor.router.counts import Counts
 from reactor.router.deploy import Deploys
@@ -59,12 +60,19 @@ class Rig:
             self.functions.__getitem__,
             self._hand_in,
         )
-        self.outbox: Outbox | None = None
+        self.rules = Rules()
+        self.outbox = Outbox(self.store, self.rules, self.clock)
         self.engine = Engine(
-            self.store, self.clock, Catalogue(), services, self, Telemetry(), secrets={}, fatal=self.fatal.append
+            self.store,
+            self.clock,
+            Catalogue(),
+            services,
+            self.outbox,
+            Telemetry(),
+            secrets=Secrets(),
+            fatal=self.fatal.append,
         )
         self.runs = RunsApi(self.engine)
-        self.rules = Rules()
         self.unmatched = Unmatched(self.store, self.clock)
         counts = Counts()
         self.arrivals = Arrivals(self.rules, self.engine, self.engine.numbers, self.clock, self.unmatched, counts)
@@ -77,7 +85,7 @@ class Rig:
             fatal=self.fatal.append,
             outcomes=self.runs.outcomes,
         )
-        self.outbox = Outbox(self.store, self.rules, self.intake, self.clock)
+        self.outbox.publish = self.intake.publish
         self.deploys = Deploys(self.store, self.rules, self.engine.workflows, {}, self._apply)
         self.events = EventsApi(self.store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
         await self.engine.open(self.vars, {})
@@ -93,17 +101,6 @@ class Rig:
         self._loop.cancel()
         await asyncio.gather(self._loop, return_exceptions=True)
         await self.store.close()
-
-    # the engine's interest
-    def wants(self, event: Any) -> int:
-        return self.outbox.wants(event) if self.outbox is not None else 0
-
-    def follows(self, type: str) -> bool:
-        return False
-
-    def sent(self) -> None:
-        if self.outbox is not None:
-            self.outbox.sent()
 
     async def _hand_in(self, events: Any) -> None:
         await self.events.publish(events)
