@@ -6,7 +6,9 @@ Libraries tie connections to the task that opened them, so everything here runs 
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Any, TypeVar
 
 from ..core.clock import Clock
@@ -27,43 +29,90 @@ class Hangs(TransientError):
     code = "timeout"
 
 
-async def guarded(call: Awaitable[T], whose: str) -> T:
-    """Await code of others. Raises ReactorError as it is, Crashed for everything else but our own cancellation."""
-    try:
-        return await call
-    except ReactorError:
-        raise
-    except asyncio.CancelledError as error:
+class guarding:  # noqa: N801  # used like a statement, as contextlib's own
+    """`with guarding(whose):` around code of others, awaited in it.
+
+    ReactorError and our own cancellation pass; everything else becomes Crashed, naming whose it was. A class and not a
+    generator: ten thousand triggers wait inside of one.
+    """
+
+    __slots__ = ("_whose",)
+
+    def __init__(self, whose: str) -> None:
+        self._whose = whose
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise Crashed in place of what a plugin may not raise."""
+        if error is None or isinstance(error, (ReactorError, KeyboardInterrupt, GeneratorExit)):
+            return
+        what = f"{type(error).__name__}: {error}"
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                return
+            what = "it was cancelled from inside"
+        raise Crashed(f"{self._whose} crashed: {what}") from error
+
+
+class Limits:
+    """Time limits of many calls, with one timer for all of them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._open: set[int] = set()
+        self._number = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def limited(self, seconds: float, call: Awaitable[T], whose: str, told: Callable[[Hangs], None]) -> T:
+        """Await one verb; over the limit `told` hears of it and the verb is cancelled. Raises Hangs."""
         task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        assert task is not None
+        before = task.cancelling()
+        expired: list[Hangs] = []
+
+        def expire() -> None:
+            expired.append(Hangs(f"{whose} hangs: it took over {seconds:g} s", hint="see whether its source answers"))
+            told(expired[0])
+            task.cancel()
+
+        number = self._add(seconds, expire)
+        try:
+            return await call
+        except asyncio.CancelledError:
+            if expired and task.uncancel() <= before:
+                raise expired[0] from None
             raise
-        raise Crashed(f"{whose} crashed: it was cancelled from inside") from error
-    except (Exception, SystemExit) as error:  # the one seam: a plugin may raise anything at all
-        raise Crashed(f"{whose} crashed: {type(error).__name__}: {error}") from error
+        finally:
+            self._open.discard(number)
 
+    def _add(self, seconds: float, expire: Callable[[], None]) -> int:
+        self._number += 1
+        heapq.heappush(self._heap, (self._clock.monotonic() + seconds, self._number, expire))
+        self._open.add(self._number)
+        if self._task is not None and self._heap[0][1] == self._number:
+            self._task.cancel()  # it sleeps for a later one
+            self._task = None
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._watch())
+        return self._number
 
-async def limited(clock: Clock, seconds: float, call: Awaitable[T], whose: str, told: Callable[[Hangs], None]) -> T:
-    """Await one verb; over the limit `told` hears of it and the verb is cancelled. Raises Hangs."""
-    task = asyncio.current_task()
-    assert task is not None
-    before = task.cancelling()
-    expired: list[Hangs] = []
-
-    async def expire() -> None:
-        await clock.sleep(seconds)
-        expired.append(Hangs(f"{whose} hangs: it took over {seconds:g} s", hint="see whether its source answers"))
-        told(expired[0])
-        task.cancel()
-
-    timer = asyncio.ensure_future(expire())
-    try:
-        return await call
-    except asyncio.CancelledError:
-        if expired and task.uncancel() <= before:
-            raise expired[0] from None
-        raise
-    finally:
-        timer.cancel()
+    async def _watch(self) -> None:
+        while self._heap:
+            at, number, expire = self._heap[0]
+            wait = at - self._clock.monotonic() if number in self._open else 0.0
+            if wait > 0:
+                await self._clock.sleep(wait)
+                continue
+            heapq.heappop(self._heap)
+            if number in self._open:
+                expire()
+        self._task = None
 
 
 async def within(clock: Clock, seconds: float, task: asyncio.Future[Any]) -> None:

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +23,7 @@ from ..core.ids import digest
 from ..core.limits import MISFIRE_RUNS_MAX
 from .contract import Traits, TriggerContext
 from .shape import Shaper
-from .timetable import AtConfig, CronConfig, EveryConfig, NextDue
+from .timetable import AtConfig, AtTable, CronConfig, EveryConfig
 from .wheel import wheel
 
 MARK = "schedule"
@@ -45,24 +44,13 @@ class ScheduleTrigger:
     Config: ClassVar[type[CronConfig] | type[EveryConfig] | type[AtConfig]]
     traits: ClassVar[Traits] = Traits(acknowledges=True, stable_ids=True, ordered=True, replays=True, shared=True)
 
-    __slots__ = (
-        "_config",
-        "_context",
-        "_due",
-        "_flight",
-        "_free",
-        "_jitter",
-        "_position",
-        "_previous",
-        "_ready",
-        "_shaper",
-    )
+    __slots__ = ("_context", "_flight", "_free", "_plan", "_position", "_previous", "_ready", "_shaper")
 
     def __init__(self, config: CronConfig | EveryConfig | AtConfig, context: TriggerContext) -> None:
-        self._config = config
+        self._plan = config.plan()
         self._context = context
-        self._jitter = 0.0 if isinstance(config, AtConfig) else config.jitter
-        self._ready: deque[Delivery] | None = None
+        self._position = Position(0.0, 0.0, "")
+        self._ready: list[Delivery] | None = None  # newest first
         self._flight: Delivery | None = None
         self._free: asyncio.Future[None] | None = None
         self._previous: float | None = None
@@ -72,23 +60,22 @@ class ScheduleTrigger:
     async def connect(self) -> None:
         """Take up the stored position, or begin now and store that."""
         now = self._context.clock.now()
-        grid = digest(self._config.grid()).hex()[:16]
+        grid = self._plan.grid
         stored = self._context.marks.get(MARK)
-        self._ready, self._flight = deque(), None
+        self._ready, self._flight = [], None
         if stored is not None:
             position = msgspec.json.decode(stored, type=Position)
             if position.of == grid:
                 self._position = position
-                self._due = self._config.due(position.anchor)
                 if self._due(position.last - 0.001) == position.last:  # else it is the first start
                     self._previous = position.last
                 return
-        grace = self._config.misfire.grace if isinstance(self._config, AtConfig) else 0.0
+        written = isinstance(self._plan.table, AtTable)
+        grace = self._plan.misfire.grace if written else 0.0
         anchor = float(int(now))
         self._position = Position(now - grace, anchor, grid)
-        self._due = self._config.due(anchor)
         reason = "before the first start" if stored is None else "before the schedule was changed to this"
-        before = _until(self._due, self._position.last) if isinstance(self._config, AtConfig) else ()
+        before = self._written_until(self._position.last) if written else ()
         self._ready.append(self._bare([Due(due, "skipped", reason) for due in before]))
 
     async def read(self) -> Delivery:
@@ -100,13 +87,13 @@ class ScheduleTrigger:
                 self._free = asyncio.get_running_loop().create_future()
                 await self._free
             if ready:
-                self._flight = ready.popleft()
+                self._flight = ready.pop()
                 return self._flight
             due = self._due(self._position.last)
             if due is None:
                 raise EndOfEvents(f"the schedule {self._context.name} has no instant left")
-            await wheel(self._context.clock).until(self._planned(due))
-            ready.extend(await self._fires(due))
+            await wheel(self._context.clock).at(self._planned(due))
+            ready.extend(reversed(await self._fires(due)))
 
     async def close(self) -> None:
         """Nothing is held open: what is not settled is due again after the next start."""
@@ -122,7 +109,7 @@ class ScheduleTrigger:
 
     async def _settled(self, settlement: Settlement) -> None:
         if settlement.again and self._flight is not None and self._ready is not None:
-            self._ready.appendleft(self._flight)
+            self._ready.append(self._flight)
         self._flight = None
         if self._free is not None and not self._free.done():
             self._free.set_result(None)
@@ -133,7 +120,7 @@ class ScheduleTrigger:
         """Deliveries for all that is due by now, the oldest being `first`: fires, and ledger rows of the others."""
         due, unlisted = await self._overdue(first)
         now = self._context.clock.now()
-        misfire = self._config.misfire
+        misfire = self._plan.misfire
         late = [each for each in due if now - self._planned(each) > misfire.grace]
         on_time = due[len(late) :]
         rows: list[Due] = []
@@ -192,13 +179,25 @@ class ScheduleTrigger:
             following = self._due(following)
         return found
 
+    def _due(self, after: float) -> float | None:
+        return self._plan.table.after(after, self._position.anchor)
+
+    def _written_until(self, last: float) -> list[float]:
+        found: list[float] = []
+        due = self._due(0.0)
+        while due is not None and due <= last:
+            found.append(due)
+            due = self._due(due)
+        return found
+
     def _planned(self, due: float) -> float:
         """With its jitter: the same on every node, and never past the next one."""
-        if not self._jitter:
+        jitter = self._plan.jitter
+        if not jitter:
             return due
         share = int.from_bytes(digest(self._id(due))[:4]) / 2**32
         following = self._due(due)
-        return due + share * (self._jitter if following is None else min(self._jitter, following - due))
+        return due + share * (jitter if following is None else min(jitter, following - due))
 
     def _late(self, due: float, now: float) -> str:
         return f"{format_duration(round(now - due))} late"
@@ -219,20 +218,19 @@ class ScheduleTrigger:
         return f"{self._context.name}@{format_instant(due)}"
 
     def _fire(self, fire: Due, rows: Sequence[Due], missed: int, now: float) -> Delivery:
-        due, context, config = fire.due, self._context, self._config
+        due, context, plan = fire.due, self._context, self._plan
         previous = self._previous
         self._account(due)
         following = self._due(due)
-        zone = ZoneInfo("UTC" if isinstance(config, AtConfig) else config.timezone)
         data: dict[str, Any] = {
             "scheduled_at": format_instant(due),
-            "scheduled_local": datetime.fromtimestamp(due, zone).isoformat(),
+            "scheduled_local": datetime.fromtimestamp(due, plan.zone).isoformat(),
             "previous_at": format_instant(previous) if previous is not None else None,
             "next_at": format_instant(following) if following is not None else None,
             "fired_at": format_instant(round(now, 3)),
             "late_ms": max(0, round((now - due) * 1000)),
             "missed": missed,
-            **(config.data or {}),
+            **(plan.data or {}),
         }
         event = Event(
             type=f"reactor.{context.spec.kind}.fired",
@@ -266,13 +264,3 @@ class AtTrigger(ScheduleTrigger):
 
     Config = AtConfig
     __slots__ = ()
-
-
-def _until(due: NextDue, last: float) -> list[float]:
-    """The written times up to this one."""
-    found: list[float] = []
-    at = due(0.0)
-    while at is not None and at <= last:
-        found.append(at)
-        at = due(at)
-    return found

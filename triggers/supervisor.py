@@ -9,6 +9,7 @@ Source: architecture.md section 2, step 1; semantics 1.5, 1.6, 1.8; requirements
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,13 +26,16 @@ from ..core.limits import CLOSE_S_MAX
 from ..language.definition import TriggerSpec
 from .catalogue import Kinds
 from .contract import Guarantee, Trigger, TriggerContext
-from .isolation import Crashed, Hangs, guarded, limited, within
+from .isolation import Crashed, Hangs, Limits, guarding, within
 
 State = Literal["connecting", "connected", "down", "paused", "finished", "failed", "gap"]
 """`down`: the next attempt is known; `failed`, `gap`: a person must act; `finished`: the source has ended."""
 
 CONNECT_S_MAX = 330.0
 """A `connect` that takes longer hangs: no connection's own time limit is above 5 minutes."""
+
+_START_AT_ONCE = 100
+"""Readers started in one turn of the loop, which is shared."""
 
 _log = logging.getLogger("reactor.triggers")
 
@@ -87,6 +91,7 @@ class Supervisor:
         self.project = project
         self.routes = routes
         self.changed = changed
+        self.limits = Limits(clock)
         self.readers: dict[str, Reader] = {}
         self._abandoned: set[asyncio.Task[None]] = set()
 
@@ -95,7 +100,9 @@ class Supervisor:
         wanted = {name: spec for name, spec in specs.items() if self.kinds.reads(spec.kind)}
         ended = [name for name, reader in self.readers.items() if wanted.get(name) != reader.spec]
         await asyncio.gather(*(self._stop(self.readers.pop(name)) for name in ended))
-        for name, spec in wanted.items():
+        for number, (name, spec) in enumerate(wanted.items()):
+            if number % _START_AT_ONCE == 0:
+                await asyncio.sleep(0)
             if name not in self.readers:
                 reader = self.readers[name] = Reader(self, spec)
                 if spec.enabled:
@@ -142,6 +149,12 @@ class Supervisor:
 class Reader:
     """One trigger under supervision: its state, and its counters as plain attributes for the metrics."""
 
+    __slots__ = (
+        "_backoff", "_guarantee", "_hold_until", "_in_flight", "_marks", "_number", "_refusals", "_unsettled", "_wake",
+        "error", "next_attempt_at", "owner", "read", "reconnects", "refused", "resume", "settled", "since", "spec",
+        "state", "task", "trigger",
+    )  # fmt: skip
+
     def __init__(self, owner: Supervisor, spec: TriggerSpec) -> None:
         self.owner = owner
         self.spec = spec
@@ -163,8 +176,8 @@ class Reader:
         self._hold_until = 0.0  # monotonic
         self._wake: asyncio.Future[None] | None = None
         self._marks: dict[str, bytes] = {}
-        self._backoff = Backoff(**spec.reconnect)
-        self._refusals = Backoff(**spec.reconnect)
+        self._backoff: Backoff | None = None
+        self._refusals: Backoff | None = None
 
     @property
     def in_flight(self) -> int:
@@ -210,11 +223,11 @@ class Reader:
 
     async def live(self) -> None:
         """From the first attempt to connect to the end."""
-        whose = f"the trigger kind {self.spec.kind}"
         try:
             while True:
                 try:
-                    await guarded(self._session(), whose)
+                    with guarding(f"the trigger kind {self.spec.kind}"):
+                        await self._session()
                 except EndOfEvents:
                     self.enter("finished")
                     return
@@ -222,6 +235,7 @@ class Reader:
                     if isinstance(lost, (Crashed, Hangs)):  # nothing is known of its state: it is made anew
                         _log.error("trigger %s: %s", self.spec.name, lost, exc_info=lost.__cause__)
                         await self._close()
+                    self._backoff = self._backoff or Backoff(**self.spec.reconnect)
                     delay = max(self._backoff.next_s(), lost.retry_after_s or 0.0)
                     self.enter("down", lost.info(), self.owner.clock.now() + delay)
                     await self.owner.clock.sleep(delay)
@@ -238,7 +252,7 @@ class Reader:
         self._marks.clear()
         self._marks.update(await self.owner.read_marks(self.spec.name))
         trigger = self.trigger = self.trigger or self._make()
-        await limited(self.owner.clock, CONNECT_S_MAX, trigger.connect(), f"`connect` of {self.spec.kind}", self._hangs)
+        await self.owner.limits.limited(CONNECT_S_MAX, trigger.connect(), f"`connect` of {self.spec.kind}", self._hangs)
         self.enter("connected")
         connected_at = self.owner.clock.monotonic()
         try:
@@ -247,11 +261,11 @@ class Reader:
                     await self._room()
                 delivery = await trigger.read()
                 await self._publish(delivery)
-                self._backoff.reset()
+                self._backoff = None
         except TransientError:
             self.reconnects += 1
             if self.owner.clock.monotonic() - connected_at > self.spec.reconnect.get("max_delay_s", 30.0):
-                self._backoff.reset()  # a connection that held that long is not the last one's trouble again
+                self._backoff = None  # a connection that held that long is not the last one's trouble again
             raise
 
     def _make(self) -> Trigger:
@@ -260,7 +274,7 @@ class Reader:
         kind, make = owner.kinds.load(spec.kind)
         config = owner.kinds.config(spec.kind, spec.config)
         self._guarantee = make.traits.guarantee
-        if len(inspect.signature(make).parameters) < 2:
+        if not _wants_context(make):
             return cast("Trigger", make(config))
         connection = (
             owner.connections(kind.connection, getattr(config, "connection", None)) if kind.connection else None
@@ -293,10 +307,13 @@ class Reader:
             if self._unsettled.pop(number, None) is None:
                 _log.error("a delivery of trigger %s was settled twice: the second time is ignored", self.spec.name)
                 return
+            if not self._unsettled:
+                self._unsettled.clear()  # gives back what it had grown to
             self._in_flight -= size
             self._note(settlement, len(delivery.events))
             try:
-                await guarded(delivery.settle(settlement), f"`settle` of {self.spec.kind}")
+                with guarding(f"`settle` of {self.spec.kind}"):
+                    await delivery.settle(settlement)
             except ReactorError as error:  # the source was not told: it will bring the events again
                 _log.warning("trigger %s: %s", self.spec.name, error, exc_info=error.__cause__)
 
@@ -323,11 +340,12 @@ class Reader:
             self.refused += events
             now = self.owner.clock.monotonic()
             if now >= self._hold_until:
+                self._refusals = self._refusals or Backoff(**self.spec.reconnect)
                 delay = settlement.retry_after_s
                 self._hold_until = now + (self._refusals.next_s() if delay is None else delay)
         else:
             self.settled += events
-            self._refusals.reset()
+            self._refusals = None
             self.resume.clear()
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
@@ -370,6 +388,13 @@ class Reader:
             return
         whose = f"`close` of {self.spec.kind}"
         try:
-            await guarded(limited(self.owner.clock, CLOSE_S_MAX, trigger.close(), whose, self._hangs), whose)
+            with guarding(whose):
+                await self.owner.limits.limited(CLOSE_S_MAX, trigger.close(), whose, self._hangs)
         except ReactorError as error:  # it concerns nobody else, and there is nothing left to close
             _log.warning("trigger %s: %s", self.spec.name, error, exc_info=error.__cause__)
+
+
+@functools.lru_cache(maxsize=256)
+def _wants_context(make: Any) -> bool:
+    """Does this trigger's constructor name a second parameter?"""
+    return len(inspect.signature(make).parameters) > 1

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from ..connections.fields import Keys, shown
 from ..core.durations import format_instant, parse_instant
 from ..core.errors import ConfigError
+from ..core.ids import digest
 from .contract import Duration, TriggerConfig
 from .cron import next_fire, parse_cron
-
-NextDue = Callable[[float], float | None]
-"""The first due instant strictly after one; None if there is none."""
 
 INTERVAL_S_MAX = 366 * 86_400.0
 JITTER_S_MAX = 3_600.0
@@ -82,6 +80,68 @@ class Misfire(Keys):
     grace: Duration = Field(default=60.0, ge=0, le=86_400)
 
 
+class CronTable(Struct, frozen=True):
+    """The instants of all expressions together, read anew each time, mostly from a cache: a calendar has 2.5 KB."""
+
+    texts: tuple[str, ...]
+    zone: ZoneInfo
+    start: float | None
+    until: float | None
+
+    def after(self, instant: float, anchor: float) -> float | None:
+        """The first due instant strictly after one; None if there is none."""
+        if self.start is not None and instant < self.start:
+            instant = self.start - 1e-6
+        if len(self.texts) == 1:
+            due = next_fire(parse_cron(self.texts[0]), instant, self.zone)
+        else:
+            found = (next_fire(parse_cron(text), instant, self.zone) for text in self.texts)
+            due = min((each for each in found if each is not None), default=None)
+        return None if due is None or (self.until is not None and due > self.until) else due
+
+
+class EveryTable(Struct, frozen=True):
+    """The multiples of an interval, from `start` (which is due itself) or else from the first start of the trigger."""
+
+    interval: float
+    start: float | None
+    until: float | None
+
+    def after(self, instant: float, anchor: float) -> float | None:
+        """As for `cron`; `anchor` is the first start."""
+        origin, least = (anchor, 1) if self.start is None else (self.start, 0)
+        count = max(least, math.floor((instant - origin) / self.interval))
+        while (due := round(origin + count * self.interval, 6)) <= instant:
+            count += 1
+        return None if self.until is not None and due > self.until else due
+
+
+class AtTable(Struct, frozen=True):
+    """Written instants, in order."""
+
+    times: tuple[float, ...]
+
+    def after(self, instant: float, anchor: float) -> float | None:
+        """As for `cron`."""
+        place = bisect.bisect_right(self.times, instant)
+        return self.times[place] if place < len(self.times) else None
+
+
+class Plan(Struct, frozen=True):
+    """What a trigger keeps of its config: small, for there may be many."""
+
+    table: CronTable | EveryTable | AtTable
+    misfire: Misfire
+    zone: ZoneInfo
+    jitter: float
+    data: dict[str, Any] | None
+
+    @property
+    def grid(self) -> str:
+        """Stands for what is due: if it changes, what the old schedule missed is not the new one's."""
+        return digest(repr(self.table)).hex()[:16]
+
+
 class AtConfig(TriggerConfig):
     """`at`: instants written out."""
 
@@ -89,19 +149,9 @@ class AtConfig(TriggerConfig):
     misfire: Misfire = Misfire()
     data: dict[str, Any] | None = None
 
-    def due(self, anchor: float) -> NextDue:
-        """The times in order."""
-        times = sorted(set(self.time))
-
-        def after(instant: float) -> float | None:
-            place = bisect.bisect_right(times, instant)
-            return times[place] if place < len(times) else None
-
-        return after
-
-    def grid(self) -> str:
-        """What the instants follow from: if it changes, those that the old one missed are not the new one's."""
-        return str(self.time)
+    def plan(self) -> Plan:
+        """What follows from it."""
+        return Plan(AtTable(tuple(sorted(set(self.time)))), self.misfire, ZoneInfo("UTC"), 0.0, self.data)
 
 
 class _Repeated(TriggerConfig):
@@ -115,52 +165,25 @@ class _Repeated(TriggerConfig):
     until: Instant | None = None
     data: dict[str, Any] | None = None
 
+    def _plan(self, table: CronTable | EveryTable) -> Plan:
+        return Plan(table, self.misfire, ZoneInfo(self.timezone), self.jitter, self.data)
+
 
 class CronConfig(_Repeated):
     """`cron`: one expression or several."""
 
     schedule: Schedules = Field(min_length=1, examples=["*/5 * * * *"])
 
-    def due(self, anchor: float) -> NextDue:
-        """The instants of all expressions together."""
-        zone, until = ZoneInfo(self.timezone), self.until
-        start = -math.inf if self.start is None else self.start - 1e-6
-        crons = [parse_cron(text) for text in self.schedule]
-
-        def after(instant: float) -> float | None:
-            instant = max(instant, start)
-            if len(crons) == 1:
-                first = next_fire(crons[0], instant, zone)
-            else:
-                found = (next_fire(cron, instant, zone) for cron in crons)
-                first = min((due for due in found if due is not None), default=None)
-            return None if first is None or (until is not None and first > until) else first
-
-        return after
-
-    def grid(self) -> str:
-        """As for `at`."""
-        return f"{self.schedule} {self.timezone} {self.start} {self.until}"
+    def plan(self) -> Plan:
+        """What follows from it."""
+        return self._plan(CronTable(tuple(self.schedule), ZoneInfo(self.timezone), self.start, self.until))
 
 
 class EveryConfig(_Repeated):
-    """`every`: a fixed interval of real time, counted from `from` (which is due itself) or from the first start."""
+    """`every`: a fixed interval of real time."""
 
     interval: Duration = Field(ge=1, le=INTERVAL_S_MAX, examples=["15s"])
 
-    def due(self, anchor: float) -> NextDue:
-        """The multiples of the interval."""
-        interval, until = self.interval, self.until
-        origin, least = (anchor, 1) if self.start is None else (self.start, 0)
-
-        def after(instant: float) -> float | None:
-            count = max(least, math.floor((instant - origin) / interval))
-            while (due := round(origin + count * interval, 6)) <= instant:
-                count += 1
-            return None if until is not None and due > until else due
-
-        return after
-
-    def grid(self) -> str:
-        """As for `at`."""
-        return f"{self.interval} {self.start} {self.until}"
+    def plan(self) -> Plan:
+        """What follows from it."""
+        return self._plan(EveryTable(self.interval, self.start, self.until))

@@ -15,7 +15,7 @@ from typing import cast
 from ..core.clock import Clock
 
 LOOK_S_MAX = 1.0
-_STALE_MAX = 1_000  # entries of readers that went away, before the heap is made anew
+_SWEEP_EVERY = 5_000  # waits, after which those of readers that went away are dropped
 
 
 class Wheel:
@@ -25,7 +25,6 @@ class Wheel:
         self._clock = clock
         self._heap: list[tuple[float, int, asyncio.Future[None]]] = []
         self._number = 0
-        self._stale = 0
         self._task: asyncio.Task[None] | None = None
         self._sleep: asyncio.Future[None] | None = None
         self._look_s = LOOK_S_MAX
@@ -34,8 +33,8 @@ class Wheel:
             told.append(self._look)
             self._look_s = math.inf
 
-    async def until(self, instant: float) -> None:
-        """Return when it is time; never before. Cancelling is safe."""
+    def at(self, instant: float) -> asyncio.Future[None]:
+        """Done when it is time, never before. Whoever no longer waits cancels it."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._number += 1
         heapq.heappush(self._heap, (instant, self._number, future))
@@ -43,22 +42,18 @@ class Wheel:
             self._task = asyncio.ensure_future(self._turn())
         elif instant <= self._heap[0][0]:
             self._look()  # not later than what it sleeps for
-        try:
-            await future
-        except asyncio.CancelledError:
-            self._forget()
-            raise
+        if self._number % _SWEEP_EVERY == 0:
+            self._sweep()
+        return future
 
     def _look(self) -> None:
         if self._sleep is not None:
             self._sleep.cancel()
 
-    def _forget(self) -> None:
-        self._stale += 1
-        if self._stale > _STALE_MAX and self._stale * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if not entry[2].done()]
-            heapq.heapify(self._heap)
-            self._stale = 0
+    def _sweep(self) -> None:
+        """Forget those whose reader went away."""
+        self._heap = [entry for entry in self._heap if not entry[2].done()]
+        heapq.heapify(self._heap)
 
     async def _turn(self) -> None:
         task = asyncio.current_task()
