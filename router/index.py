@@ -278,8 +278,13 @@ class RuleIndex:
 
     def read(self, event: Event) -> tuple[Any, Any]:
         """The event's values, and the event as plain data."""
-        plain = whole(event) if not isinstance(event, Mapping) else event
-        return self._scan(plain)[0], whole(plain)
+        try:
+            plain = whole(event)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidEvent(f"the event is no JSON object: {error}") from error
+        if type(plain) is not dict:
+            raise InvalidEvent(f"the event is no JSON object: found {type(plain).__name__}")
+        return self._scan(cast("dict[str, Any]", plain))[0], plain
 
     def _scan(self, event: Event) -> tuple[Any, list[Any], int]:
         reader = self._reader
