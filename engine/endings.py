@@ -94,7 +94,6 @@ class Endings:
             for index in handlers:
                 if not await self._undo(run, run.plan.nodes[index]):
                     return  # forced: its end is recorded
-            faults.point("run.end")
             if await self._record_end(run, outputs if run.cause is None else None, handlers):
                 return
 
@@ -232,6 +231,7 @@ class Endings:
             outbox=x.telling.outbox(event, row.id),
             bytes_=len(ended.output or b""),
         )
+        faults.point("run.end")
         committed = await x.store.submit(unit)
         if committed.refused:
             return await self._overtaken(run)

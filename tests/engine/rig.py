@@ -40,7 +40,9 @@ class Rig:
         clock: Clock = SYSTEM,
         vars: Mapping[str, Any] | None = None,
         project: str = ".",
+        wrap: Callable[[Any], Any] = lambda store: store,
     ) -> None:
+        self.wrap = wrap
         self.url = url
         self.functions = dict(functions or {})
         self.clock = clock
@@ -50,7 +52,12 @@ class Rig:
         self.connection: Callable[[str, str | None], Any] = lambda kind, name: None
 
     async def __aenter__(self) -> Rig:
-        self.store = open_store(self.url, clock=self.clock)
+        await self.open()
+        return self
+
+    async def open(self) -> None:
+        self._foreign = {t.get_name() for t in asyncio.all_tasks()}
+        self.store: Any = self.wrap(open_store(self.url, clock=self.clock))
         await self.store.open()
         services = ActionServices(
             self.store,
@@ -93,13 +100,23 @@ class Rig:
         await self.deploys.open()
         self.recovered = await self.engine.recover()
         self._loop = asyncio.ensure_future(self.outbox.run())
-        return self
 
     async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
         await self.intake.drain()
         await self.engine.close(1.0)
-        self._loop.cancel()
-        await asyncio.gather(self._loop, return_exceptions=True)
+        await self.crash()
+
+    async def crash(self) -> None:
+        """Leave everything as it is; only the store's lock and tasks go."""
+        self.engine.executor.closing = True
+        own = asyncio.current_task()
+        others = [t for t in asyncio.all_tasks() if t is not own and t.get_name() not in self._foreign]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         await self.store.close()
 
     async def _hand_in(self, events: Any) -> None:
