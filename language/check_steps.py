@@ -103,9 +103,10 @@ class StepChecks:
             found = _steps_of(reads) | self._block(step, around, error=error)
         else:
             words = self.reader.catalogue.actions.get(step.uses, _NO_WORDS)
-            reads |= self._inputs(words, step.with_, level.inputs(words.secrets), level, place.with_)
-            found = _steps_of(reads)
-        self._event(reads, path)
+            given = self._inputs(words, step.with_, level.inputs(words.secrets), level, place.with_)
+            if not self._event(reads, (*path, "if" if step.if_ else "unless")):
+                self._event(given, place.with_)
+            found = _steps_of(reads | given)
         self._retry(step.retry, level, (*path, "retry"))
         for reaction in step.on_error:
             self._retry(reaction.retry, level, (*path, "on_error", reaction.pattern, "retry"))
@@ -149,7 +150,7 @@ class StepChecks:
             reads |= got if each.names == "step" else frozenset(read for read in got if read[0] != "event")
         reads |= self.expressions.reads(rest, scope, path)
         if words.name:
-            tell_faults(self.reader, words.check(value), path)
+            tell_faults(self.reader, words.check(value), path, words.name)
             kinds = words.connection_kinds(value)
             check_connection(self.reader, value, path, kinds, words.name, needed=words.needs_connection)
         return reads
@@ -169,11 +170,14 @@ class StepChecks:
             self.expressions.cel(retry.if_, level.failed(), (*path, "if"), "bool")
         check_delays(self.reader, retry, path)
 
-    def _event(self, reads: Reads, path: Path) -> None:
-        if any(read[0] == "event" for read in reads):
-            hint = "map what you need to an input: `with: {name: ${{ event.data.name }}}` in the entry of `when`"
-            message = "`event` is read in a step; a run that is started directly has none"
-            self.reader.warning("event_in_step", path, message, hint=hint)
+    def _event(self, reads: Reads, path: Path) -> bool:
+        """Warn where a step reads `event`."""
+        if not any(read[0] == "event" for read in reads):
+            return False
+        hint = "map what you need to an input: `with: {name: ${{ event.data.name }}}` in the entry of `when`"
+        message = "`event` is read in a step; a run that is started directly has none"
+        self.reader.warning("event_in_step", path, message, hint=hint)
+        return True
 
     def _continues(self, path: Path) -> None:
         message = "`on_error: continue` hides every failure of this step: its output is null, the run goes on"

@@ -140,6 +140,8 @@ class Expressions:
             return fault
         code, message = _FIELD_CODES[field[1]]
         hint = self._step_hint(field[2], fault.hint) if field[1] == "steps" else fault.hint
+        if field[1] == "inputs" and not hint:
+            hint = "declare it under `inputs`"
         if field[1] == "secrets" and not hint.startswith("did you mean"):
             variable = "REACTOR_SECRET_" + re.sub(r"\W", "_", field[2]).upper()
             hint = f"set it: environment variable {variable}, or a file of `secrets.from` in reactor.yaml"

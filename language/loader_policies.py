@@ -26,7 +26,7 @@ ATTEMPTS_MAX = 10_000
 REACTIONS = ("continue", "fail_fast", "compensate")
 
 RETRY = Table(
-    "retry",
+    "`retry`",
     {
         "attempts": Key(Number(1, ATTEMPTS_MAX, whole=True), "executions in all, the first included", default=3),
         "backoff": Key(Choice(("exponential", "linear", "fixed")), "how the wait grows", default="exponential"),
@@ -41,7 +41,7 @@ RETRY = Table(
     },
 )
 RETRY_OF_WORKFLOW = Table(
-    "the workflow's retry",
+    "the workflow's `retry`",
     {**RETRY.keys, "limit": Key(Number(0, 1_000_000, whole=True), "repetitions of all steps of one run together")},
 )
 
@@ -169,7 +169,7 @@ REACTIONS_FIELD = Custom(
 )
 
 COMPENSATE = Table(
-    "compensate",
+    "`compensate`",
     {
         "when": Key(
             Choice(("completed", "failed", "both")),
@@ -198,7 +198,7 @@ def read_compensate(reader: Reader, value: Any, path: Path) -> Any:
         read["uses"], read["with_"] = short, entries[short]
     elif "uses" not in read:
         if "uses" not in entries and not skip:
-            reader.missing(path, "uses", "compensate", "name the action that undoes the step")
+            reader.missing(path, "uses", "`compensate`", "name the action that undoes the step")
         return INVALID
     else:
         check_action(reader, read["uses"], (*path, "uses"))

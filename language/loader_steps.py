@@ -76,8 +76,13 @@ class StepPlaces:
     steps: dict[str, StepPlace] = field(default_factory=dict[str, StepPlace])
 
 
-def read_steps(reader: Reader, value: Any, path: Path, places: StepPlaces, depth: int = 0) -> Steps | None:
-    """A list of steps, each after the one before, or a mapping of steps, a graph. None if it is neither."""
+def read_steps(
+    reader: Reader, value: Any, path: Path, places: StepPlaces, unnamed: str = "step", depth: int = 0
+) -> Steps | None:
+    """A list of steps, each after the one before, or a mapping of steps, a graph. None if it is neither.
+
+    An item without a name is called `unnamed` and its place: `step1`, in a block `<block>_step1`, `<block>_<branch>1`.
+    """
     if depth > DEFINITION_DEPTH_MAX:
         reader.error(
             "too_deep", path, f"blocks are nested deeper than {DEFINITION_DEPTH_MAX} levels", hint="nest less deeply"
@@ -85,7 +90,7 @@ def read_steps(reader: Reader, value: Any, path: Path, places: StepPlaces, depth
         return None
     if isinstance(value, list):
         items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]  # JSON values
-        named = [_of_list(reader, item, (*path, number), number) for number, item in enumerate(items)]
+        named = [_of_list(reader, item, (*path, n), f"{unnamed}{n + 1}") for n, item in enumerate(items)]
         entries = [(entry[0], entry[1], (*path, number)) for number, entry in enumerate(named) if entry is not None]
     elif is_mapping(value):
         items = list(value)
@@ -123,12 +128,12 @@ def _named(reader: Reader, name: str, path: Path) -> bool:
     return False
 
 
-def _of_list(reader: Reader, item: Any, path: Path, number: int) -> tuple[str, dict[str, Any]] | None:
-    """Name and keys of an item; without `name` it is called by its place."""
+def _of_list(reader: Reader, item: Any, path: Path, unnamed: str) -> tuple[str, dict[str, Any]] | None:
+    """Name and keys of an item."""
     entries = reader.mapping(path, item, "a step", "write {name: a, log: {message: hello}}")
     if entries is None:
         return None
-    name: Any = f"step{number + 1}"
+    name: Any = unnamed
     if "name" in entries:
         name = STEP_NAME.read(reader, entries["name"], (*path, "name"))
         entries = {key: value for key, value in entries.items() if key != "name"}
@@ -168,7 +173,7 @@ def _read_step(reader: Reader, name: str, value: Any, path: Path, places: StepPl
     else:
         told = _beside_block(reader, entries, path, block, short)
         read = BLOCK_STEP.read(reader, entries, path, skip=told) or {}
-        read["block"] = _read_block(reader, block, entries[block], (*path, block), places, depth + 1)
+        read["block"] = _read_block(reader, name, block, entries[block], (*path, block), places, depth + 1)
     places.steps[name] = StepPlace(path, (*path, short or "with"), _undo_place(reader, entries, path))
     if read.get("needs") == "all":
         read["needs"], read["needs_all"] = (), True
@@ -218,7 +223,9 @@ def _beside_block(
     return told
 
 
-def _read_block(reader: Reader, block: str, value: Any, path: Path, places: StepPlaces, depth: int) -> Block | None:
+def _read_block(
+    reader: Reader, name: str, block: str, value: Any, path: Path, places: StepPlaces, depth: int
+) -> Block | None:
     entries = reader.mapping(path, value)
     if entries is None:
         return None
@@ -231,10 +238,11 @@ def _read_block(reader: Reader, block: str, value: Any, path: Path, places: Step
             reader.missing(path, key, table.whole)
 
     def part(key: str) -> Steps | None:
-        return read_steps(reader, entries[key], (*path, key), places, depth) if key in entries else None
+        unnamed = f"{name}_{'step' if key == 'steps' else key}"
+        return read_steps(reader, entries[key], (*path, key), places, unnamed, depth) if key in entries else None
 
     if block == "parallel":
-        return _read_parallel(reader, entries, path, places, depth)
+        return _read_parallel(reader, name, entries, path, places, depth)
     steps = part("steps")
     if block == "group":
         return None if steps is None else Group(steps)
@@ -245,7 +253,7 @@ def _read_block(reader: Reader, block: str, value: Any, path: Path, places: Step
 
 
 def _read_parallel(
-    reader: Reader, entries: dict[str, Any], path: Path, places: StepPlaces, depth: int
+    reader: Reader, name: str, entries: dict[str, Any], path: Path, places: StepPlaces, depth: int
 ) -> Parallel | None:
     if "join" in entries:
         join = entries["join"]
@@ -261,11 +269,11 @@ def _read_parallel(
     if not branches:
         reader.error("missing_key", here, "`branches` needs at least one branch", expected="a branch")
     read: dict[str, Steps] = {}
-    for name, item in branches.items():
-        if _named(reader, name, (*here, name)):
-            steps = read_steps(reader, item, (*here, name), places, depth)
+    for branch, item in branches.items():
+        if _named(reader, branch, (*here, branch)):
+            steps = read_steps(reader, item, (*here, branch), places, f"{name}_{branch}", depth)
             if steps is not None:
-                read[name] = steps
+                read[branch] = steps
     return Parallel(read) if read else None
 
 
@@ -273,21 +281,21 @@ STEPS = Custom(
     lambda reader, value, path: read_steps(reader, value, path, StepPlaces()), lambda: {"$ref": "#/$defs/steps"}
 )
 PARALLEL = Table(
-    "parallel",
+    "`parallel`",
     {
         "branches": Key(MapOf(STEPS), "the branches by name, each of steps", required=True),
         "join": Key(Choice(("all",), "join"), "all branches must succeed", default="all"),
     },
 )
 TRY = Table(
-    "try",
+    "`try`",
     {
         "steps": Key(STEPS, "what is tried", required=True),
         "catch": Key(STEPS, "what is done when a step failed; reads `error`"),
         "finally": Key(STEPS, "what is done in any case"),
     },
 )
-GROUP = Table("group", {"steps": Key(STEPS, "the steps under one name", required=True)})
+GROUP = Table("`group`", {"steps": Key(STEPS, "the steps under one name", required=True)})
 BLOCK_TABLES = {"parallel": PARALLEL, "try": TRY, "group": GROUP}
 
 

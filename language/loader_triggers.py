@@ -22,7 +22,7 @@ from .table import Key, Table
 from .values import is_list, is_mapping
 
 RECONNECT = Table(
-    "reconnect",
+    "`reconnect`",
     {
         "delay": Key(Duration(0.001, 3600), "the first wait", "delay_s", default="500ms"),
         "factor": Key(Number(1, 1000), "each wait is so many times the one before", default=2),
@@ -135,29 +135,37 @@ def read_config(reader: Reader, kind: str, value: Any, path: Path) -> dict[str, 
     words = reader.catalogue.kinds[kind]
     if words.short and (isinstance(value, str) or is_list(value)):
         config: dict[str, Any] = {words.short: value}
-        base: Path = path
     else:
         hint = f"write `{kind}: {{{words.short}: …}}`" if words.short else ""
         entries = reader.mapping(path, value, "a mapping", hint)
         if entries is None:
             return None
-        config, base = entries, path
-    tell_faults(reader, words.check(config), base, config is not value)
+        config = entries
+    tell_faults(reader, words.check(config), path, kind, short=config is not value)
     check_connection(
         reader, config, path, words.connections, words.name, url=words.connection_url, needed=bool(words.connections)
     )
     return config
 
 
-def tell_faults(reader: Reader, faults: Sequence[Fault | tuple[str, str]], path: Path, short: bool = False) -> None:
-    """Tell what a check found; with `short` the value stands where its mapping would."""
+def tell_faults(
+    reader: Reader, faults: Sequence[Fault | tuple[str, str]], path: Path, user: str, *, short: bool = False
+) -> None:
+    """Tell what the check of `user` found; with `short` the value stands where its mapping would."""
     for each in faults:
         fault = each if isinstance(each, Fault) else Fault(each[0], each[1])
         inner = parse_path(fault.path) if isinstance(fault.path, str) else fault.path
-        here = path if short else (*path, *inner)
-        name = f"`{here[-1]}`: " if inner and isinstance(here[-1], str) else ""
-        message = fault.message if fault.message.startswith(("`", "the ")) else f"{name}{fault.message}"
-        reader.error(fault.code, here, message, hint=fault.hint)
+        name = inner[len(inner) - 1] if inner and not short else user
+        message = (
+            fault.message if fault.message.startswith(("`", "the ", "unknown key")) else _sentence(name, fault.message)
+        )
+        reader.error(fault.code, path if short else (*path, *inner), message, hint=fault.hint)
+
+
+def _sentence(name: str | int, message: str) -> str:
+    """A message that says what its subject is."""
+    joint = " " if message.startswith(("is ", "must ", "needs ", "may ")) else ": "
+    return f"`{name}`{joint}{message}"
 
 
 def check_connection(

@@ -38,7 +38,7 @@ ENTRY = Table(
     ("key", "kind", "join"),
 )
 EVENT = Table(
-    "event",
+    "`event`",
     {
         "type": Key(EVENT_TYPE, "CloudEvents type; a trailing * is a prefix", "event", required=True),
         "source": Key(Text(), "its `source`"),
@@ -46,7 +46,7 @@ EVENT = Table(
     },
 )
 WORKFLOW = Table(
-    "workflow",
+    "`workflow`",
     {
         "workflow": Key(Text(), "name, glob, or name@range", required=True),
         "state": Key(ListOf(Choice(ENDS), "a list of ends", 1), "how it ended", "states", default=["completed"]),
@@ -233,7 +233,9 @@ class _CancelEntry:
             return INVALID
         if ("event" in value) == ("trigger" in value):
             both = "found both" if "event" in value else "found neither"
-            reader.error("missing_key", path, f"an entry of `cancel_on` needs one of `event` and `trigger`; {both}")
+hint = "write {event: order.cancelled, by: event.data.order_id}"
+            message = f"an entry of `cancel_on` needs one of `event` and `trigger`; {both}"
+            reader.error("missing_key", path, message, hint=hint)
             return INVALID
         if "trigger" in read:
             check_trigger_name(reader, read["trigger"], (*path, "trigger"))

@@ -48,7 +48,7 @@ ON_ERROR = ("compensate_all", "compensate_failed", "fail_fast", "continue")
 INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
 
 CONCURRENCY = Table(
-    "concurrency",
+    "`concurrency`",
     {
         "max": Key(Number(1, 1_000_000, whole=True), "runs at once", required=True),
         "key": Key(CEL, "counted for each value of this"),
@@ -56,7 +56,7 @@ CONCURRENCY = Table(
     },
 )
 THROTTLE = Table(
-    "throttle",
+    "`throttle`",
     {
         "max": Key(Number(1, 1_000_000, whole=True), "starts in that time", required=True),
         "per": Key(Duration(0.001, WAIT_S_MAX), "that time", "per_s", required=True),
@@ -86,7 +86,7 @@ def _limit(table: Table, make: type[Concurrency] | type[Throttle]) -> Custom:
 
 
 LIMITS = Table(
-    "limits",
+    "`limits`",
     {
         "concurrency": Key(_limit(CONCURRENCY, Concurrency), "runs at once"),
         "throttle": Key(_limit(THROTTLE, Throttle), "starts in a time"),
@@ -256,8 +256,8 @@ def read_workflow(reader: Reader) -> Draft | None:
     if entries is None:
         return None
     if "workflow" not in entries and "name" in entries:
-        _renamed(reader, entries)
-    read = WORKFLOW.read(reader, entries, (), skip=() if "workflow" in entries else ("name",)) or {}
+        entries = _renamed(reader, entries)
+    read = WORKFLOW.read(reader, entries, ()) or {}
     places = StepPlaces()
     steps = read_steps(reader, entries["steps"], ("steps",), places) if "steps" in entries else None
     if steps is None or "workflow" not in read:
@@ -268,16 +268,12 @@ def read_workflow(reader: Reader) -> Draft | None:
     return Draft(WorkflowDefinition(**read), places, "inputs" in read or "inputs" not in entries)
 
 
-def _renamed(reader: Reader, entries: Mapping[str, Any]) -> None:
+def _renamed(reader: Reader, entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell that the name stands at the wrong key, and go on as if it did not."""
+    message = f"a workflow's name stands at `workflow`; found {found(entries['name'])} at `name`"
     hint = f"write workflow: {show(entries['name'])}"
-    reader.error(
-        "unknown_key",
-        ("name",),
-        f"a workflow's name stands at `workflow`; found {found(entries['name'])} at `name`",
-        key=True,
-        found="name",
-        hint=hint,
-    )
+    reader.error("unknown_key", ("name",), message, key=True, found="name", hint=hint)
+    return {"workflow" if key == "name" else key: value for key, value in entries.items()}
 
 
 def _split_retry(read: dict[str, Any]) -> None:

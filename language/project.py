@@ -305,7 +305,7 @@ def _connections(reader: Reader, value: Any) -> dict[str, Connection]:
             continue
         keys = reader.mapping((*here, kind), config)
         if keys is not None:
-            tell_faults(reader, words.check(keys), (*here, kind))
+            tell_faults(reader, words.check(keys), (*here, kind), kind)
             _passwords(reader, keys, (*here, kind))
             found[name] = Connection(name, kind, keys)
     return found

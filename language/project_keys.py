@@ -48,14 +48,14 @@ def _read_base_path(reader: Reader, value: Any, path: Path) -> Any:
 
 
 LOG = Table(
-    "server.log",
+    "`server.log`",
     {
         "format": Key(Choice(("text", "json")), "for people or for programs", default="text"),
         "level": Key(Choice(("debug", "info", "warning", "error")), "the least that is shown", default="info"),
     },
 )
 SERVER_LIMITS = Table(
-    "server.limits",
+    "`server.limits`",
     {
         "body": Key(Size(KIB, 64 * MIB), "one event or request", default="1MiB"),
         "output": Key(Size(KIB, 1024 * MIB), "one step's output", default="64MiB"),
@@ -63,7 +63,7 @@ SERVER_LIMITS = Table(
     },
 )
 SERVER = Table(
-    "server",
+    "`server`",
     {
         "host": Key(Text(), "the address it listens on", default="127.0.0.1"),
         "port": Key(Number(0, 65_535, whole=True), "the port; 0: any free one", default=8484),
@@ -84,7 +84,7 @@ SERVER = Table(
 )
 DURABILITY = Choice(("power", "process"))
 STORE = Table(
-    "store",
+    "`store`",
     {
         "url": Key(Text(), "sqlite:///FILE or postgresql://USER@HOST/NAME", required=True),
         "durability": Key(DURABILITY, "what it survives: a power cut, or the end of the process", default="power"),
@@ -119,9 +119,9 @@ def _read_store(reader: Reader, value: Any, path: Path) -> Any:
 
 EVENTS = ListOf(Text(), "a list of event types", 1)
 BUSES = {
-    "local": Table("local", {}),
+    "local": Table("`local`", {}),
     "jetstream": Table(
-        "jetstream",
+        "`jetstream`",
         {
             "connection": Key(Text(), "a connection of kind nats"),
             "stream": Key(Text(), "the stream", default="reactor"),
@@ -130,7 +130,7 @@ BUSES = {
         },
     ),
     "kafka": Table(
-        "kafka",
+        "`kafka`",
         {
             "connection": Key(Text(), "a connection of kind kafka"),
             "topic": Key(Text(), "the topic", default="reactor.events"),
@@ -198,7 +198,7 @@ _SECRET_SOURCE: dict[str, Any] = {
     ]
 }
 SECRETS = Table(
-    "secrets",
+    "`secrets`",
     {
         "from": Key(
             ListOf(Custom(_read_secret_source, lambda: _SECRET_SOURCE), "a list of sources", 1),
@@ -208,7 +208,7 @@ SECRETS = Table(
     },
 )
 RETENTION = Table(
-    "retention",
+    "`retention`",
     {
         "runs": Key(Duration(60), "runs that have ended", "runs_s", default="30d"),
         "events": Key(Duration(60), "events", "events_s", default="7d"),
@@ -219,7 +219,7 @@ RETENTION = Table(
     },
 )
 PROJECT = Table(
-    "reactor.yaml",
+    "`reactor.yaml`",
     {
         "server": Key(_table(SERVER), "where it listens, and what it allows"),
         "store": Key(

@@ -161,8 +161,9 @@ class Reader:
             return INVALID
         near = nearest(value, choices) if isinstance(value, str) else None
         listed = ", ".join(choices)
+        words = f"one of {listed}" if len(choices) > 1 else listed
         self.error(
-            "wrong_value", path, f"{_last(path)} must be one of {listed}; found {found(value)}",
+            "wrong_value", path, f"{_last(path)} must be {words}; found {found(value)}",
             expected=listed, found=found(value), hint=f"did you mean {near}?" if near else "",
         )  # fmt: skip
         return INVALID

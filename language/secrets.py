@@ -147,12 +147,18 @@ class Secrets(Collection[str]):
             return [self.mask_value(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # JSON
         return value
 
-    def render(self, value: Any, env: Iterable[str] = (), vars: Mapping[str, Any] | None = None) -> Any:
+    def render(
+        self, value: Any, env: Iterable[str] = (), vars: Mapping[str, Any] | None = None, leave: Collection[str] = ()
+    ) -> Any:
         """Any configuration with its `${{ secrets.… }}`, `${{ env.… }}` and `${{ vars.… }}` resolved.
 
-        Raises ConfigError `missing_secret`, InvalidDefinition, ExpressionError.
+        `leave`: keys whose `${{ }}` are for later, such as `respond` of an http trigger. Raises ConfigError
+        `missing_secret`, InvalidDefinition, ExpressionError.
         """
-        compiled = compile_value(value, _CONFIG_SCOPE)
+        later = {key: value[key] for key in leave if key in value} if is_mapping(value) else {}
+        compiled = compile_value(
+            {key: item for key, item in value.items() if key not in later} if later else value, _CONFIG_SCOPE
+        )
         if compiled.constant:
             return value
         read = {str(path[1]) for path in compiled.reads if path[0] == "secrets" and len(path) > 1}
@@ -161,7 +167,8 @@ class Secrets(Collection[str]):
             "env": {name: self._environ[name] for name in env if name in self._environ},
             "vars": dict(vars or {}),
         }
-        return compiled.render(Activation(roots))
+        rendered = compiled.render(Activation(roots))
+        return {**rendered, **later} if later else rendered
 
 
 def read_secret_file(path: FilePath) -> Mapping[str, str]:
