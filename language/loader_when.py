@@ -233,7 +233,7 @@ class _CancelEntry:
             return INVALID
         if ("event" in value) == ("trigger" in value):
             both = "found both" if "event" in value else "found neither"
-hint = "write {event: order.cancelled, by: event.data.order_id}"
+            hint = "write {event: order.cancelled, by: event.data.order_id}"
             message = f"an entry of `cancel_on` needs one of `event` and `trigger`; {both}"
             reader.error("missing_key", path, message, hint=hint)
             return INVALID

@@ -27,4 +27,10 @@ def test_every_fault_has_its_place(path: Path) -> None:
     for diagnostic in found:
         assert diagnostic.place.line > 0
         assert diagnostic.place.column > 0
-        assert diagnostic.hint or diagnostic.expected or diagnostic.found or "; found " in diagnostic.message
+        assert (
+            diagnostic.hint
+            or diagnostic.expected
+            or diagnostic.found
+            or " must be " in diagnostic.message
+            or "; found " in diagnostic.message
+        )
