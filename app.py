@@ -23,6 +23,7 @@ from .engine.functions import Functions
 from .engine.handle import RunHandle
 from .engine.runs_api import RunsApi
 from .engine.services import ActionServices
+from .engine.upkeep import upkeep
 from .engine.workflows_api import WorkflowsApi
 from .language.built_in import BUILT_IN
 from .language.catalogue import Vocabulary
@@ -69,7 +70,7 @@ class App:
         self.clock = clock
         self.listen = listen  # read triggers; without, only what is handed in is taken
         self.secrets = self.project.secrets(os.environ)
-        self.functions = Functions(self.project.root)
+        self.functions = Functions(self.project.root, self.vocabulary)
         self.telemetry = Telemetry()
         self.routes = Routes()
         self.connections = Connections(
@@ -102,50 +103,7 @@ class App:
         """
         self.failed = asyncio.get_running_loop().create_future()
         await self.store.open()
-        self.rules, self.counts = Rules(), Counts()
-        self.unmatched = Unmatched(self.store, self.clock)
-        project = self.project
-        services = ActionServices(
-            self.store, project.root, project.server.files, self.connections.get, self.functions.function, self._hand_in
-        )
-        self.outbox = Outbox(self.store, self.rules, self.clock)
-        self.engine = Engine(
-            self.store,
-            self.clock,
-            self.actions,
-            services,
-            self.outbox,
-            self.telemetry,
-            secrets=self.secrets,
-            fatal=self._fatal,
-        )
-        self.runs_api = RunsApi(self.engine)
-        self.arrivals = Arrivals(self.rules, self.engine, self.engine.numbers, self.clock, self.unmatched, self.counts)
-        self.intake = Intake(
-            self.store,
-            self.arrivals,
-            self.engine,
-            self.clock,
-            self.counts,
-            fatal=self._fatal,
-            outcomes=self.runs_api.outcomes,
-        )
-        self.outbox.publish = self.intake.publish
-        self.events_api = EventsApi(self.store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
-        self.supervisor = Supervisor(
-            self.intake.publish,
-            read_marks=self.store.marks,
-            connections=self.connections.get,
-            kinds=self.kinds,
-            clock=self.clock,
-            store_id=self.store.id,
-            node=self.store.node,
-            project=self.project.root,
-            routes=self.routes,
-        )
-        self.deploys = Deploys(self.store, self.rules, self.engine.workflows, self.project.triggers, self._apply)
-        self.workflows_api = WorkflowsApi(self.engine, self.deploys)
-        self.intake.completes = self._settles_completed
+        self._compose()
         await self.engine.open(self.project.vars, self._environment())
         self.arrivals.vars = self.engine.prepare.vars
         await self.deploys.open()
@@ -153,8 +111,47 @@ class App:
         self._open = True
         if self._registered:
             await self.deploys.deploy(self._registered, origin="program")
-        self._loops = [asyncio.ensure_future(loop) for loop in (self.outbox.run(), self.unmatched.run())]
+        keep = upkeep(self.store, self.clock, self.project.retention)
+        self._loops = [asyncio.ensure_future(loop) for loop in (self.outbox.run(), self.unmatched.run(), keep)]
         await self.supervisor.apply(self.deploys.specs if self.listen else {})
+
+    def _compose(self) -> None:
+        """Every part, and who it speaks to."""
+        store, clock, project = self.store, self.clock, self.project
+        self.rules, self.counts, self.unmatched = Rules(), Counts(), Unmatched(store, clock)
+        self.outbox = Outbox(store, self.rules, clock)
+        find, files = self.functions.function, project.server.files
+        services = ActionServices(store, project.root, files, self.connections.get, find, self._hand_in)
+        self.engine = Engine(
+            store, clock, self.actions, services, self.outbox, self.telemetry, secrets=self.secrets, fatal=self._fatal
+        )
+        self.runs_api = RunsApi(self.engine)
+        self.arrivals = Arrivals(self.rules, self.engine, self.engine.numbers, clock, self.unmatched, self.counts)
+        self.intake = Intake(
+            store,
+            self.arrivals,
+            self.engine,
+            clock,
+            self.counts,
+            fatal=self._fatal,
+            outcomes=self.runs_api.outcomes,
+        )
+        self.intake.completes = self._settles_completed
+        self.outbox.publish = self.intake.publish
+        self.events_api = EventsApi(store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
+        self.supervisor = Supervisor(
+            self.intake.publish,
+            read_marks=store.marks,
+            connections=self.connections.get,
+            kinds=self.kinds,
+            clock=clock,
+            store_id=store.id,
+            node=store.node,
+            project=project.root,
+            routes=self.routes,
+        )
+        self.deploys = Deploys(store, self.rules, self.engine.workflows, project.triggers, self._apply)
+        self.workflows_api = WorkflowsApi(self.engine, self.deploys)
 
     async def close(self) -> None:
         """Stop reading, let what is under way finish within `server.drain`, then close everything. Safe twice."""
