@@ -128,13 +128,7 @@ class App:
         self.runs_api = RunsApi(self.engine)
         self.arrivals = Arrivals(self.rules, self.engine, self.engine.numbers, clock, self.unmatched, self.counts)
         self.intake = Intake(
-            store,
-            self.arrivals,
-            self.engine,
-            clock,
-            self.counts,
-            fatal=self._fatal,
-            outcomes=self.runs_api.outcomes,
+            store, self.arrivals, self.engine, clock, self.counts, fatal=self._fatal, outcomes=self.runs_api.outcomes
         )
         self.intake.completes = self._settles_completed
         self.outbox.publish = self.intake.publish

@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -123,7 +124,7 @@ class Event:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Event) and self.view() == other.view()
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # pyright: ignore[reportAssignmentType] - events are compared by value, never keys
 
     def __repr__(self) -> str:
         return f"Event(type={self.type!r}, source={self.source!r}, id={self.id!r})"
@@ -152,6 +153,7 @@ class _Wire(Struct, forbid_unknown_fields=True):
 
 
 _KNOWN = ("traceparent", "tracestate", "correlationid", "causationid", "partitionkey", "sequence", "runid", "hops")
+_known = attrgetter(*_KNOWN)
 _wire = msgspec.json.Decoder(_Wire).decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _batch = msgspec.json.Decoder(list[Raw]).decode
@@ -169,20 +171,7 @@ def decode(body: bytes | bytearray | memoryview, *, bytes_max: int = EVENT_BYTES
         w = _wire(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_general(bytes(body))
-    extensions: dict[str, Scalar] | None = None
-    if (
-        (
-            w.traceparent is not None
-            or w.correlationid is not None
-            or w.causationid is not None
-            or w.partitionkey is not None
-        )
-        or w.tracestate is not None
-        or w.sequence is not None
-        or w.runid is not None
-        or w.hops is not None
-    ):
-        extensions = {n: v for n in _KNOWN if (v := getattr(w, n)) is not None}
+    extensions = {name: value for name, value in zip(_KNOWN, _known(w), strict=True) if value is not None}
     if w.specversion != "1.0":
         raise _bad("specversion", '"1.0"', w.specversion)
     event = Event(

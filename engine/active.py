@@ -110,7 +110,7 @@ class ActiveRun:
         self.timeout: Timer | None = None
         self.temp_dir: str | None = None
         self.metadata: dict[str, Any] = _decode(row.metadata) if row.metadata else {}
-        self.labels: Mapping[str, str] = _decode(row.labels) if row.labels else _EMPTY  # type: ignore[assignment]
+        self.labels: Mapping[str, Any] = _decode(row.labels) if row.labels else _EMPTY
         self.keys: Any = None  # the hash that idempotency keys begin with
         self.view: dict[str, Any] | None = None
         self.phases: list[tuple[str, float]] = []

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from ..language.definition import Concurrency, Throttle, WorkflowDefinition
+from ..language.definition import Throttle, WorkflowDefinition
 from ..store.contract import Flow, FlowDecision, FlowKey, FlowState, RunRow, RunStart
 
 _encode = msgspec.json.Encoder().encode
@@ -42,12 +42,13 @@ States = Mapping[FlowKey, FlowState | None]
 def limits_of(definition: WorkflowDefinition, keys: list[str]) -> list[Limit]:
     """The limits of a run of this definition; `keys` are the computed keys, throttles first, in order of the text."""
     found: list[Limit] = []
-    source: list[tuple[str, Throttle | Concurrency]] = [("throttle", t) for t in definition.throttle]
-    source += [("concurrency", c) for c in definition.concurrency]
-    for i, (kind, limit) in enumerate(source):
-        policy = f"{kind}/{definition.workflow}/{i}"
-        per_s = limit.per_s if isinstance(limit, Throttle) else 0.0
-        found.append(Limit(kind, policy, keys[i], limit.max, limit.overflow, per_s))  # type: ignore[arg-type]
+    for i, limit in enumerate((*definition.throttle, *definition.concurrency)):
+        if isinstance(limit, Throttle):
+            policy = f"throttle/{definition.workflow}/{i}"
+            found.append(Limit("throttle", policy, keys[i], limit.max, limit.overflow, limit.per_s))
+        else:
+            policy = f"concurrency/{definition.workflow}/{i}"
+            found.append(Limit("concurrency", policy, keys[i], limit.max, limit.overflow))
     return found
 
 

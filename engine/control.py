@@ -84,6 +84,7 @@ class Control:
             )
 
     def set_timeout(self, run: ActiveRun) -> None:
+        """The run's `timeout` counts from its first `running`, waiting included, paused not (semantics 8.5)."""
         limit = run.plan.definition.timeout_s
         if limit is not None and run.row.started_at is not None:
             due = run.row.started_at + limit + run.paused_s

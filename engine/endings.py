@@ -129,7 +129,11 @@ class Endings:
         half_done = [n.index for n in nodes if states[n.index] in (_F, _X) and n.undo is not None]
         if policy == "compensate_failed":
             return [i for i in half_done if self._wants(run, nodes[i])]
-        found = [i for i in half_done if nodes[i].undo.spec.when in ("failed", "both") and self._wants(run, nodes[i])]  # type: ignore[union-attr]
+        found: list[int] = []
+        for index in half_done:
+            undo = nodes[index].undo
+            if undo is not None and undo.spec.when in ("failed", "both") and self._wants(run, nodes[index]):
+                found.append(index)
         for index in reversed(run.progress.completed):
             undo = nodes[index].undo
             if undo is not None and undo.spec.when in ("completed", "both") and self._wants(run, nodes[index]):

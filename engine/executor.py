@@ -324,7 +324,7 @@ class Executor:
     def look(self, run: ActiveRun) -> None:
         """After every change: is the run through, or did a step fail it?"""
         failure = run.progress.failure
-        if failure is not None and run.cause is None and run.state is RunState.RUNNING and run.progress.root.stopping:  # type: ignore[union-attr]
+        if failure is not None and run.progress.failing and run.cause is None and run.state is RunState.RUNNING:
             run.cause, run.error = Cause.FAILURE, failure[1]
             self.waits.stop_all(run, children=False)
         if run.progress.through and not run.ending and not (run.state is RunState.PAUSED and run.cause is None):
@@ -335,6 +335,7 @@ class Executor:
     def ended(self, run: ActiveRun, row: RunRow) -> None:
         """The end is durable: forget the run and tell who waits for it."""
         self.runs.pop(row.id, None)
+        self.engine.forget(run)
         if run.timeout is not None:
             run.timeout.cancel()
         self.telling.ended(run, row)

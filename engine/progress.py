@@ -88,6 +88,11 @@ class Progress:
         root = self.root
         return (root.error_at, root.error) if root is not None and root.error is not None else None
 
+    @property
+    def failing(self) -> bool:
+        """Did a failure stop the root, so that nothing new starts?"""
+        return self.root is not None and self.root.error is not None and self.root.stopping
+
     def start(self) -> Outcome:
         """Open the root."""
         out = Outcome()

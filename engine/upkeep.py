@@ -19,22 +19,34 @@ class Retention(Protocol):
     """How long each sort of row is kept, in seconds."""
 
     @property
-    def runs_s(self) -> float: ...
+    def runs_s(self) -> float:
+        """Ended runs."""
+        ...
 
     @property
-    def events_s(self) -> float: ...
+    def events_s(self) -> float:
+        """Accepted events."""
+        ...
 
     @property
-    def unmatched_s(self) -> float: ...
+    def unmatched_s(self) -> float:
+        """Events that matched nothing."""
+        ...
 
     @property
-    def dedupe_s(self) -> float: ...
+    def dedupe_s(self) -> float:
+        """Identities."""
+        ...
 
     @property
-    def dead_letters_s(self) -> float: ...
+    def dead_letters_s(self) -> float:
+        """Dead letters."""
+        ...
 
     @property
-    def ledger_s(self) -> float: ...
+    def ledger_s(self) -> float:
+        """Due instants."""
+        ...
 
 
 def keep_of(retention: Retention) -> Mapping[str, float]:

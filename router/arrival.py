@@ -1,4 +1,4 @@
-"""What a delivery leads to, before anything is written: who takes each event, and the one unit that it becomes. No I/O."""
+"""What a delivery leads to, before anything is written: who takes each event, and the one unit of it all. No I/O."""
 
 from __future__ import annotations
 
@@ -260,6 +260,7 @@ class Arrivals:
         *,
         raw: bytes | None = None,
     ) -> DeadLetter:
+        """A dead letter of an event, or of one binding of it; `raw` keeps an event that has no row of its own."""
         self._counts.dead(trigger, error.code)
         return DeadLetter(
             self._numbers.draw(),
