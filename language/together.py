@@ -136,7 +136,7 @@ class _Together:
 
     def triggers(self) -> None:
         """Equal triggers in place are one reader, so they must agree in what is written beside them, too."""
-        first: dict[str, tuple[TriggerSpec, Loaded]] = {}
+        first: dict[str, tuple[TriggerSpec, Loaded, str]] = {}
         answers: dict[str, Loaded] = {}
         for each in self.loaded:
             for number, entry in enumerate(each.definition.when):
@@ -144,9 +144,9 @@ class _Together:
                 if spec is None:
                     continue
                 path = f"when[{number}]"
-                known = first.setdefault(spec.name, (spec, each))
+                known = first.setdefault(spec.name, (spec, each, path))
                 if known[0] != spec:
-                    where = _place(known[1], "when")
+                    where = _place(known[1], known[2])
                     message = (
                         f"this trigger is declared with other keys beside it in {where}; equal triggers are one reader"
                     )
