@@ -6,9 +6,12 @@ built-in actions and kinds stand in `built_in.py`; the checks of `with` and keys
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from .definition import TriggerSpec
 from .diagnostics import Path
@@ -187,8 +190,16 @@ class Vocabulary:
 
     @property
     def revision(self) -> Hashable:
-        """Its identity: a vocabulary does not change."""
-        return id(self)
+        """A digest of all words and names; checks are code, which does not change while a program runs."""
+        names: list[Any] = [
+            [[each.name, each.secrets, each.connections, each.inputs] for each in self.actions.values()],
+            [[each.name, each.short, each.inputs] for each in self.kinds.values()],
+            [[each.name, each.inputs] for each in self.connection_kinds.values()],
+            self.connections, self.triggers, self.vars, self.timezone, self.missing,
+            None if self.env is None else sorted(self.env),
+            None if self.secrets is None else sorted(self.secrets),
+        ]  # fmt: skip
+        return hashlib.blake2b(msgspec.json.encode(names, order="sorted"), digest_size=16).digest()
 
     def unavailable(self, what: Word, word: str) -> str | None:
         """See Catalogue."""

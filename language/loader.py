@@ -7,7 +7,7 @@ what needs the whole of it (expressions, dependencies, inputs). After that files
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -110,14 +110,21 @@ def _load(source: Source, catalogue: Catalogue, diagnostics: Diagnostics) -> Dra
     return draft
 
 
-def load_files(paths: Iterable[str | FilePath], catalogue: Catalogue, cache: LoadCache | None = None) -> LoadResult:
+def load_files(
+    paths: Iterable[str | FilePath],
+    catalogue: Catalogue,
+    cache: LoadCache | None = None,
+    beside: Sequence[Loaded] = (),
+) -> LoadResult:
     """The workflows of many files, checked against each other too (`check_together`).
 
-    With a cache, files whose content is that of the last call are not read again, as long as the catalogue is the same.
+    With a cache, files whose content is that of the last call are not read again, as long as the catalogue says the
+    same. `beside`: definitions from elsewhere (Python, the API) that these may call.
     """
     kept = cache if cache is not None else LoadCache()
-    if kept.revision != catalogue.revision:
-        kept.revision, kept.entries = catalogue.revision, {}
+    revision = catalogue.revision
+    if kept.revision != revision:
+        kept.revision, kept.entries = revision, {}
     result = LoadResult()
     entries: dict[str, tuple[bytes, LoadResult]] = {}
     for path in paths:
@@ -137,7 +144,7 @@ def load_files(paths: Iterable[str | FilePath], catalogue: Catalogue, cache: Loa
         entries[file] = (digest, one)
         _take(result, one)
     kept.entries = entries
-    together = check_together(result.loaded, result.broken)
+    together = check_together([*beside, *result.loaded], result.broken)
     result.diagnostics.extend(together.items)
     for each in together.items:
         if each.severity == "error":

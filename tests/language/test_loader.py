@@ -343,6 +343,8 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     second = load_files(files, WORDS, cache)
     assert second.loaded[0] is first.loaded[0]
     assert second.loaded[1].definition.steps.steps[0].with_ == {"message": "changed"}
+    again = load_files(files, replace(WORDS), cache)
+    assert again.loaded[0] is first.loaded[0]
     third = load_files(files, replace(WORDS, timezone="Europe/Berlin"), cache)
     assert third.loaded[0] is not first.loaded[0]
     assert third.definitions == second.definitions
