@@ -284,7 +284,8 @@ class RuleIndex:
             raise InvalidEvent(f"the event is no JSON object: {error}") from error
         if type(plain) is not dict:
             raise InvalidEvent(f"the event is no JSON object: found {type(plain).__name__}")
-        return self._scan(cast("dict[str, Any]", plain))[0], plain
+        members = cast("dict[str, Any]", plain)
+        return self._scan(members)[0], members
 
     def _scan(self, event: Event) -> tuple[Any, list[Any], int]:
         reader = self._reader

@@ -7,6 +7,7 @@ changed, so a reader in another thread sees a bucket before or after a change.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 from .index_probes import Probe, seek
@@ -19,6 +20,7 @@ Entry: TypeAlias = "tuple[Branch, int, Container | None, tuple[FieldCheck, ...]]
 _CROWDED = 4  # a bucket of more entries than this is divided
 _INNER_KINDS = frozenset(("eq", "fold", "pre", "suf", "num"))
 _INNER_KEYS_MAX = 8
+_RANGES_COST = 10.0  # what finding a number's ranges costs, in entries checked
 _PAIR_KINDS = frozenset(("eq", "fold", "pre", "suf", "fpre", "fsuf", "ends"))
 _PAIR_KEYS_MAX = 8
 _PAIR_FROM = 32  # branches that a pair of paths must serve: each pair costs every event a look-up
@@ -54,41 +56,44 @@ class Branch:
 class Level:
     """A divided bucket: entries that can be told apart by one path, and the rest."""
 
-    __slots__ = ("_above", "_path", "_probe", "_rest")
+    __slots__ = ("_above", "_probe", "path", "rest", "whole")
 
     def __init__(self, path: int, above: tuple[int, ...], entries: tuple[Entry, ...]) -> None:
-        self._path, self._above = path, (*above, path)
+        self.path, self._above = path, (*above, path)
         self._probe = Probe()
-        self._rest: Any = None
+        self.rest: Any = None
+        self.whole: Callable[[Any], Any] | None = None  # the probe's, for the shortest way
         for entry in entries:
             self.add(entry)
 
     def add(self, entry: Entry) -> None:
         """File one more entry."""
-        check = _inner_check(entry[0], self._path)
+        check = _inner_check(entry[0], self.path)
         if check is None:
-            self._rest = grow(self._rest, entry, self._above)
+            self.rest = grow(self.rest, entry, self._above)
         else:
             _file(self._probe, check, None, entry, self._above)
+            self.whole = self._probe.whole
 
     def discard(self, branch: Branch) -> None:
         """Remove all entries of a branch."""
-        check = _inner_check(branch, self._path)
+        check = _inner_check(branch, self.path)
         if check is None:
-            self._rest = shrink(self._rest, branch)
+            self.rest = shrink(self.rest, branch)
         else:
             _unfile(self._probe, check, None, branch)
+            self.whole = self._probe.whole
 
     def is_empty(self) -> bool:
         """Nothing is filed here any more."""
-        return self._rest is None and self._probe.is_empty()
+        return self.rest is None and self._probe.is_empty()
 
     def spread(self, values: Any, found: list[Any]) -> None:
         """Append to `found` the buckets below that the values lead to."""
         # the rest first: a bucket that another thread divides meanwhile is then seen here or below, not missed
-        if self._rest is not None:
-            found.append(self._rest)
-        value = values[self._path]
+        if self.rest is not None:
+            found.append(self.rest)
+        value = values[self.path]
         if type(value) is not str and type(value) is not list:
             value = scalar(value)
         if value is not ABSENT:
@@ -248,12 +253,20 @@ def candidates(values: Any, found: list[Any]) -> list[Branch]:
             hits.append(bucket)
             continue
         if type(bucket) is Level:
-            bucket.spread(values, found)
+            whole = bucket.whole
+            if whole is None or type(value := values[bucket.path]) is not str:
+                bucket.spread(values, found)
+                continue
+            if bucket.rest is not None:
+                found.append(bucket.rest)
+            below = whole(value)
+            if below is not None:
+                found.append(below)
             continue
         for branch, path, test, rest in bucket:
             if test is not None:
                 value = values[path]
-                if type(value) is str:
+                if type(value) is str or type(value) is float:
                     if value not in test:
                         continue
                 elif not holds(value, test):
@@ -275,7 +288,14 @@ def holds(value: Any, test: Container) -> bool:
 
 
 def _all_hold(values: Any, checks: tuple[FieldCheck, ...]) -> bool:
-    return all(holds(values[path], test) for path, test, _ in checks)
+    for path, test, _ in checks:  # a loop: `all` would make a generator for every rule that comes so far
+        value = values[path]
+        if type(value) is str or type(value) is float:
+            if value not in test:
+                return False
+        elif not holds(value, test):
+            return False
+    return True
 
 
 def _dearness(check: FieldCheck) -> int:
@@ -316,7 +336,7 @@ def _dividing_path(entries: tuple[Entry, ...], above: tuple[int, ...]) -> int | 
         ranges = sum(kind == "num" for kind, _ in keys)
         whole = len(keys) - ranges
         distinct = len(set(keys)) - ranges if ranges < len(keys) else 0
-        spared = 0.5 * ranges + (whole * (1 - 1 / distinct) if distinct > 1 else 0)
+        spared = max(0.0, 0.5 * ranges - _RANGES_COST) + (whole * (1 - 1 / distinct) if distinct > 1 else 0)
         if spared > most:
             best, most = path, spared
     return best

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from math import nextafter
 from typing import Any, Protocol, TypeAlias, cast
 
 from msgspec import UNSET, Raw, json
@@ -199,17 +200,16 @@ class _Glob:
 
 
 class _Range:
-    __slots__ = ("high", "high_open", "low", "low_open")
+    """Between two bounds. An open bound is kept as the next double inside it: all numbers compared are doubles."""
+
+    __slots__ = ("high", "low")
 
     def __init__(self, bounds: Numeric) -> None:
-        self.low, self.low_open, self.high, self.high_open = bounds.low, bounds.low_open, bounds.high, bounds.high_open
+        self.low = nextafter(bounds.low, INFINITY) if bounds.low_open else bounds.low
+        self.high = nextafter(bounds.high, -INFINITY) if bounds.high_open else bounds.high
 
     def __contains__(self, value: Any) -> bool:
-        if type(value) is not float and type(value) is not int:
-            return False
-        if value <= self.low and (self.low_open or value != self.low):
-            return False
-        return value < self.high or (value == self.high and not self.high_open)
+        return (type(value) is float or type(value) is int) and self.low <= value <= self.high
 
 
 class _Network:
