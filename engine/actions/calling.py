@@ -13,10 +13,11 @@ from typing import Any, cast
 import msgspec
 
 from ...core.errors import ReactorError, StepError
+from ...language.annotations import hints_of
 from ...language.diagnostics import did_you_mean
+from ...language.python_step import Step
 from .context import Context
-from .contract import Step
-from .convert import EXACT, ITEMS_MAX, Converter, WrongType, converter, hints_of, to_json
+from .convert import EXACT, ITEMS_MAX, Converter, WrongType, converter, to_json
 from .functions import traceback_text
 
 CONTEXT = "context"
@@ -162,11 +163,6 @@ class StepClass:
             return [("compensate", self.compensate)]
         first = [("validate_input", self.validate)] if self.validate is not None else []
         return [*first, ("execute", self.execute)]
-
-
-def is_step_class(target: Any) -> bool:
-    """Is this a class with `execute`, to be made and called, and not a function?"""
-    return isinstance(target, type) and (issubclass(target, Step) or hasattr(cast("Any", target), "execute"))
 
 
 def own_arguments(compiled: Compiled, args: Mapping[str, Any], method: str) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ...core.clock import SYSTEM, Clock
 from ...core.errors import ConfigError, PermanentError, ReactorError, StepError, TransientError
+from ...language.python_step import Step
 from ...store.contract import StateOp, StateResult
 
 __all__ = [
@@ -217,26 +218,6 @@ class ActionBase:
 
     async def close(self) -> None:
         """Release what calls share (sessions, workers); called once, when the application ends."""
-
-
-class Step:
-    """Base of a Python step that is more than a function: `function: "module:Class"`.
-
-    Parameters are filled from `args` by name, and `context` with the read-only context; write the methods with `async`
-    or without. A class without a `compensate` of its own cannot be undone. A fresh instance serves each call.
-    """
-
-    def validate_input(self, context: Any) -> Any:
-        """Refuse the input before anything happens: raise, or return False or a text that says why."""
-        return None
-
-    def execute(self, context: Any) -> Any:
-        """Do it; the result becomes JSON. Whatever it raises is the step's error."""
-        raise StepError("step_failed", f"{type(self).__qualname__} has no method `execute`", "fix")
-
-    def compensate(self, context: Any, error: Any) -> Any:
-        """Undo it; `error` is what made that necessary, `context.output` what `execute` returned."""
-        return None
 
 
 Executed = Awaitable[Any]

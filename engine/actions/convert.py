@@ -18,6 +18,7 @@ import msgspec
 
 from ...core.errors import StepError
 from ...core.limits import MIB
+from ...language.annotations import hints_of
 
 Converter = Callable[[Any], Any]
 ITEMS_MAX = 1_000_000  # of a generator's output
@@ -146,15 +147,6 @@ def _has_pydantic(hint: Any, seen: tuple[Any, ...] = ()) -> bool:
             return any(_has_pydantic(part, seen) for part in hints_of(hint).values())
         return False
     return any(_has_pydantic(part, seen) for part in typing.get_args(hint))
-
-
-def hints_of(thing: Any) -> dict[str, Any]:
-    """The resolved type hints; a name that only type checkers know makes its hint Any."""
-    try:
-        return typing.get_type_hints(thing, include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        found = dict(getattr(thing, "__annotations__", {}))
-        return {name: Any if isinstance(hint, str) else hint for name, hint in found.items()}
 
 
 # -- results

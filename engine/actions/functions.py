@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import traceback
 from typing import Any
@@ -12,6 +13,8 @@ from ...core.errors import StepError
 from ...language.diagnostics import did_you_mean
 
 TRACEBACK_CHARS_MAX = 8_000
+_NAME = "[A-Za-z][A-Za-z0-9_-]*"
+_REGISTERED = re.compile(rf"{_NAME}(?:\.[A-Za-z0-9_-]+)*:{_NAME}(?:\.compensate)?", re.ASCII)
 
 
 def split_reference(reference: str) -> tuple[str, str] | None:
@@ -20,6 +23,11 @@ def split_reference(reference: str) -> tuple[str, str] | None:
     if not colon or not all(part.isidentifier() for part in [*module.split("."), *name.split(".")]):
         return None
     return module, name
+
+
+def is_registered_form(reference: str) -> bool:
+    """Is this the form `workflow:step` of a function that a program registered, such as `ship-order:charge`?"""
+    return _REGISTERED.fullmatch(reference) is not None
 
 
 def resolve(reference: str, project: str) -> Any:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from ...connections.fields import Duration, Keys, Size
 from ...core.errors import StepError
+from ...language.python_step import is_step_class
 from .calling import (
     CONTEXT,
     Compiled,
@@ -25,13 +26,12 @@ from .calling import (
     error_of,
     finish,
     given_to,
-    is_step_class,
     own_arguments,
     refused,
 )
 from .context import Context, State
 from .contract import ActionBase, Call, StateEffect
-from .functions import split_reference
+from .functions import is_registered_form, split_reference
 from .workers import Workers
 
 THREADS_MAX = 64  # plain functions that run at once; further ones wait for a thread
@@ -72,11 +72,11 @@ class PythonAction(ActionBase):
     def check(self, with_: Any) -> list[tuple[str, str]]:
         """The form of `function`, where it is no template."""
         reference = cast("dict[str, Any]", with_).get("function") if isinstance(with_, dict) else None
-        if isinstance(reference, str) and ":" in reference and "${{" not in reference:
-            parts = split_reference(reference)
-            if parts is None:
-                return [("function", f"expected module:name, such as shop.orders:charge; found {reference!r}")]
-        return []
+        if not isinstance(reference, str) or ":" not in reference or "${{" in reference:
+            return []
+        if split_reference(reference) is not None or is_registered_form(reference):
+            return []
+        return [("function", f"expected module:name, such as shop.orders:charge; found {reference!r}")]
 
     def compensable(self, target: Any) -> bool:
         """Does this function or class say how to undo it?"""

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from ...core.errors import ErrorInfo, ReactorError
+from ...language.python_step import is_step_class
 from .calling import (
     Compiled,
     StepClass,
@@ -26,7 +27,6 @@ from .calling import (
     error_of,
     finish,
     given_to,
-    is_step_class,
     own_arguments,
     refused,
 )
