@@ -1,0 +1,226 @@
+"""W1 to W5: what a five-step workflow costs, from its start to its durable end, on the public interface.
+
+W1 one at a time · W2 100 in flight · W3 100 parallel steps and a join · W4 HTTP event → durable → end (bench/http.py) ·
+W5 kill -9 with 500 started (5 × 200 ms steps), restart. Each in two forms: Python steps, and YAML with templates.
+`python -P -m reactor.bench.workflows [--store URL] [--only W1,W2] [--json FILE]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from reactor.language.loader import load_text
+from reactor import App, Workflow, step
+
+FLOW_YAML = """
+workflow: five-yaml
+inputs: {n: integer}
+outputs: {last: "${{ steps.s5.output }}"}
+steps:
+""" + "".join(
+    f"""  - {{name: s{i}, python: {{function: "reactor.bench.workflows:noop", args: {{x: "${{{{ {source} }}}}"}}}}}}
+"""
+    for i, source in ((1, "inputs.n"), *((k, f"steps.s{k - 1}.output") for k in range(2, 6)))
+)
+
+FAN_YAML = "workflow: fan\nparallel_limit: 100\nsteps:\n" + "".join(
+    f'  p{i}: {{python: {{function: "reactor.bench.workflows:noop", args: {{x: {i}}}}}}}\n' for i in range(100)
+) + '  join: {needs: all, transform: {done: true}}\n'
+
+SLOW_YAML = "workflow: slow\nsteps:\n" + "".join(
+    f'  - {{name: s{i}, python: {{function: "reactor.bench.workflows:slow", args: {{place: {i}}}}}}}\n' for i in range(5)
+)
+
+
+async def noop(x: Any = None) -> Any:
+    """A step that does nothing."""
+    return x
+
+
+async def slow(place: int, context: Any) -> int:
+    """A step of 200 ms that writes its name in a ledger outside the product."""
+    ledger = os.environ["BENCH_LEDGER"]
+    fd = os.open(ledger, os.O_APPEND | os.O_WRONLY | os.O_CREAT)
+    os.write(fd, f"{context.run['id']} {place} {context.idempotency_key}\n".encode())
+    os.close(fd)
+    await asyncio.sleep(0.2)
+    return place
+
+
+class FivePython(Workflow):
+    """The same five steps as a class."""
+
+    @step
+    async def s1(self, n: int) -> int:
+        return n
+
+    @step
+    async def s2(self, s1: int) -> int:
+        return s1
+
+    @step
+    async def s3(self, s2: int) -> int:
+        return s2
+
+    @step
+    async def s4(self, s3: int) -> int:
+        return s3
+
+    @step
+    async def s5(self, s4: int) -> int:
+        return s4
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which this share of them lies."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+async def opened(store: str) -> App:
+    """An application with the bench's workflows in force."""
+    app = App(store=store, project=None)
+    app.register(FivePython)
+    await app.open()
+    loaded = load_text("\n---\n".join((FLOW_YAML, FAN_YAML, SLOW_YAML)), "bench.yaml", app.vocabulary())
+    loaded.diagnostics.raise_errors()
+    await app.deploys.deploy(loaded.loaded)
+    return app
+
+
+async def many(app: App, name: str, count: int, in_flight: int) -> tuple[float, list[float]]:
+    """Run a workflow `count` times; seconds in all, and of each."""
+    gate, each = asyncio.Semaphore(in_flight), list[float]()
+
+    async def one(i: int) -> None:
+        async with gate:
+            begun = time.perf_counter()
+            handle = await app.start(name, {"n": i} if name != "fan" else {})
+            await handle.result(60)
+            each.append(time.perf_counter() - begun)
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(one(i) for i in range(count)))
+    return time.perf_counter() - begun, each
+
+
+async def flows(store: str, only: set[str]) -> dict[str, Any]:
+    """W1, W2 and W3 on one store."""
+    app = await opened(store)
+    found: dict[str, Any] = {}
+    try:
+        for form, name in (("python", "five-python"), ("yaml", "five-yaml")):
+            await many(app, name, 300, 50)
+            if "W1" in only:
+                _, each = await many(app, name, 300, 1)
+                found[f"W1 {form} p50/p99 ms"] = [round(statistics.median(each) * 1e3, 2), round(percentile(each, 0.99) * 1e3, 2)]
+            if "W2" in only:
+                rates: list[float] = []
+                cpu: list[float] = []
+                for _ in range(3):
+                    used = time.process_time()
+                    seconds, _ = await many(app, name, 3000, 100)
+                    rates.append(3000 / seconds)
+                    cpu.append((time.process_time() - used) / 3000 * 1e6)
+                found[f"W2 {form} workflows/s"] = round(statistics.median(rates))
+                found[f"W2 {form} CPU us/workflow"] = round(statistics.median(cpu))
+        if "W3" in only:
+            _, each = await many(app, "fan", 50, 1)
+            found["W3 p50 ms"] = round(statistics.median(each) * 1e3, 2)
+    finally:
+        await app.close()
+    return found
+
+
+async def serve_slow(store: str) -> None:
+    """The child of W5: starts what stdin says, tells when it is ready, and when all runs have ended."""
+    begun = time.perf_counter()
+    app = await opened(store)
+    print(f"ready {time.perf_counter() - begun:.3f}", flush=True)
+    count = int(sys.stdin.readline())
+    if count:
+        await asyncio.gather(*(app.start("slow") for _ in range(count)))
+        print("started", flush=True)
+    while app.engine.executor.runs:
+        await asyncio.sleep(0.01)
+    print("done", flush=True)
+
+
+async def killed(folder: Path, count: int = 500) -> dict[str, Any]:
+    """W5."""
+    ledger = folder / "ledger"
+    env = {**os.environ, "BENCH_LEDGER": str(ledger)}
+    command = [sys.executable, "-P", "-m", "reactor.bench.workflows", "--slow", f"sqlite:///{folder}/w5.db"]
+
+    async def child() -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=env
+        )
+
+    first = await child()
+    assert first.stdout is not None and first.stdin is not None
+    await first.stdout.readline()
+    first.stdin.write(f"{count}\n".encode())
+    await first.stdout.readline()
+    await asyncio.sleep(0.5)
+    first.send_signal(signal.SIGKILL)
+    await first.wait()
+    begun = time.perf_counter()
+    second = await child()
+    assert second.stdout is not None and second.stdin is not None
+    ready = (await second.stdout.readline()).decode().split()[1]
+    second.stdin.write(b"0\n")
+    await second.stdout.readline()
+    seconds = time.perf_counter() - begun
+    await second.wait()
+    lines = ledger.read_text().split("\n")[:-1]
+    keys = {line.split()[2] for line in lines}
+    return {
+        "W5 ready s": float(ready),
+        "W5 all done s (process start included)": round(seconds, 2),
+        "W5 lost": count * 5 - len(keys),
+        "W5 executed again": len(lines) - len(keys),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    words = argparse.ArgumentParser()
+    words.add_argument("--store", default="sqlite")
+    words.add_argument("--only", default="W1,W2,W3,W5")
+    words.add_argument("--json")
+    words.add_argument("--slow")
+    said = words.parse_args()
+    import uvloop
+
+    if said.slow:
+        uvloop.run(serve_slow(said.slow))
+        return
+    folder = Path(tempfile.mkdtemp(prefix="reactor-bench-"))
+    try:
+        only = set(said.only.split(","))
+        url = f"sqlite:///{folder}/w.db" if said.store == "sqlite" else said.store
+        found = uvloop.run(flows(url, only))
+        if "W5" in only:
+            found |= uvloop.run(killed(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for name, value in found.items():
+        print(f"{name:45} {value}")
+    if said.json:
+        Path(said.json).write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
