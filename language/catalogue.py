@@ -23,7 +23,7 @@ Word = Literal["action", "kind", "block", "key", "limit", "join", "bus", "connec
 
 
 class Fault(NamedTuple):
-    """Something wrong inside a `with` or a kind's keys; `path` leads to it from there, as parts or as text (`json.id`)."""
+    """Something wrong inside a `with` or a kind's keys; `path` leads to it from there, as parts or as text."""
 
     path: Path | str
     message: str

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reactor.language.definition import Loaded
-from reactor.language.loader import load_files
+from reactor.language.loader import load_files, load_mapping
 from reactor.tests.language.words import WORDS
 
 
@@ -153,6 +153,6 @@ def test_a_workflow_with_a_fault_between_files_is_left_out(tmp_path: Path) -> No
 
 def test_what_is_beside_the_files_may_be_called(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(call("a", "end"))
-    (tmp_path / "end.yaml").write_text(END)
-    beside = load_files([tmp_path / "end.yaml"], WORDS).loaded
-    assert not load_files([tmp_path / "a.yaml"], WORDS, beside=[Loaded(beside[0].definition, {})]).diagnostics
+    end = load_mapping({"workflow": "end", "steps": [{"log": {"message": "a"}}]}, WORDS)
+    assert load_files([tmp_path / "a.yaml"], WORDS).failed
+    assert not load_files([tmp_path / "a.yaml"], WORDS, beside=[Loaded(end, {})]).diagnostics
