@@ -169,7 +169,7 @@ def decode(body: bytes | bytearray | memoryview, *, bytes_max: int = EVENT_BYTES
         raise too_large(len(body), bytes_max)
     try:
         w = _wire(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_general(bytes(body))
     extensions = {name: value for name, value in zip(_KNOWN, _known(w), strict=True) if value is not None}
     if w.specversion != "1.0":
@@ -198,7 +198,9 @@ def _decode_general(body: bytes) -> Event:
         raise InvalidEvent(f"an event in the JSON format must be UTF-8; byte {e.start} is not") from None
     except msgspec.ValidationError:
         raise InvalidEvent("an event in the JSON format is one JSON object; found something else") from None
-    except (msgspec.DecodeError, RecursionError) as e:
+    except RecursionError:
+        raise InvalidEvent("the event is nested too deeply to be read", code="too_large") from None
+    except msgspec.DecodeError as e:
         raise InvalidEvent(f"the event is not valid JSON: {e}") from None
     return from_mapping(values, data=Raw(bytes(members["data"])) if "data" in members else UNSET)
 
@@ -253,6 +255,8 @@ def decode_batch(body: bytes, *, bytes_max: int = EVENT_BYTES_MAX, events_max: i
     """The events of one batch (JSON batch format), each checked. Raises InvalidEvent, naming the place in the batch."""
     try:
         raws = _batch(body)
+    except RecursionError:
+        raise InvalidEvent("the batch is nested too deeply to be read", code="too_large") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         raise InvalidEvent(f"a batch is one JSON array of events: {e}") from None
     if len(raws) > events_max:

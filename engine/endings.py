@@ -58,8 +58,12 @@ class Endings:
         first.
         """
         x = self._x
-        record, body = await x.records.encoded(run, node, record)
+        record, body = await x.records.encoded(node, record)
         row = x.records.row(run, node, Kind.RESULT, body)
+        if record.state == "failed":
+            await x.store.submit(Unit(journal=(row,)))
+            x.walk(run, x.settle(run, node, record))
+            return
         x.settle(run, node, record)
         run.ending = True
         try:

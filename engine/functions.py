@@ -34,6 +34,7 @@ class Functions:
         self._root = os.path.abspath(project_root)
         self._catalogue = catalogue or _built_in
         self._functions: dict[str, Callable[..., Any]] = {}
+        self._found: dict[str, Callable[..., Any]] = {}
         self._versions: dict[str, Any] = {}  # reference → the version whose code it is
 
     def register(self, workflow: Any) -> Loaded:
@@ -80,7 +81,7 @@ class Functions:
 
         Raises StepError `unknown_action`: nobody registered it, or which part is missing, or why an import failed.
         """
-        found = self._functions.get(reference)
+        found = self._functions.get(reference) or self._found.get(reference)
         if found is not None:
             return found
         if split_reference(reference) is None and is_registered_form(reference):
@@ -91,7 +92,8 @@ class Functions:
             raise StepError(
                 "unknown_action", f"`{reference}`: this program registered {missing} of `{workflow}`", hint=hint
             )
-        return resolve(reference, self._root)
+        found = self._found[reference] = resolve(reference, self._root)
+        return found
 
 
 def _built_in() -> Catalogue:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from ..core.errors import ErrorInfo, PermanentError, StepError
+from ..core.errors import ErrorInfo, PermanentError
 from ..core.limits import INLINE_BYTES_MAX, OUTPUT_BYTES_MAX
 from ..store.contract import (
     JournalRow,
@@ -44,29 +44,29 @@ class Records:
         """A journal row of a step."""
         return JournalRow(run.row.id, node.ord | occurrence, kind, body, run.row.gen, node.name_hash)
 
-    async def encoded(self, run: ActiveRun, node: Node, record: StepRecord) -> tuple[StepRecord, bytes]:
-        """A record and its body; an output over INLINE_BYTES_MAX goes to a blob first, durable before the row that
-        names it.
+    async def encoded(self, node: Node, record: StepRecord) -> tuple[StepRecord, bytes]:
+        """A record and its body, secrets hidden; an output that cannot be kept makes it the record of a failure.
+
+        An output over INLINE_BYTES_MAX goes to a blob first, durable before the row that names it.
         """
         try:
             body = _encode(record)
         except (TypeError, ValueError, RecursionError) as e:
-            raise PermanentError(f"the output of `{node.path}` is no JSON value: {e}", code="invalid_output") from e
+            return _unkept(node, record, "invalid_output", f"the output of `{node.path}` is no JSON value: {e}")
         text = body.decode()
         shown = self._mask(text)
         if shown is not text and shown != text:
             body = shown.encode()
             record = _record(body)
-        if len(body) > INLINE_BYTES_MAX and record.output is not None:
-            output = _encode(record.output)
-            if len(output) > OUTPUT_BYTES_MAX:
-                raise StepError(
-                    "too_large",
-                    f"the output of `{node.path}` has {len(output)} bytes; at most {OUTPUT_BYTES_MAX} are kept",
-                )
-            if len(output) > INLINE_BYTES_MAX:
-                blob = {BLOB: (await self._store.put_blob(output)).hex(), "size": len(output)}
-                body = _encode(msgspec.structs.replace(record, output=blob))
+        if len(body) <= INLINE_BYTES_MAX or record.output is None:
+            return record, body
+        output = _encode(record.output)
+        if len(output) > OUTPUT_BYTES_MAX:
+            message = f"the output of `{node.path}` has {len(output)} bytes; at most {OUTPUT_BYTES_MAX} are kept"
+            return _unkept(node, record, "too_large", message)
+        if len(output) > INLINE_BYTES_MAX:
+            blob = {BLOB: (await self._store.put_blob(output)).hex(), "size": len(output)}
+            body = _encode(msgspec.structs.replace(record, output=blob))
         return record, body
 
     async def write(
@@ -86,13 +86,7 @@ class Records:
         if isinstance(effect, EmitEffect):
             event, outbox = telling.emitted(run, node, effect)
             record = msgspec.structs.replace(record, output={"id": event.id})
-        try:
-            record, body = await self.encoded(run, node, record)
-        except (PermanentError, StepError) as e:
-            record = msgspec.structs.replace(
-                record, state="failed", output=None, error=e.info(step=node.path, attempt=record.attempts)
-            )
-            body = _encode(record)
+        record, body = await self.encoded(node, record)
         await self._store.submit(Unit(journal=(self.row(run, node, kind, body),), outbox=outbox, bytes_=len(body)))
         return record
 
@@ -141,6 +135,12 @@ class Records:
         row = JournalRow(run.row.id, run.row.transitions, Kind.TRANSITION, _encode(body), run.row.gen)
         change = RunChange(run.row.id, "live", state=int(state), transitions=run.row.transitions, error=error)
         await self._store.submit(Unit(journal=(row,), changes=(change,)))
+
+
+def _unkept(node: Node, record: StepRecord, code: str, message: str) -> tuple[StepRecord, bytes]:
+    error = ErrorInfo(code, message, "park", node.path, record.attempts)
+    failed = msgspec.structs.replace(record, state="failed", output=None, error=error)
+    return failed, _encode(failed)
 
 
 async def read_record(store: Store, body: bytes) -> StepRecord:
