@@ -15,17 +15,14 @@ import multiprocessing
 import os
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 import msgspec
-from matching_workload import Vocab, event, rule
 
+from reactor.bench.matching_workload import Vocab, event, rule
 from reactor.router import RuleIndex
 
 BUDGETS = {  # name -> rules -> floor, goal
@@ -89,7 +86,6 @@ def measure(rules: int, events: int, rounds: int) -> dict[str, float]:
     for _ in range(rounds):
         per_event.append(cpu_s(each(index.match, lines)) / events)
         decoded.append(cpu_s(each(lambda line: index.match(decode(line)), lines)) / events)
-    # patterns arrive as text: copies here, so that one is not matched while it is warm from being drawn
     add_s = [cpu_s(lambda pair=pair: index.add(*pair)) for pair in more]
     remove_s = [cpu_s(lambda pair=pair: index.remove(pair[0])) for pair in more]
     explain_s = [cpu_s(lambda line=line: list(index.explain_all(line))) for line in lines[:7]]

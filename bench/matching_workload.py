@@ -180,37 +180,9 @@ KINDS = (
 )
 
 
-def rule(r, v, i):
-    kind = KINDS[i % len(KINDS)]
-    t = [v.types[zipf(r, len(v.types), 0.4)]]
-    tenant = [v.tenants[zipf(r, len(v.tenants), 0.3)]]
-    if kind == "exact":
-        p = {"type": t, "data": {"tenant": tenant}}
-    elif kind == "user":
-        p = {"data": {"user": {"id": ["u-%05d" % r.randrange(50000) for _ in range(r.randrange(1, 4))]}}}
-    elif kind == "source":
-        p = {
-            "source": [r.choice(v.sources)],
-            "type": t,
-            "data": {"user": {"tier": r.sample(TIERS, 2)}, "geo": {"country": [r.choice(COUNTRIES)]}},
-        }
-    elif kind == "prefix":
-        p = {"data": {"client": {"path": [{"prefix": "/%s/%s/%s" % (tenant[0], r.choice(PAGES), r.choice(SYL))}]}}}
-    elif kind == "suffix":
-        p = {"type": t, "data": {"user": {"email": [{"suffix": "@" + r.choice(v.mail)}]}}}
-    elif kind == "numeric":
-        lo = round(r.uniform(0, 2000), 2)
-        p = {
-            "data": {
-                "tenant": tenant,
-                "order": {"total": [{"numeric": [">=", lo, "<", round(lo + r.uniform(20, 300), 2)]}]},
-            }
-        }
-        if r.random() < 0.5:
-            p["type"] = t
-        else:
-            p["data"]["order"]["priority"] = [{"numeric": [">", r.randrange(8)]}]
-    elif kind == "anything-but":
+def other_pattern(r, v, i, kind, t, tenant):
+    """The pattern of the kinds that `rule` leaves over."""
+    if kind == "anything-but":
         p = {
             "type": t,
             "data": {"tenant": tenant, "order": {"status": [{"anything-but": r.sample(STATUS, r.randrange(1, 5))}]}},
@@ -269,6 +241,41 @@ def rule(r, v, i):
                 "geo": {"country": r.sample(COUNTRIES, 4)},
             },
         }
+    return p
+
+
+def rule(r, v, i):
+    kind = KINDS[i % len(KINDS)]
+    t = [v.types[zipf(r, len(v.types), 0.4)]]
+    tenant = [v.tenants[zipf(r, len(v.tenants), 0.3)]]
+    if kind == "exact":
+        p = {"type": t, "data": {"tenant": tenant}}
+    elif kind == "user":
+        p = {"data": {"user": {"id": ["u-%05d" % r.randrange(50000) for _ in range(r.randrange(1, 4))]}}}
+    elif kind == "source":
+        p = {
+            "source": [r.choice(v.sources)],
+            "type": t,
+            "data": {"user": {"tier": r.sample(TIERS, 2)}, "geo": {"country": [r.choice(COUNTRIES)]}},
+        }
+    elif kind == "prefix":
+        p = {"data": {"client": {"path": [{"prefix": "/%s/%s/%s" % (tenant[0], r.choice(PAGES), r.choice(SYL))}]}}}
+    elif kind == "suffix":
+        p = {"type": t, "data": {"user": {"email": [{"suffix": "@" + r.choice(v.mail)}]}}}
+    elif kind == "numeric":
+        lo = round(r.uniform(0, 2000), 2)
+        p = {
+            "data": {
+                "tenant": tenant,
+                "order": {"total": [{"numeric": [">=", lo, "<", round(lo + r.uniform(20, 300), 2)]}]},
+            }
+        }
+        if r.random() < 0.5:
+            p["type"] = t
+        else:
+            p["data"]["order"]["priority"] = [{"numeric": [">", r.randrange(8)]}]
+    else:
+        p = other_pattern(r, v, i, kind, t, tenant)
     return {"id": "r%d" % i, "kind": kind, "pattern": p}
 
 

@@ -24,13 +24,15 @@ from ..language.patterns import parse_pattern
 from .index_buckets import Branch, FieldCheck, Root, candidates, holds
 from .index_explain import Explanation, array_failed, field_failed
 from .index_paths import PathTree, agree, whole
-from .index_reader import Reader
+from .index_reader import Read, Reader
+from .index_source import Place
 from .index_values import container, filing, shown
 
 RuleId: TypeAlias = Hashable
 Json: TypeAlias = bytes | bytearray | memoryview
 Event: TypeAlias = Mapping[str, Any] | Json
 _FOREVER = 1 << 62
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Rule:
@@ -118,7 +120,7 @@ class RuleIndex:
     def __init__(self) -> None:
         self._root = Root()
         self._tree = PathTree()
-        self._flavours: dict[int | tuple[int, int], int] = {}
+        self._flavours: dict[Place, int] = {}
         self._reader = Reader(self._tree, self._root, self._flavours)
         self._rules: dict[RuleId, _Rule] = {}
         self._places = 0
@@ -244,7 +246,7 @@ class RuleIndex:
         for place in (*paths, *((path, guard) for path in paths for guard in paths)):
             self._probe_changed(place)
 
-    def _probe_changed(self, place: int | tuple[int, int]) -> None:
+    def _probe_changed(self, place: Place) -> None:
         if self._reader.version >= 0 and not self._reader.refresh(place):
             self._reader.version = -1
 
@@ -280,14 +282,14 @@ class RuleIndex:
         """The event's values, and the event as plain data."""
         try:
             plain = whole(event)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             raise InvalidEvent(f"the event is no JSON object: {error}") from error
         if type(plain) is not dict:
             raise InvalidEvent(f"the event is no JSON object: found {type(plain).__name__}")
         members = cast("dict[str, Any]", plain)
         return self._scan(members)[0], members
 
-    def _scan(self, event: Event) -> tuple[Any, list[Any], int]:
+    def _scan(self, event: Event) -> Read:
         reader = self._reader
         if reader.version != self._tree.version:
             reader = self._reader = Reader(self._tree, self._root, self._flavours)
@@ -295,7 +297,7 @@ class RuleIndex:
             if type(event) is not bytes and isinstance(event, Mapping):
                 return reader.from_mapping(cast("dict[str, Any]", event) if type(event) is dict else dict(event))
             return reader.from_json(event)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             raise InvalidEvent(f"the event is no JSON object: {error}") from error
 
 
