@@ -1,17 +1,24 @@
-"""Messages as HTTP requests. Source: CloudEvents 1.0.2, HTTP Protocol Binding."""
+"""Events as HTTP messages, out and in. Source: CloudEvents 1.0.2, HTTP Protocol Binding."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 from msgspec import UNSET
 
-from ..core.event import Event, encode
+from ..core.depth import too_deep
+from ..core.durations import format_size
+from ..core.errors import PermanentError
+from ..core.event import Event, InvalidEvent, decode, decode_batch, encode, from_mapping
+from ..core.limits import EVENT_BATCH_MAX, EVENT_BYTES_MAX, EVENT_DEPTH_MAX
 from .contract import OutMessage
 
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
+BATCHED = "application/cloudevents-batch+json; charset=utf-8"
 _PLAIN = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"%')
 
 
@@ -54,3 +61,137 @@ def _body(data: Any) -> bytes:
     if data is UNSET:
         return b""
     return data if isinstance(data, bytes) else msgspec.json.encode(data)
+
+
+class NoCloudEvent(PermanentError):
+    """A request that carries no CloudEvent in any of the three content modes, or one in a format not spoken here."""
+
+    code = "unsupported_media_type"
+
+
+def received(
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    bytes_max: int = EVENT_BYTES_MAX,
+    events_max: int = EVENT_BATCH_MAX,
+    depth_max: int = EVENT_DEPTH_MAX,
+) -> tuple[list[Event], bool]:
+    """The events of a request, checked and decoded, and whether they came as a batch. Header names are lower case.
+
+    Raises InvalidEvent (naming attribute and place), NoCloudEvent.
+    """
+    content_type = headers.get("content-type", "")
+    media = media_type(content_type)
+    if media == "application/cloudevents+json":
+        _utf8(content_type)
+        events, batched = [decode(body, bytes_max=bytes_max)], False
+    elif media == "application/cloudevents-batch+json":
+        _utf8(content_type)
+        events, batched = decode_batch(body, bytes_max=bytes_max, events_max=events_max), True
+    elif media.startswith("application/cloudevents"):
+        raise NoCloudEvent(
+            f"events in the format {media} are not taken; the JSON format is: {STRUCTURED.partition(';')[0]}"
+        )
+    elif "ce-specversion" in headers:
+        events, batched = [_binary(headers, body, content_type, bytes_max)], False
+    else:
+        found = f"Content-Type {media} and no header ce-specversion" if media else "neither a type nor ce- headers"
+        raise NoCloudEvent(
+            f"the request carries no CloudEvent: found {found}",
+            hint="send it with Content-Type: application/cloudevents+json, or its attributes as ce- headers;"
+            " other messages go to an `http` trigger under /hooks",
+        )
+    for i, event in enumerate(events):
+        try:
+            _settle_data(event, body, depth_max)
+        except InvalidEvent as e:
+            raise InvalidEvent(f"event {i} of the batch: {e}", code=e.code) if batched else e from None
+    return events, batched
+
+
+def media_type(content_type: str) -> str:
+    """`text/plain` of `Text/Plain; charset=utf-8`."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def charset(content_type: str) -> str:
+    """The charset parameter of a content type, utf-8 without one."""
+    for part in content_type.split(";")[1:]:
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"').lower() or "utf-8"
+    return "utf-8"
+
+
+def _utf8(content_type: str) -> None:
+    found = charset(content_type)
+    if found not in ("utf-8", "utf8", "us-ascii"):
+        raise NoCloudEvent(f"events in the JSON format are UTF-8; found charset={found}")
+
+
+def _binary(headers: Mapping[str, str], body: bytes, content_type: str, bytes_max: int) -> Event:
+    if len(body) > bytes_max:
+        raise InvalidEvent(
+            f"the event's data has {len(body)} bytes; at most {format_size(bytes_max)} are taken", code="too_large"
+        )
+    values: dict[str, Any] = {}
+    for name, value in headers.items():
+        if name.startswith("ce-"):
+            values[name[3:]] = _attribute(name, value)
+    for name in ("data", "data_base64", "datacontenttype"):
+        if name in values:
+            raise InvalidEvent(f"the header ce-{name} means nothing: data is the body, its type is Content-Type")
+    if content_type:
+        values["datacontenttype"] = content_type
+    return from_mapping(values, data=_data(body, content_type))
+
+
+_ESCAPED = re.compile(r"\\(.)")
+_WHOLE = re.compile(r"\d{1,9}", re.ASCII).fullmatch
+
+
+def _attribute(name: str, value: str) -> str | int:
+    """A header's value: unquoted, then percent-decoded (section 3.1.3.2); the whole numbers that we know, as such."""
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = _ESCAPED.sub(r"\1", value[1:-1])
+    if "%" in value:
+        try:
+            value = unquote_to_bytes(value).decode()
+        except UnicodeDecodeError:
+            raise InvalidEvent(f"the header {name} is not UTF-8 once its percent-encoding is undone") from None
+    return int(value) if name in ("ce-hops", "ce-replay") and _WHOLE(value) else value
+
+
+def _data(body: bytes, content_type: str) -> Any:
+    """The body by its content type: JSON, text or bytes; without one it is JSON."""
+    if not body:
+        return UNSET
+    media = media_type(content_type)
+    if not media or media.endswith(("/json", "+json")):
+        return msgspec.Raw(body)
+    if media.startswith("text/") or media.endswith(("/xml", "+xml")):
+        try:
+            return body.decode(charset(content_type))
+        except (UnicodeDecodeError, LookupError) as e:
+            raise InvalidEvent(f"the data is not text in {charset(content_type)}: {e}") from None
+    return body
+
+
+def _settle_data(event: Event, body: bytes, depth_max: int) -> None:
+    """Decode the data now, so that nothing behind meets what cannot be read; look at its depth, and at our own
+    extensions.
+    """
+    try:
+        data = event.data
+    except RecursionError:
+        raise InvalidEvent(f"the data is nested deeper than {depth_max} levels", code="too_large") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise InvalidEvent(f"the data is not valid JSON: {e}") from None
+    if too_deep(body, data, depth_max=depth_max):
+        raise InvalidEvent(f"the data is nested deeper than {depth_max} levels", code="too_large")
+    if event.extensions:
+        for name in ("hops", "replay"):
+            value = event.extensions.get(name, 0)
+            if type(value) is not int or value < 0:
+                raise InvalidEvent(f"`{name}` must be a whole number; found {value!r}"[:120])
