@@ -95,7 +95,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: Any, text: str) -> Any:
     style = None
-    if "\n" in text and not re.search(r"[ \t]\n|^[ \t\n]|[^\n\t -~\u00a0-\ud7ff\ue000-\ufffd]|\Z(?<![^\n])", text):
+    if "\n" in text and not re.search(r"[ \t]\n|^[ \t\n]|[^\n\t -~\u00a1-\u2027\u2030-\ud7ff\ue000-\ufefe\uff00-\ufffd]", text):
         style = "|"
     elif "${{" in text or "\n" in text:
         style = '"'
