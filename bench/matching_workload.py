@@ -187,8 +187,6 @@ def other_pattern(r, v, i, kind, t, tenant):
             "type": t,
             "data": {"tenant": tenant, "order": {"status": [{"anything-but": r.sample(STATUS, r.randrange(1, 5))}]}},
         }
-    elif kind == "exists":
-        p = {"type": t, "data": {"tenant": tenant, "order": {"coupon": [{"exists": r.random() < 0.5}]}}}
     elif kind == "wildcard":
         s = r.choice(v.skus)
         if i % 2:
@@ -274,6 +272,8 @@ def rule(r, v, i):
             p["type"] = t
         else:
             p["data"]["order"]["priority"] = [{"numeric": [">", r.randrange(8)]}]
+    elif kind == "exists":
+        p = {"type": t, "data": {"tenant": tenant, "order": {"coupon": [{"exists": r.random() < 0.5}]}}}
     else:
         p = other_pattern(r, v, i, kind, t, tenant)
     return {"id": "r%d" % i, "kind": kind, "pattern": p}
