@@ -54,9 +54,9 @@ class Retention:
         if "dead_letters" in keep:
             yield "dead_letters", self._dead_letters(now - keep["dead_letters"], limit)
         if "ledger" in keep:
-            yield "ledger", _by("ledger", "trigger, due", "due < ?", now - keep["ledger"], limit)
-        yield "marks", _by("mark", "scope, key", "at > 0 AND at < ?", now, limit)
-        yield "flow", _by("flow", "policy, key", "state IS NULL AND ? > 0", now, limit)
+            yield "ledger", _by("ledger", "trigger, due", "due < ?", limit, now - keep["ledger"])
+        yield "marks", _by("mark", "scope, key", "at > 0 AND at < ?", limit, now)
+        yield "flow", _by("flow", "policy, key", "state IS NULL", limit)
         yield "blobs", _blobs(now, limit)
 
     def _aged(
@@ -124,9 +124,9 @@ class Retention:
         return len((yield _DEAD, _one(keys))) if keys else 0
 
 
-def _by(table: str, key: str, condition: str, value: float, limit: int) -> Asking:
+def _by(table: str, key: str, condition: str, limit: int, *values: float) -> Asking:
     sql = f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {condition} LIMIT ?) RETURNING 1"
-    return len((yield sql, (value, limit)))
+    return len((yield sql, (*values, limit)))
 
 
 def _unmatched(before: float, limit: int) -> Asking:

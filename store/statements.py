@@ -26,6 +26,7 @@ EVENT_COLUMNS = "key, source, id, type, trigger, at, revision, body, correlation
 JOURNAL_COLUMNS = "run, ord, kind, body, gen, name_hash"
 RUN_FIELDS = RunRow.__struct_fields__
 RUN_COLUMNS = ", ".join(RUN_FIELDS)
+_REQUIRED = len(RUN_FIELDS) - len(RunRow.__struct_defaults__)  # columns that every run has its own value in
 DEAD_COLUMNS = "key, at, trigger, source, id, code, error, raw, event, workflow, entry, meta, attempts, state"
 _RUN_TYPES = {
     "id": _I, "key": _B, "workflow": _T, "version": _T, "digest": _B, "state": _S, "input": _B, "created_at": _F,
@@ -41,6 +42,7 @@ class Statement(NamedTuple):
 
     sql: str
     types: tuple[str, ...]
+    after: bool = False  # it must see what the statements before it wrote: it cannot be sent as one with them
 
 
 def _insert(table: str, columns: str, types: Sequence[str], conflict: str = "") -> Statement:
@@ -86,10 +88,12 @@ READ_FIRST_RUNS = Statement(
     "SELECT event, id FROM run WHERE event IN (SELECT column1 FROM {v}) AND event <> 0 ORDER BY id", (_I,)
 )
 
-LOCK_MARKS = _insert("mark", "scope, key", (_T, _T), "ON CONFLICT DO NOTHING")
-LOCK_FLOWS = _insert("flow", "policy, key", (_T, _T), "ON CONFLICT DO NOTHING")
-LOCK_STATES = _insert("state", "scope, key", (_T, _T), "ON CONFLICT DO NOTHING")
-"""A row that is not there cannot be locked: PostgreSQL makes empty ones first, in key order."""
+LOCKS = {
+    "marks": _insert("mark", "scope, key", (_T, _T), "ON CONFLICT DO NOTHING"),
+    "flows": _insert("flow", "policy, key", (_T, _T), "ON CONFLICT DO NOTHING"),
+    "states": _insert("state", "scope, key", (_T, _T), "ON CONFLICT DO NOTHING"),
+}
+"""A row that is not there cannot be locked: PostgreSQL makes it first, empty, in key order."""
 
 
 def read_seen(table: str) -> Statement:
@@ -152,13 +156,12 @@ def fold(facts: Facts, name: str, found: Sequence[Sequence[Any]], node: int, *, 
 
 # -- rows
 
-_RUNS = _insert("run", f"{RUN_COLUMNS}, keyed", (*_RUN_TYPES.values(), _S))
 _JOURNAL = _insert("j", JOURNAL_COLUMNS, (_I, _I, _S, _B, _S, _I))
 _EVENTS = _insert("event", EVENT_COLUMNS, (_I, _T, _T, _T, _T, _F, _I, _B, _T, _B))
 UNMATCHED = _insert("unmatched", EVENT_COLUMNS, _EVENTS.types, "ON CONFLICT DO NOTHING")
 _LABELS = _insert("label", "name, value, run", (_T, _T, _I))
 _CANCEL_KEYS = _insert("cancel_key", "binding, key, run", (_T, _T, _I), "ON CONFLICT DO NOTHING")
-_CANCEL_OPEN = Statement("UPDATE cancel_key SET open = v.column2 FROM {v} WHERE run = v.column1", (_I, _S))
+_CANCEL_OPEN = Statement("UPDATE cancel_key SET open = v.column2 FROM {v} WHERE run = v.column1", (_I, _S), after=True)
 _UNHELD = Statement("DELETE FROM held WHERE run IN (SELECT column1 FROM {v})", (_I,))
 _HELD = _insert("held", "policy, key, rank, run", (_T, _T, _F, _I))
 _RANKS = Statement("UPDATE held SET rank = v.column2 FROM {v} WHERE run = v.column1", (_I, _F))
@@ -169,7 +172,7 @@ _DEAD_CHANGES = Statement(
 )
 _OUTBOX = _insert("outbox", "key, run, body, owes", (_I, _I, _B, _S))
 _OUTBOX_DONE = Statement("UPDATE outbox SET owes = owes & ~v.column2 FROM {v} WHERE key = v.column1", (_I, _S))
-_OUTBOX_GONE = Statement("DELETE FROM outbox WHERE owes = 0 AND key IN (SELECT column1 FROM {v})", (_I,))
+_OUTBOX_GONE = Statement("DELETE FROM outbox WHERE owes = 0 AND key IN (SELECT column1 FROM {v})", (_I,), after=True)
 _MARKS = _upsert("mark", "scope, key", "value, at", (_T, _T, _B, _F))
 _MARKS_GONE = Statement(f"DELETE FROM mark WHERE (scope, key) {_TWO}", (_T, _T))
 _FLOWS = _upsert("flow", "policy, key", "state, deadline", (_T, _T, _B, _F))
@@ -184,6 +187,8 @@ _DEFINITIONS = _insert(
 _WORKFLOWS = _upsert("workflow", "workflow", "enabled, removed, pinned, origin", (_T, _S, _S, _T, _T))
 _RULES = _upsert("rules", "revision", "body", (_I, _B))
 _seen_inserts: dict[str, Statement] = {}
+_run_inserts_known: dict[tuple[int, ...], Statement] = {}
+_RUN_DEFAULTS: tuple[Any, ...] = (*([...] * _REQUIRED), *RunRow.__struct_defaults__, 0)
 _run_updates: dict[tuple[str, ...], Statement] = {}
 
 
@@ -197,7 +202,7 @@ def row_writes(rows: Rows, seen_tables: Sequence[str]) -> Iterator[tuple[Stateme
         for table in seen_tables:
             yield _seen_insert(table), sorted(rows.seen.items())
     if rows.runs:
-        yield _RUNS, [cast("list[Any]", run.row) for run in rows.runs.values()]
+        yield _run_inserts(rows)
     if rows.changed:
         yield from _run_changes(rows)
     if rows.journal:
@@ -213,6 +218,19 @@ def row_writes(rows: Rows, seen_tables: Sequence[str]) -> Iterator[tuple[Stateme
             yield _MARKS_GONE, gone
         yield _MARKS, [(*key, m.value, m.at) for key, m in sorted(rows.marks.items()) if m.value is not None]
     yield from _rare_writes(rows)
+
+
+def _run_inserts(rows: Rows) -> tuple[Statement, Sequence[Any]]:
+    """New runs, without the columns in which all of them have what the table gives by itself: most have most."""
+    columns = list(zip(*[cast("list[Any]", run.row) for run in rows.runs.values()], strict=True))
+    count = len(rows.runs)
+    kept = tuple([i for i, default in enumerate(_RUN_DEFAULTS) if columns[i].count(default) < count])
+    statement = _run_inserts_known.get(kept)
+    if statement is None:
+        names = [(*RUN_FIELDS, "keyed")[i] for i in kept]
+        statement = _insert("run", ", ".join(names), [{**_RUN_TYPES, "keyed": _S}[name] for name in names])
+        _run_inserts_known[kept] = statement
+    return statement, list(zip(*[columns[i] for i in kept], strict=True))
 
 
 def _run_changes(rows: Rows) -> Iterator[tuple[Statement, Sequence[Any]]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from ..store.contract import (
@@ -30,8 +28,7 @@ class FlowTests:
     @pytest.mark.rule("5.3")
     async def test_a_key_admits_as_many_as_its_decision(self, store: Store) -> None:
         units = [Unit(runs=(RunStart(run_row(number), slots(2)),)) for number in range(1, 6)]
-        receipts = await asyncio.gather(*[store.submit(unit) for unit in units])
-        started = [receipt.started[0] for receipt in receipts]
+        started = [(await store.submit(unit)).started[0] for unit in units]
         assert [(s.verdict, s.reason) for s in started] == [("begun", "")] * 2 + [("held", "all slots are taken")] * 3
         held = await store.run(3)
         assert held is not None

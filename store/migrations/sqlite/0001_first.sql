@@ -4,12 +4,14 @@ CREATE TABLE meta (k TEXT PRIMARY KEY, v ANY) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, workflow TEXT NOT NULL, version TEXT NOT NULL, digest BLOB NOT NULL,
-    state INTEGER NOT NULL, input BLOB NOT NULL, created_at REAL NOT NULL, event INTEGER NOT NULL, cause TEXT NOT NULL,
-    correlation TEXT NOT NULL, hops INTEGER NOT NULL, parent INTEGER NOT NULL, parent_ord INTEGER NOT NULL,
-    depth INTEGER NOT NULL, priority INTEGER NOT NULL, actor TEXT NOT NULL, labels BLOB NOT NULL, traceparent TEXT NOT NULL,
-    vars BLOB NOT NULL, flow BLOB NOT NULL, output BLOB, error BLOB, steps BLOB, cancel BLOB, metadata BLOB NOT NULL,
-    recoveries INTEGER NOT NULL, transitions INTEGER NOT NULL, gen INTEGER NOT NULL, started_at REAL, ended_at REAL,
-    node INTEGER, keyed INTEGER NOT NULL
+    state INTEGER NOT NULL, input BLOB NOT NULL, created_at REAL NOT NULL, event INTEGER NOT NULL DEFAULT 0,
+    cause TEXT NOT NULL DEFAULT '', correlation TEXT NOT NULL DEFAULT '', hops INTEGER NOT NULL DEFAULT 0,
+    parent INTEGER NOT NULL DEFAULT 0, parent_ord INTEGER NOT NULL DEFAULT 0, depth INTEGER NOT NULL DEFAULT 0,
+    priority INTEGER NOT NULL DEFAULT 5, actor TEXT NOT NULL DEFAULT '', labels BLOB NOT NULL DEFAULT x'',
+    traceparent TEXT NOT NULL DEFAULT '', vars BLOB NOT NULL DEFAULT x'', flow BLOB NOT NULL DEFAULT x'', output BLOB,
+    error BLOB, steps BLOB, cancel BLOB, metadata BLOB NOT NULL DEFAULT x'', recoveries INTEGER NOT NULL DEFAULT 0,
+    transitions INTEGER NOT NULL DEFAULT 1, gen INTEGER NOT NULL DEFAULT 0, started_at REAL, ended_at REAL,
+    node INTEGER, keyed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX run_open ON run (id) WHERE state < 10;
 CREATE INDEX run_bad ON run (state, id) WHERE state > 10;

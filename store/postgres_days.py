@@ -1,0 +1,41 @@
+"""The tables of dedupe records of a PostgreSQL store: known to all its writers, made before they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .postgres_sql import connect, goes_again
+
+
+class Days:
+    """Which tables there are, newest first; other nodes make and drop them too."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.tables: Sequence[str] = ()
+
+    async def refresh(self) -> None:
+        """Look again."""
+        connection = await connect(self._url)
+        try:
+            sql = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename LIKE 'seen\\_%'"
+            self.tables = sorted([row[0] for row in await connection.fetch(sql)], reverse=True)
+        finally:
+            await connection.close()
+
+    async def make(self, tables: Sequence[str]) -> None:
+        """Make those that are missing; two sessions may do it at once."""
+        if all(table in self.tables for table in tables):
+            return
+        connection = await connect(self._url)
+        try:
+            for table in tables:
+                sql = f"CREATE TABLE IF NOT EXISTS {table} (hash bytea PRIMARY KEY, event bigint NOT NULL)"
+                try:
+                    await connection.execute(sql)
+                except Exception as error:
+                    if not goes_again(error):  # another session made it at the same moment
+                        raise
+        finally:
+            await connection.close()
+        await self.refresh()

@@ -1,0 +1,176 @@
+"""One writer of a PostgreSQL store: a connection and a row of `lane`, which every group counts up.
+
+The row is the fence: without it nothing is written. It also tells what became of a commit whose answer was lost: the
+same group goes again, and if its count has been taken already, then by itself (journal.md, "Unknown outcome").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.clock import Clock
+from ..core.errors import StoreFailed, StoreUnavailable
+from ..core.faults import point
+from .contract import Committed, Unit, UnitRefused
+from .days import tables_at
+from .facts import Facts, Wants, wants
+from .group import Result
+from .postgres_days import Days
+from .postgres_node import fenced
+from .postgres_sql import Connection, arrays_of, connect, goes_again, meaning, run, text_of
+from .resolve import resolve
+from .statements import LOCKS, READ_FIRST_RUNS, Statement, fact_reads, fold, read_seen, row_writes
+
+TRIES_MAX = 4  # of one group, when other sessions were faster
+DOUBTS = 100  # groups after a conflict that ask first which run keys exist; the others find it out by the conflict
+
+
+class PostgresLane:
+    """Writes groups, one at a time, each in one transaction."""
+
+    def __init__(self, url: str, node: int, no: int, clock: Clock, days: Days, synchronous: str) -> None:
+        self._url = url
+        self._node = node
+        self._no = no
+        self._clock = clock
+        self._days = days
+        self._synchronous = synchronous
+        self._loop = asyncio.get_running_loop()
+        self._connection: Connection = None
+        self._count = 0  # groups that are known to have committed
+        self._doubts = 0  # groups for which run keys are looked up first: there was one that existed
+        self._sent: list[Committed | UnitRefused] | None = (
+            None  # receipts of a group whose COMMIT was sent and not answered
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    def commit(self, units: Sequence[Unit], done: Callable[[Result], None]) -> None:
+        """See `group.Writer`."""
+        self._task = self._loop.create_task(self._commit(units, done), name=f"store-lane-{self._no}")
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        await self._drop()
+
+    async def _commit(self, units: Sequence[Unit], done: Callable[[Result], None]) -> None:
+        for tries in range(1, TRIES_MAX + 1):
+            try:
+                result = await self._attempt(units)
+            except asyncio.CancelledError:
+                await self._drop()
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever it is, the waiters hear of it
+                again = goes_again(error) and tries < TRIES_MAX
+                self._doubts = DOUBTS  # some row was there already: perhaps a run's key
+                ours = meaning(error, self._url)
+                if isinstance(ours, (StoreUnavailable, StoreFailed)):
+                    await self._drop()
+                elif not await self._rolled_back():
+                    ours = StoreUnavailable(f"the connection was lost while a group was taken back: {error}")
+                    again = False
+                if not again:
+                    done(ours)
+                    return
+                await self._days.refresh()
+            else:
+                done(result)
+                return
+
+    async def _attempt(self, units: Sequence[Unit]) -> Result:
+        if self._connection is None:
+            self._connection = await connect(self._url, synchronous=self._synchronous)
+        connection = self._connection
+        now = self._clock.now()
+        today = tables_at(now)
+        await self._days.make(today)
+        taken = await connection.execute(
+            "BEGIN; UPDATE lane SET grp = grp + 1"
+            f" WHERE node = {self._node} AND no = {self._no} AND grp = {self._count}"
+        )
+        if taken != "UPDATE 1":
+            return await self._not_mine(connection)
+        self._sent = None  # the try before did not commit
+        wanted = wants(units)
+        rows, receipts, missing = resolve(units, await self._facts(connection, wanted), now, self._node)
+        while missing:
+            wanted.runs |= dict.fromkeys(missing)
+            rows, receipts, missing = resolve(units, await self._facts(connection, wanted), now, self._node)
+        await _write(connection, row_writes(rows, today))
+        point("store.before_commit")
+        self._sent = receipts
+        await connection.execute("COMMIT")
+        point("store.after_commit")
+        self._count += 1
+        self._doubts = max(0, self._doubts - 1)
+        self._sent = None
+        return receipts
+
+    async def _not_mine(self, connection: Connection) -> Result:
+        """The lane's row is not as it was left: it is gone, or this very group committed and only the answer was
+        lost.
+        """
+        await connection.execute("ROLLBACK")
+        count = await connection.fetchval("SELECT grp FROM lane WHERE node = $1 AND no = $2", self._node, self._no)
+        if count is None:
+            raise fenced(self._node)
+        if self._sent is None or count != self._count + 1:
+            stands = f"lane {self._no} of node {self._node} stands at {count}, not at {self._count}"
+            raise StoreFailed(stands, hint="start again")
+        receipts, self._sent = self._sent, None
+        self._count = count
+        return receipts
+
+    async def _facts(self, connection: Connection, wanted: Wants) -> Facts:
+        facts = Facts(wanted)
+        if wanted.identities:
+            hashes = [(identity,) for identity in wanted.identities]
+            for table in self._days.tables:
+                for identity, event in await run(connection, read_seen(table), hashes):
+                    facts.seen.setdefault(identity, event)
+            if facts.seen:
+                known = [(event,) for event in dict.fromkeys(facts.seen.values())]
+                for event, number in await run(connection, READ_FIRST_RUNS, known):
+                    facts.first_runs.setdefault(event, []).append(number)
+        for name, statement, keys in fact_reads(wanted):
+            if name == "keys" and not self._doubts:
+                continue
+            found = await run(connection, statement, keys)
+            while name in LOCKS and len(found) < len(keys):  # made, so that they can be locked
+                await run(connection, LOCKS[name], keys)
+                found = await run(connection, statement, keys)
+            fold(facts, name, found, self._node, nodes=True)
+        return facts
+
+    async def _rolled_back(self) -> bool:
+        try:
+            if self._connection is not None and self._connection.is_in_transaction():
+                await self._connection.execute("ROLLBACK")
+        except Exception:  # noqa: BLE001  # then the connection is gone, and the transaction with it
+            await self._drop()
+            return False
+        return True
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+async def _write(connection: Connection, writes: Any) -> None:
+    """All rows of a group, in as few round trips as can be."""
+    together: list[Statement] = []
+    arrays: list[Any] = []
+    for statement, rows in writes:
+        if not rows:
+            continue
+        if statement.after and together:
+            await connection.fetch(text_of(together), *arrays)
+            together, arrays = [], []
+        together.append(statement)
+        arrays += arrays_of(rows, len(statement.types))
+    if together:
+        await connection.fetch(text_of(together), *arrays)

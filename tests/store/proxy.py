@@ -1,0 +1,82 @@
+"""Stands between a store and its PostgreSQL, and cuts the line at the worst moment."""
+
+import asyncio
+import contextlib
+
+COMMIT = b"COMMIT\x00"
+
+
+class Proxy:
+    """Passes bytes on. With `cut_at_commit` the next COMMIT is lost on its way (`before`), or its answer is
+    (`after`).
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._to = (host, port)
+        self.port = 0
+        self.cut_at_commit = ""
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "Proxy":
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Listen, on the port of before if there was one."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Cut all lines and refuse new ones."""
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            their_reader, their_writer = await asyncio.open_connection(*self._to)
+            lost = asyncio.Event()
+            back = asyncio.ensure_future(self._back(their_reader, writer, lost))
+            try:
+                await self._there(reader, their_writer, lost)
+            finally:
+                if lost.is_set():
+                    await asyncio.wait([back], timeout=0.05)  # the answer arrives, and goes nowhere
+                back.cancel()
+                their_writer.close()
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+    async def _there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
+        while data := await reader.read(65_536):
+            if self.cut_at_commit and COMMIT in data:
+                cut, self.cut_at_commit = self.cut_at_commit, ""
+                if cut == "before":
+                    return
+                lost.set()
+                writer.write(data)
+                await writer.drain()
+                return
+            writer.write(data)
+            await writer.drain()
+
+    async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                if lost.is_set():
+                    return
+                writer.write(data)
+                await writer.drain()
+            writer.transport.abort()
