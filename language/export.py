@@ -93,9 +93,14 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+# a text of several lines that holds one of these is not written as a block: ends of lines that would not show, a first
+# line that begins with a blank, characters that a block cannot have
+_NO_BLOCK = re.compile(r"[ \t]\n|^[ \t\n]|[^\n\t -~\u00a1-\u2027\u2030-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
+
+
 def _text(dumper: Any, text: str) -> Any:
     style = None
-    if "\n" in text and not re.search(r"[ \t]\n|^[ \t\n]|[^\n\t -~\u00a1-\u2027\u2030-\ud7ff\ue000-\ufefe\uff00-\ufffd]", text):
+    if "\n" in text and not _NO_BLOCK.search(text):
         style = "|"
     elif "${{" in text or "\n" in text:
         style = '"'

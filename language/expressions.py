@@ -29,7 +29,7 @@ _ELSEWHERE = {
     "steps": "steps are read by steps and in `outputs`",
     "inputs": "there are inputs only once a run exists: read `event` here",
     "run": "there is a run only once its steps start",
-    "event": "`outputs` read `inputs`, `steps` and `run`: map what you need to an input",
+    "event": "`event` is read in `when`, in a trigger's `id`, `type` and `subject`, and by steps",
     "vars": "`outputs` read `inputs`, `steps` and `run`",
     "env": "`outputs` read `inputs`, `steps` and `run`",
     "error": "`error` is read in `catch`, in `retry.if` and in `compensate`",
@@ -39,6 +39,11 @@ _LATER = {
     "events": "correlated events and batches come with `all` and `limits.batch`",
     "item": "`item` and `index` come with `for_each`",
     "index": "`item` and `index` come with `for_each`",
+}
+_DECLARE = {
+    "inputs": "declare it under `inputs`",
+    "vars": "declare it under `vars`",
+    "env": "add it to `env`",
 }
 _FIELD_CODES = {
     "secrets": ("missing_secret", "there is no secret `{}`"),
@@ -133,6 +138,9 @@ class Expressions:
             known = ", ".join(scope.names)
             if name[1] in _ELSEWHERE:
                 message = f"`{name[1]}` cannot be read here"
+                if name[1] == "event" and "steps" in scope.names:
+                    hint = "`outputs` read `inputs`, `steps` and `run`: map what you need to an input"
+                    return replace(fault, message=message, expected=known, hint=hint)
                 return replace(fault, message=message, expected=known, hint=_ELSEWHERE[name[1]])
             return replace(fault, expected=known)
         field = _NO_FIELD.fullmatch(fault.message)
@@ -140,8 +148,7 @@ class Expressions:
             return fault
         code, message = _FIELD_CODES[field[1]]
         hint = self._step_hint(field[2], fault.hint) if field[1] == "steps" else fault.hint
-        if field[1] == "inputs" and not hint:
-            hint = "declare it under `inputs`"
+        hint = hint or _DECLARE.get(field[1], "")
         if field[1] == "secrets" and not hint.startswith("did you mean"):
             variable = "REACTOR_SECRET_" + re.sub(r"\W", "_", field[2]).upper()
             hint = f"set it: environment variable {variable}, or a file of `secrets.from` in reactor.yaml"

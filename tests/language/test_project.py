@@ -1,0 +1,316 @@
+"""`reactor.yaml`: every key, what the environment overrides, who set what, and what is wrong with it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reactor.language.built_in import BUILT_IN
+from reactor.language.catalogue import Fault, Vocabulary
+from reactor.language.definition import TriggerSpec
+from reactor.language.diagnostics import InvalidDefinition
+from reactor.language.loader import load_text
+from reactor.language.project import Bus, Connection, Origin, Project, Retention, Server, load_project
+
+WHOLE = """
+server:
+  host: 0.0.0.0
+  port: 9000
+  base_path: /reactor/
+  url: https://reactor.example.com
+  timezone: Europe/Berlin
+  files: [data, /srv]
+  drain: 1m
+  log: {format: json, level: debug}
+  limits: {body: 2MiB, output: 1MiB, depth: 32}
+store: {url: "postgresql://shop@db/reactor", durability: process}
+bus: {jetstream: {connection: main, max_age: 1d}, events: ["reactor.run.*"]}
+connections:
+  broker: {kafka: {servers: ["localhost:9092"], sasl: {mechanism: PLAIN, username: shop, password: "${{ secrets.kafka_password }}"}}}
+  main: {nats: {servers: ["nats://localhost:4222"]}}
+secrets: {from: [env, file: .secrets.yaml]}
+triggers:
+  orders: {kafka: {connection: broker, topic: orders, group: shipping}, settle: completed, start: earliest, id: event.data.id}
+  nightly: {cron: "0 3 * * *"}
+vars: {pay: "http://localhost:9000", maintenance: false}
+env: [REGION]
+workflows: ["flows/*.yaml"]
+retention: {runs: 40d, dedupe: 1h}
+"""
+
+
+def project(tmp_path: Path, text: str, words: Vocabulary = BUILT_IN, **environ: str) -> Project:
+    (tmp_path / "reactor.yaml").write_text(text)
+    found, diagnostics = load_project(tmp_path, words, environ)
+    assert found is not None, diagnostics.render()
+    assert not diagnostics.items, diagnostics.render()
+    return found
+
+
+def told(tmp_path: Path, text: str, words: Vocabulary = BUILT_IN, **environ: str) -> str:
+    (tmp_path / "reactor.yaml").write_text(text)
+    return load_project(tmp_path, words, environ)[1].render().replace(f"{tmp_path}/", "")
+
+
+def test_every_key(tmp_path: Path) -> None:
+    got = project(tmp_path, WHOLE)
+    assert got == Project(
+        root=str(tmp_path),
+        file=str(tmp_path / "reactor.yaml"),
+        server=Server(
+            host="0.0.0.0", port=9000, base_path="/reactor", url="https://reactor.example.com", timezone="Europe/Berlin",
+            files=("data", "/srv"), drain_s=60.0, log_format="json", log_level="debug",
+            body_bytes_max=2 << 20, output_bytes_max=1 << 20, depth_max=32,
+        ),
+        store="postgresql://shop@db/reactor",
+        durability="process",
+        bus=Bus("jetstream", "main", {"stream": "reactor", "create": True, "max_age_s": 86_400.0}, ("reactor.run.*",)),
+        connections={
+            "broker": Connection(
+                "broker",
+                "kafka",
+                {
+                    "servers": ["localhost:9092"],
+                    "sasl": {"mechanism": "PLAIN", "username": "shop", "password": "${{ secrets.kafka_password }}"},
+                },
+            ),
+            "main": Connection("main", "nats", {"servers": ["nats://localhost:4222"]}),
+        },
+        secrets_from=(("env", ""), ("file", ".secrets.yaml")),
+        triggers={
+            "orders": TriggerSpec(
+                "orders", "kafka", {"connection": "broker", "topic": "orders", "group": "shipping"},
+                settle="completed", start="earliest", id="event.data.id",
+            ),
+            "nightly": TriggerSpec("nightly", "cron", {"schedule": "0 3 * * *"}),
+        },
+        vars={"pay": "http://localhost:9000", "maintenance": False},
+        env=("REGION",),
+        workflows=("flows/*.yaml",),
+        retention=Retention(runs_s=40 * 86_400.0, dedupe_s=3_600.0),
+    )  # fmt: skip
+
+
+def test_without_a_file(tmp_path: Path) -> None:
+    assert Project.default(tmp_path) == Project(root=str(tmp_path))
+    found, diagnostics = load_project(tmp_path, BUILT_IN, {"REACTOR_STORE": ":memory:"})
+    assert not diagnostics.items
+    assert found == Project(root=str(tmp_path), store=":memory:")
+    assert found.origin("store") == Origin("environment", "REACTOR_STORE")
+    assert Project.default(tmp_path, BUILT_IN, {"REACTOR_SERVER__PORT": "0"}).server.port == 0
+    with pytest.raises(InvalidDefinition):
+        Project.default(tmp_path, BUILT_IN, {"REACTOR_SERVER__PORT": "many"})
+
+
+def test_short_forms(tmp_path: Path) -> None:
+    got = project(tmp_path, "bus: kafka\nconnections: {broker: {kafka: {servers: [a]}}}\nsecrets: {from: [env]}")
+    assert got.bus == Bus("kafka", "broker", {"topic": "reactor.events", "create": False})
+    assert project(tmp_path, "bus: local").bus == Bus()
+
+
+@pytest.mark.req("P-9")
+def test_the_environment_overrides_and_fills(tmp_path: Path) -> None:
+    got = project(
+        tmp_path,
+        WHOLE,
+        REACTOR_STORE="sqlite:///other.db",
+        REACTOR_SERVER__PORT="9100",
+        REACTOR_SERVER__LOG__LEVEL="error",
+        REACTOR_VARS__PAY="1.10",
+        REACTOR_VARS__MAINTENANCE="true",
+        REACTOR_VARS__NEW='{"a": [1]}',
+        REACTOR_CONNECTIONS__BROKER__KAFKA__SASL__PASSWORD="a: #b",
+        REACTOR_RETENTION__RUNS="50d",
+        REACTOR_SERVER__HOST="",
+        REACTOR_URL="http://elsewhere",
+        REACTOR_TOKEN="t",
+        REACTOR_SECRET_X="y",
+    )
+    assert (got.store, got.durability) == ("sqlite:///other.db", "power")
+    assert (got.server.host, got.server.port, got.server.log_format, got.server.log_level) == (
+        "0.0.0.0",
+        9100,
+        "json",
+        "error",
+    )
+    assert got.vars == {"pay": 1.1, "maintenance": True, "new": {"a": [1]}}
+    assert got.connections["broker"].config["sasl"]["password"] == "a: #b"
+    assert got.retention.runs_s == 50 * 86_400.0
+    assert got.origin("server.port") == Origin("environment", "REACTOR_SERVER__PORT")
+    assert got.origin("server.host") == Origin("file", f"{tmp_path / 'reactor.yaml'}:3:9")
+    assert got.origin("server.depth") == Origin("default")
+    assert (
+        got.origin("connections.broker.kafka.sasl.password").where
+        == "REACTOR_CONNECTIONS__BROKER__KAFKA__SASL__PASSWORD"
+    )
+
+
+def test_names_with_other_letters_are_found(tmp_path: Path) -> None:
+    got = project(tmp_path, "vars: {Pay-URL: a}", REACTOR_VARS__PAY_URL="b")
+    assert got.vars == {"Pay-URL": "b"}
+
+
+@pytest.mark.req("P-9")
+def test_settings_tell_where_each_comes_from(tmp_path: Path) -> None:
+    got = project(tmp_path, "vars: {a: 1}", REACTOR_STORE="postgresql://u:hunter2@h/n")
+    settings = {key: (value, origin) for key, value, origin in got.settings()}
+    assert settings["store"] == ("postgresql://u:***@h/n", Origin("environment", "REACTOR_STORE"))
+    assert settings["server.log.format"] == ("text", Origin("default"))
+    assert settings["vars.a"] == (1, Origin("file", f"{tmp_path / 'reactor.yaml'}:1:11"))
+    assert "hunter2" not in repr(got)
+
+
+def test_files_of_workflows(tmp_path: Path) -> None:
+    for name in ("workflows/a.yaml", "workflows/deep/b.yml", "workflows/c.json", "workflows/d.txt", "e.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    got = [str(path.relative_to(tmp_path)) for path in Project.default(tmp_path).workflow_files()]
+    assert got == ["workflows/a.yaml", "workflows/c.json", "workflows/deep/b.yml"]
+
+
+def test_workflows_know_their_project(tmp_path: Path) -> None:
+    got = project(tmp_path, WHOLE)
+    words = got.vocabulary(BUILT_IN, got.secrets({"REACTOR_SECRET_API_KEY": "x"}))
+    good = (
+        "workflow: a\nwhen: [{trigger: orders}]\nsteps:\n"
+        '  a: {http: {url: "${{ vars.pay }}", headers: {k: "${{ secrets.api_key }}", r: "${{ env.REGION }}"}}}'
+    )
+    assert not load_text(good, "a.yaml", words).diagnostics
+    bad = good.replace("api_key", "api_kee").replace("pay", "pai").replace("REGION", "ZONE").replace("orders", "order")
+    assert [each.code for each in load_text(bad, "a.yaml", words).diagnostics.errors] == [
+        "unknown_trigger", "unknown_var", "missing_secret", "unknown_env",
+    ]  # fmt: skip
+
+
+def check_kafka(config: object) -> list[Fault]:
+    return [Fault(("servers",), "needs at least one server")]
+
+
+CASES = {
+    "unknown": (
+        "servr: {port: 1}",
+        "error: `servr` is not a key of `reactor.yaml`\n  --> reactor.yaml:1:1 (servr)\n 1 | servr: {port: 1}\n   | ^^^^^\n"
+        "  = found: servr\n  = help: did you mean server?",
+    ),
+    "unavailable": (
+        "cache: {redis: {connection: a}}",
+        "error: `cache` is not available in this version\n  --> reactor.yaml:1:1 (cache)\n"
+        " 1 | cache: {redis: {connection: a}}\n   | ^^^^^\n  = found: cache\n  = help: leave it out: every step is executed",
+    ),
+    "secrets store": (
+        "secrets: {from: [store]}",
+        "error: `store` is not available in this version\n  --> reactor.yaml:1:18 (secrets.from[0])\n"
+        " 1 | secrets: {from: [store]}\n   |                  ^^^^^\n  = found: store\n  = help: there are env and {file: PATH}",
+    ),
+    "store": (
+        "store: mysql://a/b",
+        'error: "mysql://a/b" is not the URL of a store\n  --> reactor.yaml:1:8 (store)\n'
+        " 1 | store: mysql://a/b\n   |        ^^^^^^^^^^^\n  = found: mysql://a/b\n"
+        "  = help: write sqlite:///reactor.db, :memory: or postgresql://user@host/name",
+    ),
+    "bus": (
+        "bus: {mqtt: {}}",
+        "error: `mqtt` is not available in this version\n  --> reactor.yaml:1:13 (bus.mqtt)\n"
+        " 1 | bus: {mqtt: {}}\n   |             ^^\n  = found: mqtt\n  = help: there are local, jetstream and kafka",
+    ),
+    "bus without a connection": (
+        "bus: jetstream",
+        "error: `bus: jetstream` needs a connection of kind nats\n  --> reactor.yaml:1:6 (bus.jetstream)\n"
+        " 1 | bus: jetstream\n   |      ^^^^^^^^^\n"
+        "  = help: declare one under `connections` in reactor.yaml: {main: {nats: {…}}}",
+    ),
+    "connections": (
+        "connections: {a: {kafak: {}}, b: {redis: {}}, c: {kafka: {}, nats: {}}}",
+        "error: `kafak` is not a key of a connection\n  --> reactor.yaml:1:19 (connections.a.kafak)\n"
+        " 1 | connections: {a: {kafak: {}}, b: {redis: {}}, c: {kafka: {}, nats: {}}}\n   |                   ^^^^^\n"
+        "  = found: kafak\n  = help: did you mean kafka?\n\n"
+        "error: `redis` is not available in this version\n  --> reactor.yaml:1:35 (connections.b.redis)\n"
+        " 1 | connections: {a: {kafak: {}}, b: {redis: {}}, c: {kafka: {}, nats: {}}}\n   |                                   ^^^^^\n"
+        "  = found: redis\n  = help: there are kafka, nats, postgres, sqlite, http and smtp\n\n"
+        "error: a connection has one kind; found kafka, nats\n  --> reactor.yaml:1:50 (connections.c)\n"
+        " 1 | connections: {a: {kafak: {}}, b: {redis: {}}, c: {kafka: {}, nats: {}}}\n"
+        "   |                                                  ^^^^^^^^^^^^^^^^^^^^^\n"
+        "  = help: its keys stand inside the kind",
+    ),
+    "timezone": (
+        "server: {timezone: Europe/Berln}",
+        "error: there is no timezone `Europe/Berln`\n  --> reactor.yaml:1:20 (server.timezone)\n"
+        " 1 | server: {timezone: Europe/Berln}\n   |                    ^^^^^^^^^^^^\n"
+        "  = found: Europe/Berln\n  = help: write one such as Europe/Berlin or UTC",
+    ),
+    "trigger": (
+        "triggers: {a: {event: b}, c: {cron: x, match: {data: {a: [1]}}}, d: {every: 1s, fetch: 5}}",
+        "error: a named trigger of kind event is not available in this version\n  --> reactor.yaml:1:16 (triggers.a.event)\n"
+        " 1 | triggers: {a: {event: b}, c: {cron: x, match: {data: {a: [1]}}}, d: {every: 1s, fetch: 5}}\n"
+        "   |                ^^^^^\n  = help: write `event: …` in the workflow's `when`\n\n"
+        "error: `match` belongs to a workflow, not to a trigger\n  --> reactor.yaml:1:40 (triggers.c.match)\n"
+        " 1 | triggers: {a: {event: b}, c: {cron: x, match: {data: {a: [1]}}}, d: {every: 1s, fetch: 5}}\n"
+        "   |                                        ^^^^^\n  = found: match\n"
+        "  = help: move it to the entry of `when` that names this trigger\n\n"
+        "error: `fetch` means nothing to a trigger of kind every\n  --> reactor.yaml:1:81 (triggers.d.fetch)\n"
+        " 1 | …ron: x, match: {data: {a: [1]}}}, d: {every: 1s, fetch: 5}}\n"
+        "   |                                                   ^^^^^\n"
+        "  = found: fetch\n  = help: remove it",
+    ),
+    "password": (
+        "connections: {db: {postgres: {url: 'postgresql://u:hunter2@h/n'}}}",
+        "warning: a password stands in the file at `url`\n  --> reactor.yaml:1:36 (connections.db.postgres.url)\n"
+        " 1 | connections: {db: {postgres: {url: 'postgresql://u:hunter2@h/n'}}}\n"
+        "   |                                    ^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+        '  = help: write "${{ secrets.db_url }}" and set REACTOR_SECRET_DB_URL',
+    ),
+    "password of the store": (
+        "store: postgresql://u:hunter2@h/n",
+        "warning: a password stands in the URL of the store\n  --> reactor.yaml:1:8 (store)\n"
+        " 1 | store: postgresql://u:hunter2@h/n\n   |        ^^^^^^^^^^^^^^^^^^^^^^^^^^\n  = help: set REACTOR_STORE instead",
+    ),
+    "names": (
+        'connections: {a: {http: {url: "${{ vars.a }} ${{ env.B }} ${{ event.id }}"}}}',
+        "error: there is no `a` in `vars` of reactor.yaml\n  --> reactor.yaml:1:41 (connections.a.http.url)\n"
+        ' 1 | connections: {a: {http: {url: "${{ vars.a }} ${{ env.B }} ${{ event.id }}"}}}\n'
+        "   |                                         ^\n  = help: declare it under `vars`\n\n"
+        "error: `B` is not in the list `env` of reactor.yaml, so expressions cannot read it\n"
+        "  --> reactor.yaml:1:54 (connections.a.http.url)\n"
+        ' 1 | connections: {a: {http: {url: "${{ vars.a }} ${{ env.B }} ${{ event.id }}"}}}\n'
+        "   |                                                      ^\n  = help: add it to `env`\n\n"
+        "error: `event` cannot be read here\n  --> reactor.yaml:1:63 (connections.a.http.url)\n"
+        ' 1 | connections: {a: {http: {url: "${{ vars.a }} ${{ env.B }} ${{ event.id }}"}}}\n'
+        "   |                                                               ^^^^^\n  = expected: vars, env, secrets\n"
+        "  = help: `event` is read in `when`, in a trigger's `id`, `type` and `subject`, and by steps",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_message(tmp_path: Path, case: str) -> None:
+    text, expected = CASES[case]
+    assert told(tmp_path, text) == expected
+
+
+def test_what_the_kind_of_connection_says(tmp_path: Path) -> None:
+    kafka = replace(BUILT_IN.connection_kinds["kafka"], check=check_kafka)
+    words = replace(BUILT_IN, connection_kinds={"kafka": kafka})
+    assert told(tmp_path, "connections: {a: {kafka: {servers: []}}}", words) == (
+        "error: `servers` needs at least one server\n  --> reactor.yaml:1:36 (connections.a.kafka.servers)\n"
+        " 1 | connections: {a: {kafka: {servers: []}}}\n   |                                    ^^"
+    )
+
+
+def test_a_wrong_override_names_its_variable(tmp_path: Path) -> None:
+    assert told(
+        tmp_path, "server: {port: 1}", REACTOR_SERVER__PORT="many", REACTOR_SERVR__PORT="1", REACTOR_VARS="[1"
+    ) == (
+        'error: `port` must be a whole number from 0 to 65535; found the text "many"\n'
+        "  --> environment variable REACTOR_SERVER__PORT (server.port)\n"
+        "  = expected: a whole number from 0 to 65535\n"
+        '  = found: the text "many"\n'
+        "\n"
+        "warning: the environment variable REACTOR_SERVR__PORT sets no key of reactor.yaml\n"
+        "  --> environment variable REACTOR_SERVR__PORT\n"
+        "  = found: servr\n"
+        "  = help: did you mean server?\n"
+        "\n"
+        "error: the list that begins with [ here is not closed\n"
+        "  --> environment variable REACTOR_VARS:1:1\n"
+        "  = help: close it with ]"
+    )
