@@ -220,7 +220,7 @@ class App:
         revision.
         """
         result = load_files(self.project.workflow_files(), self.vocabulary(), self._cache)
-        await self.deploys.deploy(result.loaded, origin="files")
+        await self.deploys.sync(result.loaded, failed=result.failed)
         return result
 
     # -- runs and events

@@ -137,8 +137,9 @@ class Workflows:
             self._plans[d] = compile_plan(definition)
             entries.append(Entry(definition, d, revision, one))
             state = self._state(definition.workflow)
-            if state.removed or definition.workflow not in self.states:
-                states.append(WorkflowState(definition.workflow, state.enabled, False, state.pinned, origin))
+            came = f"file:{one.file}" if origin == "files" else origin
+            if state.removed or state.origin != came or definition.workflow not in self.states:
+                states.append(WorkflowState(definition.workflow, state.enabled, False, state.pinned, came))
         if rows or states:
             await self._store.submit(Unit(definitions=tuple(rows), workflows=tuple(states)))
         for state in states:
@@ -174,6 +175,11 @@ class Workflows:
         await self._store.submit(Unit(workflows=(state,)))
         self.states[name] = state
         self._choose(name)
+
+    def from_files(self) -> dict[str, str]:
+        """The workflows that came from files and are not removed, with their file."""
+        found = {name: self._state(name).origin for name in self.names()}
+        return {name: origin[5:] for name, origin in found.items() if origin.startswith("file:")}
 
     def enabled(self, name: str) -> bool:
         """May the workflow's events start runs?"""

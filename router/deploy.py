@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ from .contract import Binding
 from .rules import Rules, bindings_of
 
 log = logging.getLogger("reactor.deploy")
+FILES = "files"
 
 
 class RulesBody(msgspec.Struct, frozen=True):
@@ -40,6 +41,8 @@ class Registry(Protocol):
     ) -> None: ...
 
     def live(self) -> Iterator[Any]: ...
+
+    def from_files(self) -> Mapping[str, str]: ...
 
 
 class Deploys:
@@ -80,6 +83,20 @@ class Deploys:
             changed = await self._registry.deploy(found, origin=origin)
             if changed:
                 await self._swap()
+        return changed
+
+    async def sync(self, loaded: Iterable[Loaded], *, failed: Collection[str] = ()) -> list[str]:
+        """Put the definitions of files in force as all that there is in files; the rest is removed (semantics 10.3).
+
+        `failed`: files that cannot be read now: the last good revisions of what they held stay.
+        """
+        found = list(loaded)
+        names = {one.definition.workflow for one in found}
+        changed = await self.deploy(found, origin=FILES)
+        for name, file in self._registry.from_files().items():
+            if name not in names and file not in failed:
+                await self.change(name, removed=True)
+                changed.append(name)
         return changed
 
     async def change(self, name: str, **to: Any) -> None:
