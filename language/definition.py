@@ -10,7 +10,7 @@ import functools
 import hashlib
 import operator
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import Struct, field
@@ -260,10 +260,11 @@ def _lean(value: Any) -> Any:
                 changed[name] = lean
         return msgspec.structs.replace(value, **changed) if changed else value
     if isinstance(value, tuple):
-        items = tuple(_lean(item) for item in value)  # pyright: ignore[reportUnknownVariableType]  # of structs or texts
-        return value if all(map(operator.is_, items, value)) else items  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        held_items = cast("tuple[Any, ...]", value)
+        items = tuple(_lean(item) for item in held_items)
+        return held_items if all(map(operator.is_, items, held_items)) else items
     if isinstance(value, dict):  # branches of a block by name, or JSON values, which stay as they are
-        return {key: _lean(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        return {key: _lean(item) for key, item in cast("dict[str, Any]", value).items()}
     return value
 
 

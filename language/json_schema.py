@@ -174,6 +174,7 @@ class Compiler:
         self.anchors = None
 
     def wrong(self, path: Path, message: str, hint: str = "", code: str = "") -> ConfigError:
+        """The error of a schema, with its place."""
         return ConfigError(
             message, path=path_text(path), hint=hint, code=code or "invalid_schema", details={"place": list(path)}
         )
