@@ -37,7 +37,7 @@ _COST = {
     "net": 2.0,
     "gram": 12.0,
 }
-_COST_RANGE, _COST_PRESENCE = 20.0, 1000.0
+_COST_RANGE, _COST_PRESENCE, _COST_ABSENCE = 20.0, 1e3, 1e9  # nearly every event lacks what a rule wants absent
 
 
 class Branch:
@@ -191,7 +191,8 @@ class Root:
             if kind == "num":
                 cost += _COST_RANGE + 0.3 * self._frequency[path, kind][None]
             else:
-                cost += _COST.get(kind, _COST_PRESENCE) * self._frequency[path, kind][key]
+                each = _COST_ABSENCE if kind == "not" else _COST.get(kind, _COST_PRESENCE)
+                cost += each * self._frequency[path, kind][key]
         return cost
 
     def _guard(self, branch: Branch, check: FieldCheck) -> FieldCheck | None:
