@@ -33,33 +33,33 @@ class Coded:
     functions: Mapping[str, Any]
     problems: Diagnostics
     places: Mapping[str, ErrorPlace]
-    file: str
+    place: Place
 
     def load(self, catalogue: Catalogue) -> Loaded:
         """The checked definition. Raises InvalidDefinition with everything that is wrong."""
         definition: WorkflowDefinition | None = None
         found = Diagnostics(list(self.problems.items))
         try:
-            definition = load_mapping(self.mapping, catalogue, self.file)
+            definition = load_mapping(self.mapping, catalogue, self.place.file)
         except InvalidDefinition as error:
             found.extend(self._placed(each) for each in error.diagnostics if not self._told(each))
         found.raise_errors()
         assert definition is not None  # what could not be loaded has an error that was not told before
-        return Loaded(definition, self.places, self.file)
+        return Loaded(definition, self.places, self.place.file)
 
     def _told(self, diagnostic: Diagnostic) -> bool:
         same = (diagnostic.code, diagnostic.path)
         return any((each.code, each.path) == same for each in self.problems.items)
 
     def _placed(self, diagnostic: Diagnostic) -> Diagnostic:
-        """With the line of the step that it is about."""
+        """With the line of the step that it is about, else that of the workflow."""
         found: ErrorPlace | None = None
         for part in diagnostic.path:
             if part == "with":  # what is below is the action's
                 break
             found = self.places.get(f"steps.{part}", found)
         if found is None or diagnostic.path[0] != "steps":
-            return diagnostic
+            return replace(diagnostic, place=self.place)
         return replace(diagnostic, place=Place(found.file, found.line))
 
 
@@ -86,7 +86,7 @@ def code(
     mapping: dict[str, Any] = {"workflow": workflow}
     mapping |= {key: tree.plain(_with_units(key, value), (key,)) for key, value in spelt.items()}
     writer = _Writer(tree, calls)
-    mapping["steps"] = {name: writer.step(name, value, ("steps", name), name) for name, value in tree.top}
+    mapping["steps"] = {name: writer.step(name, value, ("steps", name), name) for name, value in tree.top.items()}
     if declared is not None and not isinstance(declared, Mapping):
         mapping["inputs"] = declared  # the loader says what is wrong with it
     elif inputs.schemas:
@@ -95,7 +95,7 @@ def code(
         if name in tree.names:
             hint = "rename one of them: an argument of this name could mean either"
             tree.tell("duplicate_name", ("inputs", name), f"`{name}` is both an input and a step", step=name, hint=hint)
-    return Coded(mapping, calls.functions, tree.problems, tree.places, place[0])
+    return Coded(mapping, calls.functions, tree.problems, tree.places, tree.place)
 
 
 def coded(cls: type[Workflow]) -> Coded:
@@ -135,7 +135,7 @@ class _Writer:
             with_ = {} if value.with_ is None else {"with": self._tree.plain(value.with_, (*path, "with"))}
             return {"uses": value.uses, **with_, **self._keys(value, name, path)}
         if isinstance(value, BlockNode):
-            return {value.word: self._block(value, (*path, value.word), full), **self._keys(value, name, path)}
+            return {value.word: self._block(name, value, (*path, value.word), full), **self._keys(value, name, path)}
         node = function_of(value)
         if node is None:
             self._not_implemented(name, value, path)
@@ -156,24 +156,27 @@ class _Writer:
             "no_implementation", path, f"the step `{name}` has no implementation: {why}", step=name, hint=hint
         )
 
-    def _block(self, block: BlockNode, path: Path, full: str) -> Any:
+    def _block(self, name: str, block: BlockNode, path: Path, full: str) -> Any:
         body: dict[str, Any] = {}
         for key, value in block.body.items():
             if block.word == "parallel" and key == "branches" and isinstance(value, Mapping):
                 branches = cast("Mapping[str, Any]", value)
-                body[key] = {name: self._steps(item, (*path, key, name), full) for name, item in branches.items()}
+                body[key] = {
+                    each: self._steps(named(item, name, each), item, (*path, key, each), full)
+                    for each, item in branches.items()
+                }
             elif key in BlockNode.STEPS:
-                body[key] = self._steps(value, (*path, key), full)
+                body[key] = self._steps(named(value, name, key), value, (*path, key), full)
             elif key not in ("do", "arms"):  # of blocks that are refused anyway
                 body[key] = self._tree.plain(value, (*path, key))
         return body
 
-    def _steps(self, value: Any, path: Path, full: str) -> Any:
+    def _steps(self, steps: Sequence[tuple[str, Any]], value: Any, path: Path, full: str) -> Any:
         if isinstance(value, Mapping):
-            return {name: self.step(name, each, (*path, name), f"{full}/{name}") for name, each in named(value)}
+            return {name: self.step(name, each, (*path, name), f"{full}/{name}") for name, each in steps}
         return [
             {"name": name, **self.step(name, each, (*path, number), f"{full}/{name}")}
-            for number, (name, each) in enumerate(named(value))
+            for number, (name, each) in enumerate(steps)
         ]
 
     def _keys(self, node: Node, name: str, path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Item(NamedTuple):
 
 
 class Tree:
-    """All steps of a workflow by name, those inside blocks as well. `top`: the workflow's own, in order."""
+    """All steps of a workflow by name, those inside blocks as well."""
 
     def __init__(self, steps: Sequence[tuple[str, Any]], place: Place) -> None:
         self.place = place
@@ -33,10 +33,13 @@ class Tree:
         self.places: dict[str, ErrorPlace] = {}
         self.names: dict[str, Item] = {}
         self.by_node: dict[int, str] = {}
-        inside = {id(each) for _, value in steps for _, each in _below(value)}
-        self.top = [(name, value) for name, value in steps if id(value) not in inside]
-        for name, value in self.top:
-            for each in ((name, value), *_below(value)):
+        inside = {id(each) for name, value in steps for _, each in _below(name, value)}
+        own = [(name, value) for name, value in steps if id(value) not in inside]
+        self.top: dict[str, Any] = {}  # the workflow's own steps; of two with one name the first, the other is told
+        for name, value in own:
+            self.top.setdefault(name, value)
+        for name, value in own:
+            for each in ((name, value), *_below(name, value)):
                 self._name(*each)
 
     def _name(self, name: str, value: Any) -> None:
@@ -79,11 +82,11 @@ class Tree:
         self.places[f"steps.{name}"] = self.places[told.path] = told
 
 
-def _below(value: Any) -> Iterator[tuple[str, Any]]:
-    for _, steps in parts_of(value):
-        for name, each in named(steps):
+def _below(block: str, value: Any) -> Iterator[tuple[str, Any]]:
+    for part, steps in parts_of(value):
+        for name, each in named(steps, block, part):
             yield name, each
-            yield from _below(each)
+            yield from _below(name, each)
 
 
 def parts_of(value: Any) -> list[tuple[str, StepsValue]]:
@@ -97,12 +100,15 @@ def parts_of(value: Any) -> list[tuple[str, StepsValue]]:
     return found
 
 
-def named(steps: Any) -> list[tuple[str, Any]]:
-    """Steps with their names: the key, the step's own `name`, the function's, else `step<n>`."""
+def named(steps: Any, block: str, part: str) -> list[tuple[str, Any]]:
+    """Steps with their names: the key, the step's own `name`, the function's, else as the loader calls them:
+    `<block>_step1`, `<block>_<part>1`.
+    """
     if isinstance(steps, Mapping):
         return list(cast("Mapping[str, Any]", steps).items())
     listed = cast("Sequence[Any]", steps) if isinstance(steps, list | tuple) else [steps]
-    return [(_own_name(each) or f"step{number}", each) for number, each in enumerate(listed, 1)]
+    unnamed = f"{block}_{'step' if part == 'steps' else part}"
+    return [(_own_name(each) or f"{unnamed}{number}", each) for number, each in enumerate(listed, 1)]
 
 
 def _own_name(value: Any) -> str:
