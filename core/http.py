@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from .errors import ConfigError
+from .errors import ConfigError, ReactorError
+from .event import Event, Outcome
 
 
 class HttpRequest(Struct, frozen=True):
@@ -30,6 +31,40 @@ class HttpResponse(Struct, frozen=True):
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = {}
+
+
+class Refused(ReactorError):
+    """A request that is refused for what it is: a status, a code, words, and headers of the answer."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        hint: str = "",
+        headers: Mapping[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint, details=details)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+class Behind(Protocol):
+    """What stands behind the handlers: events and runs, lent by the web server."""
+
+    async def outcome(self, run: str) -> Outcome:
+        """How a run ended, once it has."""
+        ...
+
+    async def run(self, run: str) -> Mapping[str, Any]:
+        """A run as the API shows it."""
+        ...
+
+    async def event(self, key: str) -> Event:
+        """An event by its key."""
+        ...
 
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -54,6 +89,8 @@ class Routes:
     """The paths under `/hooks`, by method. `{name}` takes one segment; equal shapes with one method are refused."""
 
     def __init__(self) -> None:
+        self.exposed = False  # is the server reached from other machines?
+        self.behind: Behind | None = None
         self._routes: dict[tuple[str, str], Route] = {}
         self._plain: dict[tuple[str, str], Route] = {}
 

@@ -14,7 +14,7 @@ import msgspec
 
 from ..core.clock import Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed
-from ..core.event import Event, decode_stored
+from ..core.event import Event, Mark, decode_stored
 from ..core.ids import Numbers, digest, fresh_id, run_text
 from ..language.cel import Activation
 from ..store.contract import (
@@ -43,6 +43,7 @@ from .workflows import Workflows
 
 log = logging.getLogger("reactor.engine")
 _any = msgspec.json.Decoder().decode
+SCOPE = "engine"  # of its own mark: was it closed?
 ADMIT_RUNS = 64  # held runs of one key that are tried at once
 
 
@@ -85,6 +86,9 @@ class Engine:
     async def open(self, vars_: Mapping[str, Any], env: Mapping[str, str]) -> None:
         """Read the workflows; keep `vars` and `env` as runs that start now will see them (semantics 4.4)."""
         await self.workflows.open()
+        marks = await self.store.marks(SCOPE)
+        self.unclean = "open" in marks
+        await self.store.submit(Unit(marks=(Mark(SCOPE, "open", b"1"),)))
         values = {"vars": vars_, "env": env}
         body = msgspec.json.encode(values, order="deterministic")
         name = await self.store.put_blob(body)
@@ -300,5 +304,7 @@ class Engine:
         return CancelRequest(reason, actor, self.clock.now(), force)
 
     async def close(self, grace_s: float) -> None:
-        """Stop; steps under way get `grace_s` seconds."""
+        """Stop; steps under way get `grace_s` seconds. What had to be cut counts as in flight, but not as a crash."""
         await self.executor.close(grace_s)
+        if not self.store.refusing:
+            await self.store.submit(Unit(marks=(Mark(SCOPE, "open", None),)))

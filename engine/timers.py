@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Callable
 
 from ..core.clock import Clock
+from ..core.limits import WAIT_S_MAX
 
 LOOK_S = 1.0  # the wall clock is read at least this often while a timer is set
 
@@ -38,6 +39,11 @@ class Timers:
         self._count = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        # a clock that tells of its steps need not be looked at
+        told: list[Callable[[], None]] | None = getattr(clock, "on_step", None)
+        self._look_s = LOOK_S if told is None else WAIT_S_MAX
+        if told is not None:
+            told.append(self._changed.set)
 
     def at(self, due: float, callback: Callable[[], None]) -> Timer:
         """Call `callback` (in the loop) once the wall clock has reached `due`, in Unix seconds."""
@@ -58,7 +64,7 @@ class Timers:
             if not self._heap:
                 await self._changed.wait()
                 continue
-            wait = min(LOOK_S, max(0.0, self._heap[0][0] - self._clock.now()))
+            wait = min(self._look_s, max(0.0, self._heap[0][0] - self._clock.now()))
             sleep = asyncio.ensure_future(self._clock.sleep(wait))
             changed = asyncio.ensure_future(self._changed.wait())
             try:

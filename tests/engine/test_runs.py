@@ -3,64 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
+from .conftest import World
 from .rig import Rig, steps
-
-
-class World:
-    """What the steps of a test do, and in which order it happened."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-        self.fail: dict[str, list[Exception]] = {}
-        self.gates: dict[str, asyncio.Event] = {}
-        self.overlap = 0
-        self.peak = 0
-
-    async def act(self, name: str, value: Any = None) -> Any:
-        self.overlap += 1
-        self.peak = max(self.peak, self.overlap)
-        try:
-            if name in self.gates:
-                await self.gates[name].wait()
-            await asyncio.sleep(0)
-            if self.fail.get(name):
-                raise self.fail[name].pop(0)
-        finally:
-            self.overlap -= 1
-        self.done.append(name)
-        return value if value is not None else name
-
-    async def undo(self, name: str) -> None:
-        if self.fail.get(f"undo {name}"):
-            raise self.fail[f"undo {name}"].pop(0)
-        self.done.append(f"undo {name}")
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
-    if request.param == "postgres":
-        return request.getfixturevalue("postgres_url")
-    return f"sqlite:///{tmp_path}/r.db"
-
-
-@pytest.fixture
-async def rig(url: str, world: World) -> Any:
-    async with Rig(url, {"m:act": world.act, "m:undo": world.undo}) as rig:
-        yield rig
-        assert not rig.fatal
-
-
-def act(name: str, **more: Any) -> str:
-    return f"{{python: {{function: 'm:act', args: {{name: {name}}}}}{''.join(f', {k}: {v}' for k, v in more.items())}}}"
 
 
 LIST = """
