@@ -1,0 +1,251 @@
+"""What lasts: waits over restarts, time-outs, back-offs, throttles, approvals; on the virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from reactor.testing.clock import VirtualClock
+
+from .conftest import Reopen, World
+from .rig import Rig, steps
+
+HOUR = """
+workflow: hour
+steps:
+  - {name: before, python: {function: "m:act", args: {name: before}}}
+  - {name: w, wait: {for: 1h}}
+  - {name: after, python: {function: "m:act", args: {name: after}}}
+"""
+
+
+@pytest.mark.req("E-EXE-12")
+@pytest.mark.rule("8.1")
+async def test_a_wait_of_an_hour_survives_two_restarts_and_ends_once(
+    lives: Reopen, world: World, clock: VirtualClock
+) -> None:
+    rig = await lives()
+    await rig.deploy(HOUR)
+    begun = clock.now()
+    head = await rig.runs.start("hour")
+    await rig.until(lambda: world.done == ["before"])
+    await rig.until(lambda: rig.engine.executor.runs[rig.runs.number(head["id"])].timers_due is not None)
+    rig = await lives()
+    assert rig.recovered == 1
+    rig = await lives()
+    run = await rig.ended(head["id"])
+    assert world.done == ["before", "after"]
+    assert run["state"] == "completed"
+    assert 3600 <= clock.now() - begun < 3602
+
+
+async def test_a_run_over_its_limit_is_timed_out_and_undone(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: late
+timeout: 100ms
+steps:
+  - {name: a, python: {function: "m:act", args: {name: a}}, compensate: {python: {function: "m:undo", args: {name: a}}}}
+  - {name: b, python: {function: "m:act", args: {name: b}}}
+"""
+    )
+    world.gate("b")
+    run = await rig.run("late")
+    assert (run["state"], world.done) == ("timed_out", ["a", "undo a"])
+    assert run["error"]["code"] == "timeout"
+    assert run["error"]["message"] == "the run took longer than its limit of 0.1 s"
+    assert steps(run) == {"a": "completed", "b": "cancelled"}
+
+
+async def test_an_attempt_over_its_limit_is_the_error_timeout(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: slow-step
+steps: [{name: b, python: {function: "m:act", args: {name: b}}, timeout: 50ms, retry: {attempts: 2, delay: 1ms}}]
+"""
+    )
+    world.gate("b")
+    run = await rig.run("slow-step")
+    assert run["error"]["code"] == "max_retries_exceeded"
+    assert run["error"]["cause"]["message"] == "`b` took longer than its limit of 0.05 s"
+    assert run["steps"][0]["attempts"] == 2
+
+
+@pytest.mark.req("E-STEP-3")
+async def test_back_off_doubles_and_survives_a_restart(lives: Reopen, world: World, clock: VirtualClock) -> None:
+    rig = await lives()
+    await rig.deploy(
+        """
+workflow: flaky
+steps: [{name: a, python: {function: "m:act", args: {name: a}}, retry: {attempts: 4, delay: 10s}}]
+"""
+    )
+    begun = clock.now()
+    world.fail["a"] = [ConnectionError("1"), ConnectionError("2"), ConnectionError("3")]
+    head = await rig.runs.start("flaky")
+    await rig.until(lambda: len(world.fail["a"]) == 1)
+    rig = await lives()
+    run = await rig.ended(head["id"])
+    assert run["state"] == "completed"
+    assert run["steps"][0]["attempts"] == 4
+    assert 70 <= clock.now() - begun < 73
+    assert len(set(world.keys)) == 1
+
+
+async def test_pause_lets_steps_finish_and_resume_goes_on(lives: Reopen, world: World) -> None:
+    rig = await lives()
+    await rig.deploy(
+        """
+workflow: two
+steps:
+  - {name: a, python: {function: "m:act", args: {name: a}}}
+  - {name: b, python: {function: "m:act", args: {name: b}}}
+"""
+    )
+    gate = world.gate("a")
+    head = await rig.runs.start("two")
+    await rig.until(lambda: world.overlap)
+    await rig.runs.pause(head["id"])
+    gate.set()
+    await rig.until(lambda: world.done == ["a"])
+    assert (await rig.runs.get(head["id"]))["state"] == "paused"
+    rig = await lives()
+    assert (await rig.runs.get(head["id"]))["state"] == "paused"
+    await rig.runs.resume(head["id"])
+    assert (await rig.ended(head["id"]))["state"] == "completed"
+    assert world.done == ["a", "b"]
+
+
+@pytest.mark.rule("5.6")
+async def test_a_throttle_delays_and_its_window_survives_a_crash(
+    lives: Reopen, world: World, clock: VirtualClock
+) -> None:
+    rig = await lives()
+    await rig.deploy(
+        """
+workflow: throttled
+limits: {throttle: {max: 2, per: 1m}}
+steps: [{name: a, python: {function: "m:act", args: {name: a}}}]
+"""
+    )
+    begun = clock.now()
+    heads = [await rig.runs.start("throttled") for _ in range(5)]
+    assert [h["state"] for h in heads].count("queued") == 3
+    rig = await lives()
+    for head in heads:
+        assert (await rig.ended(head["id"]))["state"] == "completed"
+    assert 120 <= clock.now() - begun < 125
+
+
+APPROVAL = """
+workflow: gated
+steps:
+  - {name: ok, approval: {message: "go?", timeout: 1h}}
+  - {name: a, python: {function: "m:act", args: {name: "${{ steps.ok.output.by }}"}}}
+"""
+
+
+async def test_an_approval_waits_over_a_restart_and_takes_the_first_answer(lives: Reopen, world: World) -> None:
+    rig = await lives()
+    await rig.deploy(APPROVAL)
+    head = await rig.runs.start("gated")
+    await rig.until(lambda: rig.engine.executor.runs[rig.runs.number(head["id"])].parked)
+    clock_held = asyncio.ensure_future(rig.runs.answer(head["id"], "ok", approve=True, by="ann"))
+    await clock_held
+    run = await rig.ended(head["id"])
+    assert (run["state"], world.done) == ("completed", ["ann"])
+    second = await rig.runs.start("gated")
+    run = await rig.ended(second["id"])
+    assert run["error"]["code"] == "timeout"
+    assert run["error"]["message"] == "`ok` was rejected: nobody answered in time"
+
+
+@pytest.mark.rule("4.3")
+async def test_an_at_most_once_step_is_never_called_again(lives: Reopen, world: World) -> None:
+    rig = await lives()
+    await rig.deploy(
+        """
+workflow: once
+steps: [{name: a, at_most_once: true, python: {function: "m:act", args: {name: a}}}]
+"""
+    )
+    world.gate("a")
+    head = await rig.runs.start("once")
+    await rig.until(lambda: world.overlap)
+    rig = await lives()
+    world.gates.clear()
+    run = await rig.ended(head["id"])
+    assert (run["state"], run["error"]["code"], world.done) == ("failed", "interrupted", [])
+
+
+@pytest.mark.rule("6.8")
+@pytest.mark.req("E-EXE-28")
+async def test_an_event_cancels_the_runs_whose_key_agrees(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: order
+inputs: {id: string}
+when: [{event: order.new, with: {id: "${{ event.data.id }}"}}]
+cancel_on: [{event: order.gone, by: event.data.id}]
+steps:
+  - {name: a, python: {function: "m:act", args: {name: a}}, compensate: {python: {function: "m:undo", args: {name: a}}}}
+  - {name: b, python: {function: "m:act", args: {name: b}}}
+"""
+    )
+    world.gate("b")
+    one = (await rig.emit("order.new", {"id": "1"})).runs[0]
+    two = (await rig.emit("order.new", {"id": "2"})).runs[0]
+    await rig.until(lambda: world.overlap == 2)
+    await rig.emit("order.gone", {"id": "1"}, id="gone-1")
+    run = await rig.ended(one)
+    assert (run["state"], run["error"]["message"]) == ("cancelled", "cancelled by cancel_on: the event gone-1 (order.gone) came")
+    assert world.done == ["a", "a", "undo a"]
+    world.gates["b"].set()
+    assert (await rig.ended(two))["state"] == "completed"
+
+
+@pytest.mark.req("X-3")
+async def test_state_changes_all_or_none_and_exactly_once(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: counter
+outputs: {now: "${{ steps.count.output.value }}"}
+steps:
+  - {name: count, state: {op: increment, key: n, value: 1}}
+---
+workflow: refused
+steps:
+  - name: three
+    state:
+      ops:
+        - {op: set, key: a, value: 1}
+        - {op: increment, key: n, value: 100}
+        - {op: compare_and_set, key: b, expected: 7, value: 8}
+"""
+    )
+    runs = await asyncio.gather(*(rig.run("counter") for _ in range(40)))
+    assert sorted(r["outputs"]["now"] for r in runs) == list(range(1, 41))
+    run = await rig.run("refused")
+    assert run["error"]["code"] == "conflict"
+    assert (await rig.run("counter"))["outputs"] == {"now": 41}
+
+
+@pytest.mark.rule("4.8")
+async def test_a_run_that_kills_its_process_again_and_again_is_paused(lives: Reopen, world: World) -> None:
+    rig = await lives()
+    await rig.deploy("workflow: deadly\nsteps: [{name: a, python: {function: 'm:act', args: {name: a}}}]")
+    world.gate("a")
+    head = await rig.runs.start("deadly")
+    await rig.until(lambda: world.overlap)
+    for _ in range(5):
+        rig = await lives()
+        await rig.until(lambda: rig.engine.executor.runs)
+    rig = await lives()
+    run = await rig.runs.get(head["id"])
+    assert run["state"] == "paused"
+    assert run["error"]["code"] == "crash_loop"
+    assert run["error"]["message"] == "the process died 5 times with these steps in flight: a"
+    world.gates.clear()
+    await rig.runs.resume(head["id"])
+    assert (await rig.ended(head["id"]))["state"] == "completed"
