@@ -97,6 +97,8 @@ class KindWords:
     connections: tuple[str, ...] = ()
     connection_url: bool = False
     """May `connection` be a URL without a password?"""
+    timezone: bool = False
+    """Does it take the project's timezone where it names none?"""
     data: frozenset[str] | None = None
     """The fields of `event.data`, where the kind itself decides them; None: whatever comes."""
     inputs: Mapping[str, Any] | None = None

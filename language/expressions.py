@@ -45,6 +45,7 @@ _DECLARE = {
     "vars": "declare it under `vars`",
     "env": "add it to `env`",
 }
+_NO_FUNCTION = re.compile(r"the function (\w+) is for .*")
 _FIELD_CODES = {
     "secrets": ("missing_secret", "there is no secret `{}`"),
     "steps": ("unknown_step", "there is no step `{}` to read here"),
@@ -128,6 +129,10 @@ class Expressions:
 
     def _explained(self, fault: Diagnostic, scope: Scope) -> Diagnostic:
         """An unknown name, in the words of the place where it would be known."""
+        function = _NO_FUNCTION.fullmatch(fault.message)
+        if function is not None:
+            message = f"the function `{function[1]}` is not available in this version"
+            return replace(fault, code="unavailable", message=message)
         if fault.code != "expression.name":
             return fault
         name = _NO_NAME.fullmatch(fault.message)

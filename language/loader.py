@@ -6,8 +6,10 @@ what needs the whole of it (expressions, dependencies, inputs). After that files
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -121,7 +123,25 @@ def load_files(
     With a cache, files whose content is that of the last call are not read again, as long as the catalogue says the
     same. `beside`: definitions from elsewhere (Python, the API) that these may call.
     """
-    kept = cache if cache is not None else LoadCache()
+    with _no_collections():
+        return _load_files(paths, catalogue, cache if cache is not None else LoadCache(), beside)
+
+
+@contextmanager
+def _no_collections() -> Generator[None]:
+    """Almost all that loading makes stays: collections in between find nothing, and take a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _load_files(
+    paths: Iterable[str | FilePath], catalogue: Catalogue, kept: LoadCache, beside: Sequence[Loaded]
+) -> LoadResult:
     revision = catalogue.revision
     if kept.revision != revision:
         kept.revision, kept.entries = revision, {}

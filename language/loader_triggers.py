@@ -141,7 +141,10 @@ def read_config(reader: Reader, kind: str, value: Any, path: Path) -> dict[str, 
         if entries is None:
             return None
         config = entries
-    tell_faults(reader, words.check(config), path, kind, short=config is not value)
+    short = config is not value
+    if words.timezone and "timezone" not in config and reader.catalogue.timezone != "UTC":
+        config = {**config, "timezone": reader.catalogue.timezone}
+    tell_faults(reader, words.check(config), path, kind, short=short)
     check_connection(
         reader, config, path, words.connections, words.name, url=words.connection_url, needed=bool(words.connections)
     )

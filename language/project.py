@@ -251,7 +251,8 @@ def _read(
     read = PROJECT.read(reader, source.value, ()) or {}
     connections = _connections(reader, read.pop("connections", {}))
     kinds = {name: connection.kind for name, connection in connections.items()}
-    known = replace(catalogue, connections=kinds, vars=read.get("vars", {}), env=read.get("env", ()))
+    timezone: str = read.get("server", {}).get("timezone", "UTC")
+    known = replace(catalogue, connections=kinds, vars=read.get("vars", {}), env=read.get("env", ()), timezone=timezone)
     own = reader.with_catalogue(known)
     triggers = _triggers(own, read.pop("triggers", {}))
     for connection in connections.values():

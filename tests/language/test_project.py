@@ -82,7 +82,7 @@ def test_every_key(tmp_path: Path) -> None:
                 "orders", "kafka", {"connection": "broker", "topic": "orders", "group": "shipping"},
                 settle="completed", start="earliest", id="event.data.id",
             ),
-            "nightly": TriggerSpec("nightly", "cron", {"schedule": "0 3 * * *"}),
+            "nightly": TriggerSpec("nightly", "cron", {"schedule": "0 3 * * *", "timezone": "Europe/Berlin"}),
         },
         vars={"pay": "http://localhost:9000", "maintenance": False},
         env=("REGION",),
@@ -314,3 +314,15 @@ def test_a_wrong_override_names_its_variable(tmp_path: Path) -> None:
         "  --> environment variable REACTOR_VARS:1:1\n"
         "  = help: close it with ]"
     )
+
+
+def test_schedules_take_the_timezone_of_the_project(tmp_path: Path) -> None:
+    text = (
+        "workflow: a\nwhen: [{cron: 0 3 * * *}, {every: {interval: 1h, timezone: UTC}}]\nsteps: [{log: {message: a}}]"
+    )
+    words = project(tmp_path, "server: {timezone: Europe/Berlin}").vocabulary(BUILT_IN)
+    cron, every = load_text(text, "a.yaml", words).loaded[0].definition.when
+    assert cron.spec is not None
+    assert cron.spec.config == {"schedule": "0 3 * * *", "timezone": "Europe/Berlin"}
+    assert every.spec is not None
+    assert every.spec.config == {"interval": "1h", "timezone": "UTC"}
