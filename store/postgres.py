@@ -30,9 +30,10 @@ _READERS_MAX = 4
 _SYNCHRONOUS = {"power": "on", "process": "off"}
 
 _OWNERS = "SELECT DISTINCT node FROM run WHERE state < 10 AND node IS NOT NULL AND node <> $1"
-_TAKE = f"""UPDATE run SET node = $1 WHERE id IN (
-    SELECT id FROM run WHERE state < 10 AND state > 1 AND (node IS NULL OR node = ANY($2::bigint[]))
-    ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING {RUN_COLUMNS}"""
+_FREE = """SELECT id FROM run WHERE state < 10 AND state > 1 AND (node IS NULL OR node = ANY($1::bigint[]))
+    ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED"""
+_MINE = "SELECT id FROM run WHERE id = ANY($1::bigint[]) AND node = $2 ORDER BY id FOR UPDATE"
+_TAKE = f"UPDATE run SET node = $1 WHERE id = ANY($2::bigint[]) RETURNING {RUN_COLUMNS}"
 _JOURNALS = Statement(
     f"SELECT {JOURNAL_COLUMNS} FROM j WHERE run IN (SELECT column1 FROM {{v}}) ORDER BY run, seq", ("bigint",)
 )
@@ -55,6 +56,7 @@ class PostgresStore(Reads):
         self._lease: Lease | None = None
         self._pool: Any = None
         self._open = False
+        self._claiming: list[int] = []  # runs of a claim that is not answered yet
 
     async def open(self) -> None:
         connection = await connect(self._url)
@@ -169,7 +171,23 @@ class PostgresStore(Reads):
         # Owners first, then the living: a node is a row before it owns a run, so who owns and does not live is dead.
         owners = {row[0] for row in await self._all(_OWNERS, self.node)}
         living = {row[0] for row in await self._all("SELECT id FROM node")} if owners else set[int]()
-        return await self._transaction(_claim(self.node, sorted(owners - living), runs_max))
+        claimed = await self._transaction(self._claim(sorted(owners - living), runs_max))
+        self._claiming = []
+        return claimed
+
+    def _claim(self, dead: Sequence[int], runs_max: int) -> Generator[Ask, Sequence[Sequence[Any]], list[Claimed]]:
+        """Take free runs, and those of a claim before whose answer was lost: nobody else would ever take them."""
+        found: list[int] = []
+        if self._claiming:
+            found = [row[0] for row in (yield _MINE, (self._claiming, self.node))]
+        if len(found) < runs_max:
+            found += [row[0] for row in (yield _FREE, (dead, runs_max - len(found)))]
+        self._claiming = found
+        taken = yield _TAKE, (self.node, found)
+        journals: dict[int, list[JournalRow]] = {}
+        for row in (yield _JOURNALS, [(number,) for number in found]):
+            journals.setdefault(row[0], []).append(JournalRow(*row))
+        return [Claimed(RunRow(*row), tuple(journals.get(row[0], ()))) for row in sorted(taken, key=_first)]
 
     async def log_unmatched(self, rows: Sequence[EventRow]) -> None:
         await self._transaction(_log_unmatched(rows))
@@ -223,14 +241,6 @@ async def _drive(connection: Connection, asking: Generator[Ask, Sequence[Sequenc
             answer = await run(connection, statement, values)
         else:
             answer = await connection.fetch(numbered(statement), *values)
-
-
-def _claim(node: int, dead: Sequence[int], runs_max: int) -> Generator[Ask, Sequence[Sequence[Any]], list[Claimed]]:
-    taken = yield _TAKE, (node, dead, runs_max)
-    journals: dict[int, list[JournalRow]] = {}
-    for row in (yield _JOURNALS, [(row[0],) for row in taken]):
-        journals.setdefault(row[0], []).append(JournalRow(*row))
-    return [Claimed(RunRow(*row), tuple(journals.get(row[0], ()))) for row in sorted(taken, key=_first)]
 
 
 def _log_unmatched(rows: Sequence[EventRow]) -> Generator[Ask, Sequence[Sequence[Any]], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from .postgres_sql import connect, goes_again
@@ -13,6 +14,7 @@ class Days:
     def __init__(self, url: str) -> None:
         self._url = url
         self.tables: Sequence[str] = ()
+        self._making = asyncio.Lock()
 
     async def refresh(self) -> None:
         """Look again."""
@@ -24,18 +26,22 @@ class Days:
             await connection.close()
 
     async def make(self, tables: Sequence[str]) -> None:
-        """Make those that are missing; two sessions may do it at once."""
+        """Make those that are missing; another node may do it at the same moment."""
         if all(table in self.tables for table in tables):
             return
-        connection = await connect(self._url)
-        try:
-            for table in tables:
-                sql = f"CREATE TABLE IF NOT EXISTS {table} (hash bytea PRIMARY KEY, event bigint NOT NULL)"
-                try:
-                    await connection.execute(sql)
-                except Exception as error:
-                    if not goes_again(error):  # another session made it at the same moment
-                        raise
-        finally:
-            await connection.close()
-        await self.refresh()
+        async with self._making:
+            if all(table in self.tables for table in tables):
+                return
+            connection = await connect(self._url)
+            try:
+                for table in tables:
+                    try:
+                        await connection.execute(
+                            f"CREATE TABLE IF NOT EXISTS {table} (hash bytea PRIMARY KEY, event bigint NOT NULL)"
+                        )
+                    except Exception as error:
+                        if not goes_again(error):
+                            raise
+            finally:
+                await connection.close()
+            await self.refresh()

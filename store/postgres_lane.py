@@ -19,7 +19,7 @@ from .facts import Facts, Wants, wants
 from .group import Result
 from .postgres_days import Days
 from .postgres_node import fenced
-from .postgres_sql import Connection, arrays_of, connect, goes_again, meaning, run, text_of
+from .postgres_sql import Connection, arrays_of, connect, exists_already, goes_again, lacks_table, meaning, run, text_of
 from .resolve import resolve
 from .statements import LOCKS, READ_FIRST_RUNS, Statement, fact_reads, fold, read_seen, row_writes
 
@@ -41,6 +41,7 @@ class PostgresLane:
         self._connection: Connection = None
         self._count = 0  # groups that are known to have committed
         self._doubts = 0  # groups for which run keys are looked up first: there was one that existed
+        self._days_doubted = False
         self._sent: list[Committed | UnitRefused] | None = (
             None  # receipts of a group whose COMMIT was sent and not answered
         )
@@ -57,28 +58,47 @@ class PostgresLane:
         await self._drop()
 
     async def _commit(self, units: Sequence[Unit], done: Callable[[Result], None]) -> None:
-        for tries in range(1, TRIES_MAX + 1):
+        tries = 0
+        while True:
+            tries += 1
             try:
-                result = await self._attempt(units)
+                result: Result = await self._attempt(units)
             except asyncio.CancelledError:
                 await self._drop()
                 raise
             except Exception as error:  # noqa: BLE001  # whatever it is, the waiters hear of it
-                again = goes_again(error) and tries < TRIES_MAX
-                self._doubts = DOUBTS  # some row was there already: perhaps a run's key
-                ours = meaning(error, self._url)
-                if isinstance(ours, (StoreUnavailable, StoreFailed)):
-                    await self._drop()
-                elif not await self._rolled_back():
-                    ours = StoreUnavailable(f"the connection was lost while a group was taken back: {error}")
-                    again = False
-                if not again:
-                    done(ours)
-                    return
-                await self._days.refresh()
-            else:
-                done(result)
-                return
+                if self._sent is None and goes_again(error) and tries < self._tries_max(error, len(units)):
+                    self._doubts = DOUBTS  # some row was there already: perhaps a run's key
+                    self._days_doubted = lacks_table(error)
+                    await self._take_back()
+                    continue
+                result = await self._failed(error)
+            done(result)
+            return
+
+    def _tries_max(self, error: Exception, units: int) -> int:
+        """A row that is there already, though all was asked that can be, is some unit's fault: the group is split."""
+        return 1 if self._doubts and units > 1 and exists_already(error) else TRIES_MAX
+
+    async def _failed(self, error: Exception) -> BaseException:
+        """What a group's error means, once the group is taken back."""
+        ours = meaning(error, self._url)
+        if isinstance(ours, StoreFailed):
+            await self._drop()
+        elif self._sent is not None or isinstance(ours, StoreUnavailable):
+            await self._drop()  # and if COMMIT was sent, the same group asks what became of it
+            if not isinstance(ours, StoreUnavailable):
+                ours = StoreUnavailable(f"the commit of a group was not answered: {error}")
+        else:
+            await self._take_back()
+        return ours
+
+    async def _take_back(self) -> None:
+        try:
+            if self._connection is not None and self._connection.is_in_transaction():
+                await self._connection.execute("ROLLBACK")
+        except Exception:  # noqa: BLE001  # then the connection is gone, and the transaction with it
+            await self._drop()
 
     async def _attempt(self, units: Sequence[Unit]) -> Result:
         if self._connection is None:
@@ -86,6 +106,9 @@ class PostgresLane:
         connection = self._connection
         now = self._clock.now()
         today = tables_at(now)
+        if self._days_doubted:
+            await self._days.refresh()
+            self._days_doubted = False
         await self._days.make(today)
         taken = await connection.execute(
             "BEGIN; UPDATE lane SET grp = grp + 1"
@@ -144,15 +167,6 @@ class PostgresLane:
                 found = await run(connection, statement, keys)
             fold(facts, name, found, self._node, nodes=True)
         return facts
-
-    async def _rolled_back(self) -> bool:
-        try:
-            if self._connection is not None and self._connection.is_in_transaction():
-                await self._connection.execute("ROLLBACK")
-        except Exception:  # noqa: BLE001  # then the connection is gone, and the transaction with it
-            await self._drop()
-            return False
-        return True
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None

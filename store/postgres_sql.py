@@ -148,6 +148,16 @@ def meaning(error: BaseException, url: str) -> BaseException:
     return error
 
 
+def lacks_table(error: BaseException) -> bool:
+    """A table is gone, or one of its columns: somebody else dropped the day."""
+    return getattr(error, "sqlstate", None) == "42P01"
+
+
+def exists_already(error: BaseException) -> bool:
+    """A row with this key is there."""
+    return getattr(error, "sqlstate", None) == "23505"
+
+
 def goes_again(error: BaseException) -> bool:
     """Another session was faster, or in the way: the same group may succeed at once."""
     return getattr(error, "sqlstate", None) in _AGAIN

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-COMMIT = b"COMMIT\x00"
+COMMIT = b"COMMIT"
 
 
 class Proxy:
@@ -61,7 +61,7 @@ class Proxy:
 
     async def _there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
         while data := await reader.read(65_536):
-            if self.cut_at_commit and COMMIT in data:
+            if self.cut_at_commit and COMMIT in data[:32]:
                 cut, self.cut_at_commit = self.cut_at_commit, ""
                 if cut == "before":
                     return

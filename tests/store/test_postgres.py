@@ -187,6 +187,22 @@ async def test_a_commit_whose_answer_was_lost_is_resolved(
 
 
 @pytest.mark.broker("postgres")
+@pytest.mark.parametrize("cut", ["before", "after"])
+async def test_a_claim_whose_answer_was_lost_is_claimed_again(opens: Opens, postgres_url: str, cut: str) -> None:
+    first = await opens()
+    await first.submit(Unit(runs=tuple(start(number) for number in range(1, 11))))
+    parts = urlsplit(postgres_url)
+    async with Proxy(parts.hostname or "", parts.port or 0) as proxy:
+        second = await opens(postgres_url.replace(f":{parts.port}", f":{proxy.port}"))
+        await first.close()
+        proxy.cut_at_commit = cut
+        with pytest.raises(StoreUnavailable):
+            await second.claim(runs_max=7)
+        assert [each.run.id for each in await second.claim(runs_max=8)] == [1, 2, 3, 4, 5, 6, 7, 8]
+        assert [each.run.id for each in await second.claim(runs_max=8)] == [9, 10]
+
+
+@pytest.mark.broker("postgres")
 @pytest.mark.rule("1.8")
 async def test_a_database_that_is_away_is_waited_for(
     opens: Opens, postgres_url: str, postgres_server: PostgresServer, clock: VirtualClock
