@@ -18,7 +18,7 @@ from .loader_workflow import Draft
 from .names import ERROR, Names
 from .reader import Reader
 from .scope import article
-from .templates import Compiled
+from .templates import Compiled, has_template
 from .values import is_list, is_mapping
 
 _WORKFLOW_DATA = frozenset(
@@ -189,12 +189,27 @@ def _type_of(compiled: Compiled, path: Path) -> str:
 
 
 def check_trigger(expressions: Expressions, spec: TriggerSpec, words: KindWords, names: Names, path: Path) -> None:
-    """The expressions of a trigger: `id type subject` read the event, its own keys `vars` and `env`."""
+    """The expressions of a trigger: `id type subject` read the event; of its own keys few may have `${{ }}`."""
     expressions.cel(spec.id, names.event_id, (*path, "id"))
     for key, text in (("type", spec.type), ("subject", spec.subject)):
         if text:
             expressions.value(text, names.event_id, (*path, key))
     for key, value in spec.config.items():
-        kind = words.templates.get((key,))
-        scope = names.respond if kind == "respond" else names.config_secrets if kind == "secrets" else names.config
-        expressions.value(value, scope, (*path, spec.kind, key))
+        here = (*path, spec.kind, key)
+        allowed = words.templates.get((key,))
+        if allowed == "respond":
+            expressions.value(value, names.respond(value), here)
+        elif allowed == "secrets":
+            expressions.value(value, names.config_secrets, here)
+        elif _has_template(value):
+            message = f"`${{{{ }}}}` in `{key}` of a trigger is not available in this version"
+            hint = "write the value itself, or set it by an environment variable of a named trigger"
+            expressions.reader.error("unavailable", here, message, hint=hint)
+
+
+def _has_template(value: Any) -> bool:
+    if isinstance(value, str):
+        return has_template(value)
+    if is_mapping(value):
+        return any(_has_template(item) for item in value.values())
+    return is_list(value) and any(_has_template(item) for item in value)

@@ -6,7 +6,7 @@ Source: the table of names in the language page, section 1.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from .catalogue import Catalogue
 from .definition import Step
@@ -110,9 +110,13 @@ class Names:
         self.limits = self.when.plus(inputs=self.inputs)
         self.step = self.limits.plus(run=RUN)
         self.event_id = Scope({"event": EVENT})
-        self.config = Scope(project)
-        self.config_secrets = self.config.plus(secrets=self.secrets)
-        self.respond = self.config.plus(event=EVENT, inputs=self.inputs, outputs=Name("object"), run=RUN)
+        self.config_secrets = Scope({**project, "secrets": self.secrets})
+
+    def respond(self, respond: Any) -> Scope:
+        """An http trigger's answer: after `result` also the run and its outputs."""
+        on: Any = cast("Mapping[str, Any]", respond).get("on") if isinstance(respond, Mapping) else respond
+        known = {"event": EVENT, "inputs": self.inputs}
+        return Scope({**known, "outputs": Name("object"), "run": RUN} if on == "result" else known)
 
     def outputs(self, steps: Mapping[str, Name]) -> Scope:
         """The scope of `outputs`: there alone `steps` may be read as a whole."""
