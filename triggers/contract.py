@@ -70,6 +70,11 @@ async def _no_marks() -> Mapping[str, bytes]:
     return {}
 
 
+def as_written(value: Any) -> Any:
+    """No templates are resolved: what a context without an application does."""
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class TriggerContext:
     """What the supervisor gives a trigger beside its config, if its constructor asks for a second argument."""
@@ -89,6 +94,8 @@ class TriggerContext:
     project: str = "."
     routes: Routes | None = None
     """Where http triggers register their paths; None without a web server."""
+    render: Callable[[Any], Any] = as_written
+    """Resolves `${{ secrets.… }}`, where a kind's keys may hold them: `auth`. Raises ConfigError `missing_secret`."""
     resume: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """`reactor trigger resume --start …` after a gap: `{"start": "earliest"}`."""
 

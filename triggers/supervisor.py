@@ -25,7 +25,7 @@ from ..core.http import Routes
 from ..core.limits import CLOSE_S_MAX
 from ..language.definition import TriggerSpec
 from .catalogue import Kinds
-from .contract import Guarantee, Trigger, TriggerContext
+from .contract import Guarantee, Trigger, TriggerContext, as_written
 from .isolation import Crashed, Hangs, Limits, guarding, within
 
 State = Literal["connecting", "connected", "down", "paused", "finished", "failed", "gap"]
@@ -79,6 +79,7 @@ class Supervisor:
         node: int = 0,
         project: str = ".",
         routes: Routes | None = None,
+        render: Callable[[Any], Any] = as_written,
         changed: Callable[[TriggerStatus], None] | None = None,
     ) -> None:
         self.publish = publish
@@ -90,6 +91,7 @@ class Supervisor:
         self.node = node
         self.project = project
         self.routes = routes
+        self.render = render
         self.changed = changed
         self.limits = Limits(clock)
         self.readers: dict[str, Reader] = {}
@@ -290,6 +292,7 @@ class Reader:
             connection=connection,
             project=owner.project,
             routes=owner.routes,
+            render=owner.render,
             resume=self.resume,
         )
         return cast("Trigger", make(config, context))

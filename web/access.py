@@ -12,7 +12,7 @@ from typing import Any
 
 from ..connections.cloudevents_http import media_type
 from ..connections.configs import is_loopback
-from .problems import Refused
+from ..core.http import Refused
 from .tokens import SCOPES, Token, Tokens
 from .wire import Scope
 

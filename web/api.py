@@ -9,11 +9,11 @@ from urllib.parse import parse_qsl
 from msgspec import UNSET
 from starlette.routing import BaseRoute, Route, Router
 
+from ..core.http import Refused
 from . import events, runs, workflows
 from .access import check, check_json
 from .endpoint import Answer, Call, Endpoint, body_of, query_of
 from .health import healthz, readyz
-from .problems import Refused
 from .tokens import Tokens
 from .wire import Receive, Scope, Send, answer, encode, headers_of, read_body
 

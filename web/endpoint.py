@@ -10,8 +10,8 @@ from msgspec import UNSET, Struct
 
 from ..core.durations import parse_instant
 from ..core.errors import ConfigError
+from ..core.http import Refused
 from ..language.diagnostics import did_you_mean
-from .problems import Refused
 from .tokens import Scope as Need
 from .tokens import Token
 from .wire import Scope

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..connections.cloudevents_http import received
+from ..core.http import Refused
 from .access import check
-from .problems import Refused
 from .tokens import Tokens
 from .wire import Receive, Scope, Send, answer, answer_json, headers_of, read_body
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ..core.http import Refused
+from .behind import Lent
 from .events_in import EventsIn
 from .hooks import Hooks
-from .problems import Refused
 from .tokens import Tokens
 from .wire import Gone, Receive, Scope, Send, answer_problem, path_of
 
@@ -31,6 +32,7 @@ class Front:
         self._events = EventsIn(app, tokens)
         self._hooks = Hooks(app)
         self._api: Any = None
+        app.routes.behind = Lent(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the life of the server."""

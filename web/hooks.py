@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from ..core.errors import ReactorError
-from ..core.http import HttpRequest, HttpResponse
+from ..core.http import HttpRequest, HttpResponse, Refused
+from ..triggers.http_config import serves
 from .access import check_local
 from .events_in import handshake
-from .problems import Refused, problem_of
+from .problems import problem_of
 from .wire import Receive, Scope, Send, answer, headers_of, read_body
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Hooks:
     """Finds the route of a request, reads it whole, and lets its trigger answer."""
 
     def __init__(self, app: App) -> None:
+        self._app = app
         self._routes = app.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
@@ -77,6 +79,15 @@ class Hooks:
             return Refused(
                 405, "method_not_allowed", f"/hooks{path} takes {listed}; found {method}", headers={"Allow": listed}
             )
+        for reader in self._app.supervisor.readers.values():
+            if reader.spec.kind == "http" and serves(reader.spec.config, method, path):
+                return Refused(
+                    503,
+                    "resource_limit",
+                    f"the trigger {reader.spec.name}, which serves /hooks{path}, is {reader.state}",
+                    hint="repeat the request later",
+                    headers={"Retry-After": "5"},
+                )
         return Refused(
             404,
             "not_found",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from ..core.errors import ErrorInfo, ReactorError, StoreFailed, TransientError
 from ..core.event import InvalidEvent
+from ..core.http import Refused
 from ..engine.engine import DuplicateStart
 from ..engine.runs_api import BadFilter
 
@@ -46,24 +46,6 @@ STATUS: Mapping[str, int] = {
     "timeout": 504,
 }
 """Codes that have a status of their own; any other is 500."""
-
-
-class Refused(ReactorError):
-    """A request that is refused for what it is: a status, a code, words, and headers of the answer."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        hint: str = "",
-        headers: Mapping[str, str] | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(message, code=code, hint=hint, details=details)
-        self.status = status
-        self.headers = dict(headers or {})
 
 
 class Problem(Struct, frozen=True):

@@ -33,6 +33,7 @@ class WebServer:
         self.host = server.host if host is None else host
         self.port = server.port if port is None else port
         self.tokens = tokens if tokens is not None else Tokens.of(app.project.root)
+        app.routes.exposed = not is_loopback(self.host)
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
 

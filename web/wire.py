@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ..core.durations import format_size
-from .problems import Refused
+from ..core.http import Refused
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.errors import ConfigError
+from ..core.http import Refused
 from ..language.loader import load_text
 from .endpoint import PAGE, Answer, Call, Endpoint, Param
-from .problems import Refused
 
 
 async def list_workflows(call: Call) -> dict[str, Any]:
