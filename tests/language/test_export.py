@@ -16,10 +16,56 @@ from reactor.language.loader import load_mapping, load_text
 from reactor.tests.language.words import WORDS
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12) | st.sampled_from(
-    ["on", "yes", "No", "null", "~", "1e3", "0o17", "0x1F", "1.10", "12:30:45", "2026-01-01", "- a", "a: b", "a #b", "!x", "*a",
-     "&a", "{a", "[a", "'", '"', "%", "@", "`", "a\nb", "a\n\nb\n", " a\nb", "a \nb", "\na", "a\n", "\t", "\ttab\nb", "=", "<<", "?", "",
-     "${{ inputs.total }}", "x ${{ inputs.name }} y", "$${{ no", "| a", "> b", "é\u2028b", "\u00a0", "\ufeffa", "😀", "a\r\nb", "\x07"]
-)  # fmt: skip
+    [
+        "on",
+        "yes",
+        "No",
+        "null",
+        "~",
+        "1e3",
+        "0o17",
+        "0x1F",
+        "1.10",
+        "12:30:45",
+        "2026-01-01",
+        "- a",
+        "a: b",
+        "a #b",
+        "!x",
+        "*a",
+        "&a",
+        "{a",
+        "[a",
+        "'",
+        '"',
+        "%",
+        "@",
+        "`",
+        "a\nb",
+        "a\n\nb\n",
+        " a\nb",
+        "a \nb",
+        "\na",
+        "a\n",
+        "\t",
+        "\ttab\nb",
+        "=",
+        "<<",
+        "?",
+        "",
+        "${{ inputs.total }}",
+        "x ${{ inputs.name }} y",
+        "$${{ no",
+        "| a",
+        "> b",
+        "é\u2028b",
+        "\u00a0",
+        "\ufeffa",
+        "😀",
+        "a\r\nb",
+        "\x07",
+    ]
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -35,10 +81,15 @@ def keys(**optional: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]
 
 
 RETRY = keys(
-    attempts=st.integers(1, 9), backoff=st.sampled_from(["exponential", "linear", "fixed"]), delay=st.sampled_from(["0s", "10ms", "1s"]),
-    factor=st.sampled_from([1, 2, 2.5]), max_delay=st.sampled_from(["5m", "2s"]), jitter=st.booleans(),
-    on=st.lists(st.sampled_from(["timeout", "http.5xx", "*"]), max_size=2), if_=st.just("error.code != 'x'"),
-)  # fmt: skip
+    attempts=st.integers(1, 9),
+    backoff=st.sampled_from(["exponential", "linear", "fixed"]),
+    delay=st.sampled_from(["0s", "10ms", "1s"]),
+    factor=st.sampled_from([1, 2, 2.5]),
+    max_delay=st.sampled_from(["5m", "2s"]),
+    jitter=st.booleans(),
+    on=st.lists(st.sampled_from(["timeout", "http.5xx", "*"]), max_size=2),
+    if_=st.just("error.code != 'x'"),
+)
 COMPENSATE = st.builds(
     lambda more, with_: {**more, "log": with_},
     keys(
@@ -59,18 +110,26 @@ ON_ERROR = st.sampled_from(
     ]
 )
 COMMON = keys(
-    if_=st.just("inputs.total > 1"), unless=st.just("vars.dry_run"), retry=RETRY, timeout=DURATIONS, compensate=COMPENSATE,
-    on_error=ON_ERROR, tags=st.lists(WORDS_OF_TEXT, max_size=2),
-)  # fmt: skip
+    if_=st.just("inputs.total > 1"),
+    unless=st.just("vars.dry_run"),
+    retry=RETRY,
+    timeout=DURATIONS,
+    compensate=COMPENSATE,
+    on_error=ON_ERROR,
+    tags=st.lists(WORDS_OF_TEXT, max_size=2),
+)
 ACTION = st.builds(
     lambda common, own, with_: {**common, **own, **with_},
     COMMON,
     keys(
-        output=st.sampled_from([{}, {"type": "object", "required": ["a"]}]), at_most_once=st.booleans(),
-        isolation=st.sampled_from(["task", "thread", "process"]), parallel=st.booleans(), intensity=st.sampled_from([0, 1, 2.5]),
+        output=st.sampled_from([{}, {"type": "object", "required": ["a"]}]),
+        at_most_once=st.booleans(),
+        isolation=st.sampled_from(["task", "thread", "process"]),
+        parallel=st.booleans(),
+        intensity=st.sampled_from([0, 1, 2.5]),
     ),
     st.builds(lambda value: {"transform": value} if value is not None else {"uses": "wait"}, VALUES),
-)  # fmt: skip
+)
 
 
 def _block(steps: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -93,35 +152,71 @@ STEPS = st.recursive(_steps(ACTION), lambda inner: _steps(ACTION | _block(inner)
 WHEN = st.lists(
     st.builds(
         lambda kind, guards: {**kind, **guards},
-        st.sampled_from([
-            {"trigger": "orders"}, {"event": "a.b.*", "source": "/s"}, {"workflow": "x-*@^1", "state": ["failed", "timed_out"]},
-            {"cron": {"schedule": "*/5 * * * *", "overlap": "skip"}, "description": "often"},
-            {"http": {"path": "/a", "method": ["POST", "PUT"]}, "settle": "completed", "max_bytes": "3KiB", "id": "event.data.id"},
-            {"kafka": {"connection": "broker", "topic": "a"}, "start": {"time": "2h"}, "fetch": 5, "format": "json", "enabled": False,
-             "reconnect": {"delay": "10ms", "factor": 3, "jitter": False}, "schema": {"type": "object"}, "subject": "${{ event.id }}"},
-        ]),
+        st.sampled_from(
+            [
+                {"trigger": "orders"},
+                {"event": "a.b.*", "source": "/s"},
+                {"workflow": "x-*@^1", "state": ["failed", "timed_out"]},
+                {"cron": {"schedule": "*/5 * * * *", "overlap": "skip"}, "description": "often"},
+                {
+                    "http": {"path": "/a", "method": ["POST", "PUT"]},
+                    "settle": "completed",
+                    "max_bytes": "3KiB",
+                    "id": "event.data.id",
+                },
+                {
+                    "kafka": {"connection": "broker", "topic": "a"},
+                    "start": {"time": "2h"},
+                    "fetch": 5,
+                    "format": "json",
+                    "enabled": False,
+                    "reconnect": {"delay": "10ms", "factor": 3, "jitter": False},
+                    "schema": {"type": "object"},
+                    "subject": "${{ event.id }}",
+                },
+            ]
+        ),
         st.builds(
             lambda guards, more: {**guards, "with": {"total": 1, "name": "a", "more": more}},
-            keys(match=st.just({"data": {"a": ["x", {"prefix": "y"}]}}), if_=st.just("event.data.a == 1"), unless=st.just("vars.dry_run")),
+            keys(
+                match=st.just({"data": {"a": ["x", {"prefix": "y"}]}}),
+                if_=st.just("event.data.a == 1"),
+                unless=st.just("vars.dry_run"),
+            ),
             VALUES.map(lambda value: json.loads(json.dumps(value).replace("inputs.", "event.data."))),
         ),
     ),
     max_size=3,
-)  # fmt: skip
+)
 LIMITS = keys(
     concurrency=st.just({"max": 2, "key": "inputs.name", "overflow": "skip"}) | st.just([{"max": 1}, {"max": 3}]),
     throttle=st.builds(lambda per: {"max": 5, "per": per, "overflow": "drop"}, DURATIONS),
 )
 HEAD = keys(
-    version=st.sampled_from(["0.0.0", "1.2.3-rc.1"]), description=TEXTS, tags=st.lists(WORDS_OF_TEXT, max_size=2),
-    metadata=st.dictionaries(TEXTS, VALUES, max_size=2), labels=st.just({"a": "${{ inputs.name }}"}), when=WHEN,
-    cancel_on=st.just([{"event": "a", "by": "event.data.a"}, {"trigger": "orders", "match": {"data": {"a": [1]}}, "if": "event.id == 'x'"}]),
-    if_=st.just("event.data.a == 1"), unless=st.just("vars.dry_run"), limits=LIMITS,
-    priority=st.integers(0, 9) | st.sampled_from(["high", "${{ inputs.total }}"]), timeout=DURATIONS,
-    on_error=st.sampled_from(["compensate_all", "compensate_failed", "fail_fast", "continue"]), parallel_limit=st.integers(1, 20),
-    retry=RETRY | st.just({"limit": 3}) | st.just({}) | st.just({"limit": 3, "attempts": 3}), metrics=st.booleans(), trace=st.booleans(),
+    version=st.sampled_from(["0.0.0", "1.2.3-rc.1"]),
+    description=TEXTS,
+    tags=st.lists(WORDS_OF_TEXT, max_size=2),
+    metadata=st.dictionaries(TEXTS, VALUES, max_size=2),
+    labels=st.just({"a": "${{ inputs.name }}"}),
+    when=WHEN,
+    cancel_on=st.just(
+        [
+            {"event": "a", "by": "event.data.a"},
+            {"trigger": "orders", "match": {"data": {"a": [1]}}, "if": "event.id == 'x'"},
+        ]
+    ),
+    if_=st.just("event.data.a == 1"),
+    unless=st.just("vars.dry_run"),
+    limits=LIMITS,
+    priority=st.integers(0, 9) | st.sampled_from(["high", "${{ inputs.total }}"]),
+    timeout=DURATIONS,
+    on_error=st.sampled_from(["compensate_all", "compensate_failed", "fail_fast", "continue"]),
+    parallel_limit=st.integers(1, 20),
+    retry=RETRY | st.just({"limit": 3}) | st.just({}) | st.just({"limit": 3, "attempts": 3}),
+    metrics=st.booleans(),
+    trace=st.booleans(),
     outputs=st.just({"a": "${{ inputs.name }}"}),
-)  # fmt: skip
+)
 INPUTS = {"total": "integer", "name": {"type": "string", "minLength": 0}, "more": {"default": None}}
 
 

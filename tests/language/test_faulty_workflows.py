@@ -1,4 +1,4 @@
-"""Each class of fault in a workflow file gives its diagnostics, as a whole and to the character; all of a file at once."""
+"""Each class of fault in a workflow file gives its diagnostics, to the character, and all of a file at once."""
 
 from pathlib import Path
 

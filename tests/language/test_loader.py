@@ -1,4 +1,4 @@
-"""What a workflow file becomes: every key of the language, lists and mappings, short and long forms, several documents."""
+"""What a workflow file becomes: every key of the language, lists and mappings, short and long forms, documents."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +76,9 @@ steps:
     with: {url: "${{ vars.pay }}/charges"}
     if: inputs.total > 0
     unless: vars.dry_run
-    retry: {attempts: 5, backoff: linear, delay: 200ms, factor: 3, max_delay: 30s, jitter: true, on: [timeout, http.5xx], if: error.code != "x"}
+    retry:
+      {attempts: 5, backoff: linear, delay: 200ms, factor: 3, max_delay: 30s, jitter: true,
+       on: [timeout, http.5xx], if: error.code != "x"}
     timeout: 10s
     output: {type: object, required: [charge_id]}
     compensate: {when: both, if: output != null, http: {url: "${{ vars.pay }}/refunds"}, timeout: 5s, retry: {}}
@@ -300,7 +302,17 @@ def test_json_is_the_same() -> None:
 
 
 def test_places_by_step_name() -> None:
-    text = "workflow: a\nsteps:\n  - name: first\n    log: {message: a}\n  - name: both\n    group:\n      steps:\n        inner:\n          uses: log\n          with: {message: b}\n"
+    text = """workflow: a
+steps:
+  - name: first
+    log: {message: a}
+  - name: both
+    group:
+      steps:
+        inner:
+          uses: log
+          with: {message: b}
+"""
     places = load_text(text, "f.yaml", WORDS).loaded[0].places
     assert places["steps.first"] == ErrorPlace("f.yaml", 3, 5, "steps[0]")
     assert places["steps.first.with.message"] == ErrorPlace("f.yaml", 4, 20, "steps[0].log.message")

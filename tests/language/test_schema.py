@@ -20,9 +20,20 @@ SCHEMA = published_schema(BUILT_IN)
 REFERENCE = jsonschema.Draft202012Validator(SCHEMA)
 FAULTY = Path(__file__).parent / "faulty"
 # what is wrong in these only shows when names, expressions or several parts are looked at
-DEEPER = frozenset(
-    "block_reads_itself cycle_in_list cycles expressions mapped_inputs secrets_elsewhere unknown_names unreachable warnings "
-    "what_actions_say wrong_conditions duplicate_steps needs".split()
+DEEPER = (
+    "block_reads_itself",
+    "cycle_in_list",
+    "cycles",
+    "duplicate_steps",
+    "expressions",
+    "mapped_inputs",
+    "needs",
+    "secrets_elsewhere",
+    "unknown_names",
+    "unreachable",
+    "warnings",
+    "what_actions_say",
+    "wrong_conditions",
 )
 FORMS = sorted(path for path in FAULTY.glob("*.yaml") if path.stem not in DEEPER)
 

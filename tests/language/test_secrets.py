@@ -41,10 +41,18 @@ def test_the_first_source_that_has_the_name(secrets: Secrets) -> None:
 @pytest.mark.parametrize(
     ("name", "message", "hint"),
     [
-        ("api_kee", "there is no secret `api_kee`; looked in REACTOR_SECRET_API_KEE, .secrets.yaml", "did you mean api_key?"),
-        ("stripe", "there is no secret `stripe`; looked in REACTOR_SECRET_STRIPE, .secrets.yaml", "set REACTOR_SECRET_STRIPE"),
+        (
+            "api_kee",
+            "there is no secret `api_kee`; looked in REACTOR_SECRET_API_KEE, .secrets.yaml",
+            "did you mean api_key?",
+        ),
+        (
+            "stripe",
+            "there is no secret `stripe`; looked in REACTOR_SECRET_STRIPE, .secrets.yaml",
+            "set REACTOR_SECRET_STRIPE",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_missing_secret(secrets: Secrets, name: str, message: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
         secrets.get(name)
@@ -87,8 +95,11 @@ def test_a_configuration_is_rendered(secrets: Secrets) -> None:
         "v": "${{ vars.a }}",
     }
     assert secrets.render(config, ["REGION"], {"a": [1]}) == {
-        "url": "https://eu.test", "auth": {"bearer": "hunter2"}, "n": 1, "v": [1],
-    }  # fmt: skip
+        "url": "https://eu.test",
+        "auth": {"bearer": "hunter2"},
+        "n": 1,
+        "v": [1],
+    }
     assert secrets.mask("hunter2") == "***"
     plain = {"a": 1}
     assert secrets.render(plain) is plain

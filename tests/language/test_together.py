@@ -22,7 +22,11 @@ def call(name: str, callee: str, more: str = "", version: str = "1.0.0") -> str:
     return f"workflow: {name}\nversion: {version}\nsteps:\n  call:\n    run-workflow: {{workflow: {callee}}}\n{more}"
 
 
-END = "workflow: end\nversion: 1.2.0\ninputs: {id: string, count: {type: integer, default: 1}}\nsteps: [{log: {message: a}}]"
+END = """workflow: end
+version: 1.2.0
+inputs: {id: string, count: {type: integer, default: 1}}
+steps: [{log: {message: a}}]
+"""
 
 
 @pytest.mark.req("V-6")
