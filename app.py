@@ -143,6 +143,7 @@ class App:
             node=store.node,
             project=project.root,
             routes=self.routes,
+            render=lambda value: self.secrets.render(value, project.env, project.vars),
         )
         self.deploys = Deploys(store, self.rules, self.engine.workflows, project.triggers, self._apply)
         self.workflows_api = WorkflowsApi(self.engine, self.deploys)
