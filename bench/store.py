@@ -97,9 +97,8 @@ async def main() -> None:
         finally:
             await store.close()
     kind = "events" if wanted.accept else "runs"
-    print(
-        f"{kind}, {wanted.in_flight} in flight: {rate:,.0f} workflows/s, {cpu:.0f} us CPU each; alone {1000 / one:.2f} ms"
-    )
+    speed = f"{rate:,.0f} workflows/s, {cpu:.0f} us CPU each"
+    print(f"{kind}, {wanted.in_flight} in flight: {speed}; alone: {1000 / one:.2f} ms")
 
 
 if __name__ == "__main__":

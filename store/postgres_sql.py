@@ -52,7 +52,9 @@ async def connect(url: str, *, statement_s: float = GROUP_S_MAX, synchronous: st
     """A connection; with `synchronous` one that commits groups. Raises StoreUnavailable, ConfigError."""
     settings = {"application_name": "reactor", "statement_timeout": str(int(statement_s * 1000))}
     if synchronous:
-        settings["synchronous_commit"] = synchronous
+        # A group's statements look rows up by key. Planned while a table was small they would read it whole for ever.
+        settings |= {"synchronous_commit": synchronous, "plan_cache_mode": "force_generic_plan"}
+        settings |= dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
         settings["idle_in_transaction_session_timeout"] = str(_IDLE_IN_TRANSACTION_S * 1000)
     try:
         return await driver().connect(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from ..store.contract import (
@@ -27,6 +29,7 @@ class FlowTests:
 
     @pytest.mark.rule("5.3")
     async def test_a_key_admits_as_many_as_its_decision(self, store: Store) -> None:
+        """Those over it are held: durable, of no node, not started."""
         units = [Unit(runs=(RunStart(run_row(number), slots(2)),)) for number in range(1, 6)]
         started = [(await store.submit(unit)).started[0] for unit in units]
         assert [(s.verdict, s.reason) for s in started] == [("begun", "")] * 2 + [("held", "all slots are taken")] * 3
@@ -38,6 +41,7 @@ class FlowTests:
         assert await store.flow_waiting(limit=9) == [KEY]
 
     async def test_a_key_that_is_freed_admits_the_next(self, store: Store) -> None:
+        """The receipt of the end names the key; a run is admitted once."""
         await store.submit(Unit(runs=tuple(RunStart(run_row(number), slots(1)) for number in (1, 2, 3))))
         assert await store.submit(admit(2, slots(1))) == Committed("flow", "all slots are taken")
         receipt = await store.submit(end(1, release=free()))
@@ -51,11 +55,13 @@ class FlowTests:
         assert [run.id for run in await store.held(KEY, limit=9)] == [3]
 
     async def test_a_key_without_held_runs_frees_nobody(self, store: Store) -> None:
+        """Nobody is to be woken."""
         await store.submit(Unit(runs=(RunStart(run_row(1), slots(1)),)))
         assert await store.submit(end(1, release=free())) == Committed()
         assert await store.flow_waiting(limit=9) == []
 
     async def test_an_end_and_the_next_start_in_one_unit(self, store: Store) -> None:
+        """The release is decided before the admission."""
         await store.submit(Unit(runs=tuple(RunStart(run_row(number), slots(1)) for number in (1, 2))))
         change = RunChange(1, "open", state=int(RunState.COMPLETED))
         unit = Unit(changes=(change,), release=free(), admit=(Admit(2, slots(1), START, 2),))
@@ -63,6 +69,7 @@ class FlowTests:
 
     @pytest.mark.rule("3.3")
     async def test_the_highest_priority_is_first_and_age_counts(self, store: Store) -> None:
+        """PRIORITY_AGE_S waited is worth one level; equals go by acceptance."""
         rows = [
             run_row(1, created_at=START),
             run_row(2, created_at=START + 1, priority=7),
@@ -76,14 +83,14 @@ class FlowTests:
         assert [run.id for run in await store.held(KEY, limit=2)] == [5, 4]
 
     async def test_a_refused_start_leaves_no_run_but_its_state(self, store: Store) -> None:
+        """What the decision counts is kept."""
         refuse = Flow((KEY,), lambda states, now: FlowDecision("refuse", {KEY: FlowState({"n": 1})}, "skip"))
         receipt = await store.submit(Unit(accept=(accept(1, RunStart(run_row(1, event=1), refuse)),)))
         assert receipt.accepted[0].runs == (Started("refused", 0, "skip"),)
         assert await store.run(1) is None
         seen: list[FlowState | None] = []
 
-        def look(states: object, now: float) -> FlowDecision:
-            assert isinstance(states, dict)
+        def look(states: Mapping[FlowKey, FlowState | None], now: float) -> FlowDecision:
             seen.append(states[KEY])
             return FlowDecision("begin", {})
 
@@ -91,6 +98,7 @@ class FlowTests:
         assert seen[-1] == FlowState({"n": 1})
 
     async def test_a_job_without_keys_is_pending(self, store: Store) -> None:
+        """It waits for a person."""
         job = Flow((), lambda states, now: FlowDecision("hold", {}))
         await store.submit(Unit(runs=(RunStart(run_row(1), job),)))
         held = await store.run(1)
@@ -101,6 +109,7 @@ class FlowTests:
 
     @pytest.mark.rule("5.7")
     async def test_a_decision_cancels_the_oldest(self, store: Store) -> None:
+        """Only a run that is open, and once."""
         await store.submit(Unit(runs=(RunStart(run_row(1), slots(1)), start(5))))
         await store.submit(end(5))
         receipt = await store.submit(Unit(runs=(RunStart(run_row(2), slots(1, cancel=(1, 5, 99))),)))
@@ -112,6 +121,7 @@ class FlowTests:
         assert again.superseded == ()
 
     async def test_a_cancelled_held_run_leaves_its_queue(self, store: Store) -> None:
+        """It is admitted no more, and its rows go with its end."""
         await store.submit(Unit(runs=tuple(RunStart(run_row(number), slots(1)) for number in (1, 2))))
         await store.submit(Unit(changes=(RunChange(2, "open", cancel=b"{}"),)))
         assert (await store.submit(admit(2, slots(9)))).refused == "state"
@@ -125,6 +135,7 @@ class FlowTests:
         assert (await store.submit(unit)).refused == "state"
 
     async def test_keys_are_due_in_order_of_their_deadlines(self, store: Store) -> None:
+        """A key without a deadline is never due."""
         keys = [FlowKey("throttle/x/0", str(number)) for number in range(3)]
 
         def at(key: FlowKey, deadline: float | None) -> Unit:
@@ -139,6 +150,7 @@ class FlowTests:
         assert list(await store.flow_due(until=START + 10, limit=1)) == [(keys[0], START + 5)]
 
     async def test_a_run_in_two_queues_leaves_both(self, store: Store) -> None:
+        """One admission is for all keys."""
         other = FlowKey("throttle/ship/0", "")
         both = Flow((KEY, other), lambda states, now: FlowDecision("hold", {other: FlowState({"n": 1})}))
         await store.submit(Unit(runs=(RunStart(run_row(1), both),)))

@@ -13,7 +13,7 @@ from .clock import START, VirtualClock
 from .store_units import accept, end, event_row, run_row, start, step
 
 DAY_S = 86_400.0
-KEEP = dict.fromkeys(("runs", "events", "unmatched", "dead_letters", "ledger"), 10 * DAY_S)
+KEEP: Mapping[str, float] = dict.fromkeys(("runs", "events", "unmatched", "dead_letters", "ledger"), 10 * DAY_S)
 
 
 async def retain_all(store: Store, keep: Mapping[str, float] = KEEP, *, limit: int = 100) -> dict[str, int]:
@@ -30,6 +30,7 @@ class RetentionTests:
 
     @pytest.mark.rule("11.2")
     async def test_old_ended_runs_go_and_open_ones_stay(self, store: Store, clock: VirtualClock) -> None:
+        """With their journals; age is counted from the end."""
         numbers = [*range(1, 51), (7 << 40) + 1]
         for number in numbers:
             row = run_row(number, created_at=START, labels=b'{"a":"b"}')
@@ -51,6 +52,7 @@ class RetentionTests:
 
     @pytest.mark.rule("11.2")
     async def test_old_events_go_unless_an_open_run_may_look_back(self, store: Store, clock: VirtualClock) -> None:
+        """An event that started an open run stays, and one taken for a wait."""
         await store.submit(Unit(accept=(accept(1, start(10, event=1, created_at=START)), accept(2), accept(3))))
         await store.submit(Unit(accept=(accept(4, waits=(("w", "k"),)),)))
         clock.step(10 * DAY_S + 60)
@@ -64,6 +66,7 @@ class RetentionTests:
         assert list(await store.waited("w", "k", after=0, limit=9)) == []
 
     async def test_old_dead_letters_ledger_rows_and_marks_go(self, store: Store, clock: VirtualClock) -> None:
+        """A mark without an instant is kept for ever."""
         dead = DeadLetter(1, START, "t", "/s", "1", "invalid_data", b"{}")
         marks = (Mark("files", "a", b"1", at=START + DAY_S), Mark("files", "b", b"2"))
         await store.submit(Unit(dead=(dead,), ledger=(LedgerRow("t", START, "fired"),), marks=marks))
@@ -74,6 +77,7 @@ class RetentionTests:
 
     @pytest.mark.rule("1.1")
     async def test_dedupe_records_go_by_days_with_rows(self, store: Store, clock: VirtualClock) -> None:
+        """Days without a service do not count."""
         clock.step(3_600)  # past the minute in which two days are written
         for key in range(1, 8):
             await store.submit(Unit(accept=(accept(key),)))
@@ -87,6 +91,7 @@ class RetentionTests:
 
     @pytest.mark.rule("11.1")
     async def test_blobs_that_nothing_can_name_go(self, store: Store, clock: VirtualClock) -> None:
+        """What a run may name is kept."""
         old, used, named = [await store.put_blob(text) for text in (b"old", b"used", b"named")]
         clock.step(BLOB_GRACE_S + 1)
         await store.put_blob(b"named")
@@ -101,6 +106,7 @@ class RetentionTests:
 
     @pytest.mark.rule("1.4")
     async def test_the_unmatched_log_is_bounded(self, store: Store) -> None:
+        """The newest stay."""
         for first in range(1, UNMATCHED_ROWS_MAX + 1_500, 1_000):
             await store.log_unmatched([event_row(key) for key in range(first, first + 1_000)])
         sizes = await store.sizes()

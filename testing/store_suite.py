@@ -65,6 +65,7 @@ class StoreSuite(FlowTests, RetentionTests):
     # -- runs
 
     async def test_a_run_lives_from_start_to_end(self, store: Store) -> None:
+        """Its row and its journal are as they were written."""
         row = run_row(7, labels=b'{"team":"a"}', metadata=b"{}", parent=3, priority=9)
         receipt = await store.submit(Unit(runs=(RunStart(row),)))
         assert receipt == Committed(started=(Started("begun", 7),))
@@ -84,6 +85,7 @@ class StoreSuite(FlowTests, RetentionTests):
         assert (ended.state, ended.output, ended.ended_at) == (RunState.COMPLETED, b'"done"', START)
 
     async def test_a_number_or_key_that_nobody_has_finds_nothing(self, store: Store) -> None:
+        """And raises nothing."""
         assert await store.run(1) is None
         assert await store.run_by_key(b"none") is None
         assert await store.event(1) is None
@@ -96,12 +98,14 @@ class StoreSuite(FlowTests, RetentionTests):
 
     @pytest.mark.rule("2.3")
     async def test_a_run_key_starts_one_run(self, store: Store) -> None:
+        """The second hears of the first, with its input."""
         await store.submit(Unit(runs=(start(1),)))
         receipt = await store.submit(Unit(runs=(start(2, key=run_row(1).key),)))
         assert receipt.started == (Started("foreign", 1, "", b'{"order":1}'),)
         assert await store.run(2) is None
 
     async def test_a_unit_sees_what_the_one_before_it_in_its_group_did(self, store: Store) -> None:
+        """A second end is too late, a second start is foreign."""
         units = [Unit(runs=(start(1),)), step(1), end(1), end(1)]
         receipts = await asyncio.gather(*[store.submit(unit) for unit in units])
         assert [receipt.refused for receipt in receipts] == ["", "", "", "state"]
@@ -112,6 +116,7 @@ class StoreSuite(FlowTests, RetentionTests):
 
     @pytest.mark.rule("9.3")
     async def test_of_end_and_cancel_the_first_committed_wins(self, store: Store) -> None:
+        """The loser's rows are not written."""
         await store.submit(Unit(runs=(start(1), start(2))))
         cancel = Unit(changes=(RunChange(1, "open", cancel=b'{"actor":"eve"}'),))
         assert (await store.submit(cancel)).refused == ""
@@ -136,6 +141,7 @@ class StoreSuite(FlowTests, RetentionTests):
         ],
     )
     async def test_a_guard_that_is_not_met_refuses_the_unit(self, store: Store, guard: Any, meets: set[str]) -> None:
+        """Each guard against each fate."""
         await store.submit(Unit(runs=(start(1), start(2), start(3), start(4))))
         await store.submit(Unit(changes=(RunChange(2, "open", cancel=b"{}"),)))
         await store.submit(Unit(changes=(RunChange(3, "any", state=int(RunState.QUEUED), cancel=b"{}"),)))
@@ -145,10 +151,12 @@ class StoreSuite(FlowTests, RetentionTests):
             assert (receipt.refused == "") == (fate in meets), fate
 
     async def test_a_change_of_no_run_is_refused(self, store: Store) -> None:
+        """It says which."""
         receipt = await store.submit(Unit(changes=(RunChange(99, "any", gen=1),)))
         assert receipt == Committed("state", "run 99 does not exist")
 
     async def test_a_reopened_run_is_open_again(self, store: Store) -> None:
+        """Without the traces of its end, and of this node."""
         await store.submit(Unit(runs=(start(1),)))
         await store.submit(end(1, state=RunState.FAILED))
         retry = RunChange(1, "ended", state=int(RunState.RUNNING), gen=1, transitions=3, reopen=True)
@@ -159,6 +167,7 @@ class StoreSuite(FlowTests, RetentionTests):
 
     @pytest.mark.rule("4.2")
     async def test_what_is_open_is_claimed_by_the_next_process(self, store: Store, reopen: Reopen) -> None:
+        """Once, oldest first, with the journal in order."""
         await store.submit(Unit(runs=(start(1), start(2), start(3))))
         await store.submit(step(1, 0, b'"a"'))
         await store.submit(step(1, 1, b'"b"'))
@@ -175,6 +184,7 @@ class StoreSuite(FlowTests, RetentionTests):
         assert list(await again.claim(runs_max=10)) == []
 
     async def test_lists_of_runs_narrow(self, store: Store) -> None:
+        """By each field of the filter, newest first."""
         rows = [
             run_row(1, labels=b'{"team":"a"}', correlation="c"),
             run_row(2, workflow="pay", priority=9),
@@ -204,6 +214,7 @@ class StoreSuite(FlowTests, RetentionTests):
     # -- units
 
     async def test_a_unit_that_cannot_be_written_harms_itself_alone(self, store: Store) -> None:
+        """A thousand minus one are durable."""
         await store.submit(Unit(runs=(start(1),)))
         await store.submit(step(1))
         units = [step(1, ord) for ord in range(GROUP_ROWS_MAX)]
@@ -213,6 +224,8 @@ class StoreSuite(FlowTests, RetentionTests):
         assert len(await store.journal(1)) == GROUP_ROWS_MAX
 
     async def test_a_decision_that_raises_harms_its_unit_alone(self, store: Store) -> None:
+        """Nothing of the unit is written."""
+
         def row(results: Any) -> JournalRow:
             raise ZeroDivisionError("by the caller")
 
@@ -225,6 +238,7 @@ class StoreSuite(FlowTests, RetentionTests):
         assert await store.state("s", "k") is None
 
     async def test_close_writes_what_was_submitted(self, store: Store, reopen: Reopen) -> None:
+        """Whatever waits; later units fail."""
         futures = [store.submit(Unit(runs=(start(number),))) for number in range(1, 2_500)]
         again = await reopen()
         receipts = await asyncio.gather(*futures)
@@ -238,6 +252,7 @@ class StoreSuite(FlowTests, RetentionTests):
     @pytest.mark.rule("1.1")
     @pytest.mark.rule("1.2")
     async def test_an_identity_is_accepted_once(self, store: Store) -> None:
+        """The repeat hears of the first time's runs; its marks are written."""
         unit = Unit(
             accept=(accept(1, start(10, event=1), start(11, event=1), id="a", waits=(("w", "k"),)),),
             marks=(Mark("kafka", "t/0", b"1"),),
@@ -260,6 +275,7 @@ class StoreSuite(FlowTests, RetentionTests):
         assert list(await store.outbox(ROUTER, after=0, limit=5)) == []
 
     async def test_a_repeat_within_one_group_is_a_repeat(self, store: Store) -> None:
+        """It need not be durable yet."""
         units = [Unit(accept=(accept(key, start(10 + key, event=key), id="same"),)) for key in (1, 2, 3)]
         receipts = await asyncio.gather(*[store.submit(unit) for unit in units])
         (first,) = [receipt.accepted[0] for receipt in receipts if receipt.accepted[0].new]
@@ -267,6 +283,7 @@ class StoreSuite(FlowTests, RetentionTests):
         assert [receipt.accepted[0] for receipt in receipts if receipt.accepted[0] != first] == [repeat] * 2
 
     async def test_an_event_by_position_has_no_dedupe_record(self, store: Store) -> None:
+        """Its mark rules out the repeat."""
         for key in (1, 2):
             unit = Unit(accept=(msgspec.structs.replace(accept(key, id="same"), identity=None),))
             assert (await store.submit(unit)).accepted[0].new
@@ -274,6 +291,7 @@ class StoreSuite(FlowTests, RetentionTests):
 
     @pytest.mark.rule("1.1")
     async def test_an_identity_is_known_over_midnight(self, store: Store, clock: VirtualClock) -> None:
+        """On both sides of it, and later that day."""
         clock.step(86_400 - 1)
         await store.submit(Unit(accept=(accept(1, id="a"),)))
         clock.step(2)
@@ -284,6 +302,7 @@ class StoreSuite(FlowTests, RetentionTests):
             assert not (await store.submit(Unit(accept=(accept(key, id=id),)))).accepted[0].new
 
     async def test_events_are_found_by_key_id_and_filter(self, store: Store) -> None:
+        """The unmatched ones among them."""
         await store.submit(Unit(accept=(accept(1, id="a"), accept(3, id="b"))))
         await store.log_unmatched([event_row(2, "a", type="order.paid", notes=b"{}")])
         assert await store.event(2) == event_row(2, "a", type="order.paid", notes=b"{}")
@@ -295,6 +314,7 @@ class StoreSuite(FlowTests, RetentionTests):
 
     @pytest.mark.rule("6.6")
     async def test_events_taken_for_a_wait_are_found_by_its_key(self, store: Store) -> None:
+        """Oldest first, after a given one."""
         for key in (1, 2, 3):
             await store.submit(Unit(accept=(accept(key, waits=(("ship/w", "7"),)),)))
         assert [row.key for row in await store.waited("ship/w", "7", after=1, limit=9)] == [2, 3]
@@ -302,6 +322,7 @@ class StoreSuite(FlowTests, RetentionTests):
 
     @pytest.mark.rule("3.1")
     async def test_a_mark_moves_only_from_where_its_reader_stood(self, store: Store) -> None:
+        """Else the whole unit is refused."""
         first = Unit(marks=(Mark("kafka", "t/0", b"5", expected=None),), accept=(accept(1),))
         assert (await store.submit(first)).refused == ""
         wrong = Unit(marks=(Mark("kafka", "t/0", b"9", expected=b"4"),), accept=(accept(2),))
@@ -315,6 +336,7 @@ class StoreSuite(FlowTests, RetentionTests):
 
     @pytest.mark.rule("6.8")
     async def test_a_cancelling_event_takes_the_open_runs_of_its_key(self, store: Store) -> None:
+        """Those accepted before it, reopened ones included."""
         keys = (("ship/cancel", "7"),)
         rows = [run_row(1), run_row(2), run_row(3)]
         await store.submit(Unit(runs=tuple(RunStart(row, keys=keys) for row in rows[:2])))
@@ -333,6 +355,7 @@ class StoreSuite(FlowTests, RetentionTests):
     # -- the rest
 
     async def test_an_outbox_row_goes_when_nobody_owes_it(self, store: Store) -> None:
+        """Router and bus settle apart."""
         await store.submit(Unit(outbox=(OutboxRow(1, 7, b"a", ROUTER | BUS), OutboxRow(2, 7, b"b", BUS))))
         assert [row.key for row in await store.outbox(ROUTER, after=0, limit=9)] == [1]
         await store.submit(Unit(outbox_done=((1, ROUTER), (99, BUS))))
@@ -341,6 +364,7 @@ class StoreSuite(FlowTests, RetentionTests):
         assert list(await store.outbox(BUS, after=0, limit=9)) == []
 
     async def test_dead_letters_are_kept_and_settled(self, store: Store) -> None:
+        """Of units and of events."""
         await store.submit(Unit(dead=(_dead(1), _dead(2)), accept=(accept(5, dead=(_dead(3),)),)))
         await store.submit(Unit(dead_changes=((2, "retried", 2),)))
         assert [letter.key for letter in await store.dead_letters()] == [3, 1]
@@ -349,12 +373,14 @@ class StoreSuite(FlowTests, RetentionTests):
 
     @pytest.mark.rule("8.3")
     async def test_a_due_instant_has_one_outcome(self, store: Store) -> None:
+        """The first one written."""
         await store.submit(Unit(ledger=(LedgerRow("t", 1.0, "fired", event=4), LedgerRow("t", 2.0, "skipped", "off"))))
         await store.submit(Unit(ledger=(LedgerRow("t", 1.0, "late"),)))
         found = await store.ledger("t", since=0.0, until=2.0, limit=9)
         assert found == [LedgerRow("t", 1.0, "fired", event=4), LedgerRow("t", 2.0, "skipped", "off")]
 
     async def test_state_operations_are_one_act_with_their_row(self, store: Store) -> None:
+        """All of them, or none."""
         ops = (
             StateOp("increment", "wf", "n"),
             StateOp("increment", "wf", "n", 2.5),
@@ -383,6 +409,7 @@ class StoreSuite(FlowTests, RetentionTests):
         assert await store.state("wf", "n") is None
 
     async def test_definitions_workflows_and_rules_are_kept(self, store: Store) -> None:
+        """A definition once by its digest, the others as last written."""
         first = Definition(b"1" * 16, "ship", "1.0.0", b"{}", START)
         await store.submit(Unit(definitions=(first,), rules=(3, b"r3")))
         await store.submit(Unit(definitions=(msgspec.structs.replace(first, at=9.0),), rules=(4, b"r4")))
@@ -397,6 +424,7 @@ class StoreSuite(FlowTests, RetentionTests):
         }
 
     async def test_a_blob_is_found_by_its_digest(self, store: Store) -> None:
+        """In parts, or empty."""
         body = bytes(range(256)) * 10_000
         name = await store.put_blob(body)
         assert name == await store.put_blob(body) == ids.digest(body)

@@ -20,8 +20,7 @@ CREATE TABLE run (
     transitions bigint NOT NULL DEFAULT 1, gen integer NOT NULL DEFAULT 0, started_at double precision, ended_at double precision,
     node bigint, keyed integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
-CREATE INDEX run_open ON run (id) WHERE state < 10;
-CREATE INDEX run_owner ON run (node) WHERE state < 10;
+CREATE INDEX run_open ON run (node, id) WHERE state < 10;
 CREATE INDEX run_bad ON run (state, id) WHERE state > 10;
 CREATE INDEX run_workflow ON run (workflow, id);
 CREATE INDEX run_event ON run (event) WHERE event <> 0;
