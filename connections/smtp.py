@@ -165,5 +165,7 @@ def translated(title: str) -> Generator[None]:
     except TimeoutError as e:
         raise TransientError(f"{title} took too long to answer", code="timeout") from e
     except (smtplib.SMTPException, OSError) as e:
+        if isinstance(e.__context__, TimeoutError):
+            raise TransientError(f"{title} took too long to answer", code="timeout") from e
         text = getattr(e, "strerror", None) or str(e)
         raise NotConnected(f"{title}: {text}") from e

@@ -72,7 +72,7 @@ class MailServer:
             if self.silent:
                 await asyncio.sleep(60)
             await self.talk(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             return
         finally:
             writer.close()
