@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import msgspec
 import pytest
@@ -67,14 +67,15 @@ def functions(tmp_path: Path) -> Functions:
     return Functions(tmp_path)
 
 
-async def called(functions: Functions, reference: str, args: dict[str, Any], *, undo: bool = False) -> Any:
+async def called(functions: Functions, reference: str, args: dict[str, Any], *, output: Any = None) -> Any:
     """What `python` gives back."""
     action = PythonAction()
     services = LentServices()
     services.function = functions.function  # type: ignore[method-assign]
+    context = {"inputs": args, "output": output}
     inputs = Catalogue().inputs("python", {"function": reference, "args": args})
     try:
-        return await action.execute(Call(inputs, key="k1", services=services, undo=undo))
+        return await action.execute(Call(inputs, key="k1", services=services, undo=output is not None, context=context))
     finally:
         await action.close()
 
@@ -104,7 +105,7 @@ async def test_a_wrong_argument_is_told(functions: Functions) -> None:
 class MyStep(Step):
     """Makes a resource, and removes it."""
 
-    resources: list[str] = []
+    resources: ClassVar[list[str]] = []
 
     def validate_input(self, context: Any) -> Any:
         return "no name" if context.inputs.get("name") == "" else None
@@ -126,6 +127,11 @@ async def test_a_step_class(functions: Functions) -> None:
     assert functions.function("made:my_step") is MyStep
     assert await called(functions, "made:my_step", {"name": "123"}) == "123"
     assert MyStep.resources == ["123"]
+    await called(functions, "made:my_step", {"name": "123"}, output="123")
+    assert MyStep.resources == []
+    with pytest.raises(StepError) as told:
+        await called(functions, "made:my_step", {"name": ""})
+    assert str(told.value) == "made:my_step refused the input: no name"
 
 
 @pytest.mark.req("E-DEF-3")
