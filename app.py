@@ -63,12 +63,14 @@ class App:
         project: Project | str | Path | None = None,
         clock: Clock = SYSTEM,
         listen: bool = True,
+        carry_on: bool = True,
     ) -> None:
         self.actions = Actions()
         self.kinds = Kinds()
         self.project = self._project(project).plus(store, connections or {}, triggers or {}, vars or {})
         self.clock = clock
         self.listen = listen  # read triggers; without, only what is handed in is taken
+        self.carry_on = carry_on  # with the runs under way; without, they stay as they are, to be looked at
         self.secrets = self.project.secrets(os.environ)
         self.functions = Functions(self.project.root, self.vocabulary)
         self.telemetry = Telemetry()
@@ -79,9 +81,8 @@ class App:
             render=lambda value: self.secrets.render(value, self.project.env, self.project.vars),
         )
         server = self.project.server
-        self.store = open_store(
-            self.project.store, durability=self.project.durability, clock=clock, address=f"{server.host}:{server.port}"
-        )
+        address = f"{server.host}:{server.port}" if listen else ""  # nobody answers there otherwise
+        self.store = open_store(self.project.store, durability=self.project.durability, clock=clock, address=address)
         self.failed: asyncio.Future[StoreFailed] | None = None
         self._registered: list[Loaded] = []
         self._cache = LoadCache()
@@ -107,7 +108,8 @@ class App:
         await self.engine.open(self.project.vars, self._environment())
         self.arrivals.vars = self.engine.prepare.vars
         await self.deploys.open()
-        await self.engine.recover()
+        if self.carry_on:
+            await self.engine.recover()
         self._open = True
         if self._registered:
             await self.deploys.deploy(self._registered, origin="program")
