@@ -104,11 +104,13 @@ class Attempts:
             actor=run.row.actor,
             services=self._x.services,
             clock=self._x.clock,
-            context=self._x.step_context(run, node),
+            context=self._x.step_context(run, node, work.extra),
             temp_dir=lambda: self._x.temp_dir(run),
             log=lambda level, message, fields: self._x.log(run, node, level, message, fields),
             progress=lambda share, text: self._x.tell_progress(run, node, share, text),
             event_driven=any(path[0] in ("event", "inputs", "steps") for path in work.with_.reads),
+            isolation=node.step.isolation,
+            undo=work.undo,
         )
         faults.point("step.call")
         if limit is None:

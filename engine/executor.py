@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("reactor.engine")
 _encode = msgspec.json.Encoder().encode
 _NOTHING = Activation({})
+_STATES = {state.value: state for state in StepState}
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _PARKED = frozenset(("wait", "approval", "run-workflow"))
 
@@ -121,7 +122,7 @@ class Executor:
         """Only the progress of a step's end."""
         run.values[node.index] = record
         reaction = reaction_of(node, record.error) if record.error is not None and record.state == "failed" else ""
-        return run.progress.ended(node.index, StepState(record.state), record.output, record.error, reaction=reaction)
+        return run.progress.ended(node.index, _STATES[record.state], record.output, record.error, reaction=reaction)
 
     def _guarded(self, run: ActiveRun, node: Node) -> StepRecord | None:
         """A skip, or the failure of a guard; None if the step is to be carried out."""
@@ -346,9 +347,9 @@ class Executor:
         self.pump(run)
         self.look(run)
 
-    def step_context(self, run: ActiveRun, node: Node) -> Mapping[str, Any]:
+    def step_context(self, run: ActiveRun, node: Node, extra: Mapping[str, Any]) -> Mapping[str, Any]:
         """`context` of a Python step; made when it is looked at."""
-        return StepContext(run, node)
+        return StepContext(run, node, extra)
 
     def temp_dir(self, run: ActiveRun) -> str:
         """See Engine."""

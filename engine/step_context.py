@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 class StepContext(Mapping[str, Any]):
-    """`run step inputs results metadata state`: what came before, read-only."""
+    """`run step inputs results metadata`: what came before, read-only; while undoing also `output error`."""
 
-    __slots__ = ("_node", "_run", "_values")
+    __slots__ = ("_extra", "_node", "_run", "_values")
 
-    def __init__(self, run: ActiveRun, node: Node) -> None:
+    def __init__(self, run: ActiveRun, node: Node, extra: Mapping[str, Any]) -> None:
+        self._extra = extra
         self._run = run
         self._node = node
         self._values: dict[str, Any] | None = None
@@ -36,6 +37,7 @@ class StepContext(Mapping[str, Any]):
                     if run.progress.states[node.index] is StepState.COMPLETED
                 },
                 "metadata": {**definition.metadata, "tags": list(definition.tags), "workflow": definition.workflow},
+                **self._extra,
             }
         return self._values
 

@@ -140,7 +140,9 @@ class Call:
         self.isolation: Isolation | None = isolation
         """Where the step says that a Python function runs; None: async ones in the loop, plain ones in a thread."""
         self.undo = undo
-        """Is this the undoing by the `compensate` of a `Step` class? `context` then has `output` and `error` too."""
+        """Is this a handler that undoes a step (of a `Step` class its `compensate`)? `context` then has `output` and
+        `error` too.
+        """
 
 
 class EmitEffect(Struct, frozen=True):

@@ -98,8 +98,6 @@ class PythonAction(ActionBase):
             self._compiled[given.function] = compiled
         if isinstance(compiled, StepClass):
             return await self._step_class(call, compiled, given.args)
-        if call.undo:
-            raise StepError("config", f"{given.function} is a function: it has no `compensate`")
         kwargs = compiled.bind(given.args) if given.args or compiled.required else {}
         if compiled.is_async and not compiled.wants_context and call.isolation is None:
             try:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from ...core.errors import ErrorInfo, ReactorError
+from ...core.errors import ErrorInfo
 from ...language.python_step import is_step_class
 from .calling import (
     Compiled,
@@ -143,8 +143,6 @@ def carry_out(request: Request, channel: Channel) -> Reply:
 
 def _call(request: Request, target: Any, channel: Channel, ask: Any, ops: list[StateOp]) -> Any:
     if not is_step_class(target):
-        if request.undo:
-            raise ReactorError(f"{request.function} is a function: it has no `compensate`", code="config")
         compiled = Compiled(target, request.function)
         return _invoke(compiled, target, compiled.bind(request.args), request, channel, ask, ops)
     step = StepClass(target, request.function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -180,3 +181,23 @@ steps:
     run-workflow: {workflow: ship-order, inputs: {order_id: A1, total: 1}, mode: detached}
   pause: {wait: {for: 30s}, needs: all}
 """
+
+
+class Apart(Workflow):
+    """Its steps run in other processes."""
+
+    @step(isolation="process")
+    async def where(self) -> int:
+        """The number of the process."""
+        return os.getpid()
+
+    @where.compensate
+    def undo(self, where: int, error: Any) -> None:
+        """Nothing."""
+
+    @step
+    def after(self, where: int, fails: bool = False) -> list[int]:
+        """The numbers of two processes."""
+        if fails:
+            raise ValueError("as asked")
+        return [where, os.getpid()]
