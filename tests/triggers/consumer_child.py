@@ -1,0 +1,60 @@
+"""The process that tests of triggers kill: a store, an engine, and a supervisor with one trigger that starts runs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import msgspec
+
+from reactor.connections.configs import KafkaConfig, NatsConfig
+from reactor.connections.kafka import KafkaConnection
+from reactor.connections.nats import NatsConnection
+from reactor.language.definition import TriggerSpec
+from reactor.store.contract import RunFilter
+from reactor.tests.engine.rig import Rig
+from reactor.triggers.supervisor import Supervisor
+
+FLOW = """
+workflow: take
+inputs: {id: string}
+when: [{event: "*", with: {id: "${{ event.data.id }}"}}]
+steps:
+  - {name: one, transform: "1"}
+"""
+
+
+def connection_of(kind: str, keys: Any) -> Any:
+    """The connection that a trigger of this kind reads by."""
+    if kind == "kafka":
+        return KafkaConnection("main", KafkaConfig(**keys))
+    return NatsConnection("main", NatsConfig(**keys))
+
+
+async def main(url: str, spec: str, connection: str, wanted: int) -> None:
+    """Read until so many runs are there; a line on stdout for each delivery's runs."""
+    trigger = msgspec.json.decode(spec, type=TriggerSpec)
+    made = connection_of(trigger.kind, msgspec.json.decode(connection))
+    async with Rig(url) as rig:
+        await rig.deploy(FLOW.replace('"*"', f'"reactor.{trigger.kind}.message"'))
+        supervisor = Supervisor(
+            rig.intake.publish, read_marks=rig.store.marks, connections=lambda kind, name: made, store_id=rig.store.id
+        )
+        await supervisor.apply({trigger.name: trigger})
+        told = 0
+        while True:
+            runs = len(await rig.store.runs(RunFilter(workflow="take"), limit=5000))
+            for _ in range(runs - told):
+                print("run ", flush=False)
+            sys.stdout.flush()
+            told = runs
+            if runs >= wanted:
+                break
+            await asyncio.sleep(0.005)
+        await supervisor.close()
+        await made.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
