@@ -71,7 +71,7 @@ async def called(functions: Functions, reference: str, args: dict[str, Any], *, 
     """What `python` gives back."""
     action = PythonAction()
     services = LentServices()
-    services.function = functions.function  # type: ignore[method-assign]
+    services.function = functions.function
     context = {"inputs": args, "output": output}
     inputs = Catalogue().inputs("python", {"function": reference, "args": args})
     try:

@@ -130,7 +130,7 @@ def test_every_schema_can_be_carried_out() -> None:
 
 
 def test_parameters() -> None:
-    def function(place: int, /, first: str, *rest: int, second: "Missing" = 1, **more: int) -> None:  # type: ignore[name-defined]  # noqa: F821
+    def function(place: int, /, first: str, *rest: int, second: "Missing" = 1, **more: int) -> None:  # noqa: F821  # only type checkers know it
         pass
 
     found, by_place = parameters(function)

@@ -200,7 +200,7 @@ def test_every_error_at_once() -> None:
         pass
 
     builder = (
-        WorkflowBuilder("dynamic", on_error="compensate", inputs={"unit": "string"})  # type: ignore[arg-type]
+        WorkflowBuilder("dynamic", on_error="compensate", inputs={"unit": "string"})
         .step("step2", second, needs=["step1"])
         .step("step3", None)
         .step("step2", "log", with_={"message": "again"})

@@ -226,11 +226,11 @@ def test_numbers_are_seconds() -> None:
     definition = load(Timed).definition
     first, second = definition.steps.steps
     assert definition.timeout_s == 0.5
-    assert (definition.retry.delay_s, definition.retry.max_delay_s) == (3.0, 60.0)  # type: ignore[union-attr]
-    assert (first.retry.delay_s, first.retry.max_delay_s) == (0.25, 90.0)  # type: ignore[union-attr]
-    assert first.on_error[0].retry.delay_s == 4.0  # type: ignore[union-attr]
+    assert (definition.retry.delay_s, definition.retry.max_delay_s) == (3.0, 60.0)
+    assert (first.retry.delay_s, first.retry.max_delay_s) == (0.25, 90.0)
+    assert first.on_error[0].retry.delay_s == 4.0
     assert second.timeout_s == 2.0
-    assert second.compensate.timeout_s == 7.0  # type: ignore[union-attr]
+    assert second.compensate.timeout_s == 7.0
 
 
 def test_places_of_steps_are_lines_of_the_program() -> None:
@@ -302,14 +302,14 @@ def test_no_step() -> None:
 def test_steps_without_implementation() -> None:
     class Hollow(Workflow):
         charge = step(timeout=3)
-        ship: Any = step(None)  # type: ignore[call-overload]
+        ship: Any = step(None)
 
         @step
         @abstractmethod
         def tell(self) -> None:
             pass
 
-        nothing: Any = step(3)  # type: ignore[call-overload]
+        nothing: Any = step(3)
 
     assert errors(Hollow) == (
         "error: the step `charge` has no implementation: `step(…)` was not applied to a function\n"
@@ -333,8 +333,8 @@ def test_steps_without_implementation() -> None:
 def test_everything_at_once() -> None:
     inputs = {"order_id": "string", "ship": "string"}
 
-    class Wrong(Workflow, version="one", on_error="stop", inputs=inputs, descripton=""):  # type: ignore[call-arg]
-        @step(retry=Retry(attempts=0), timeout=-1, tag=["x"])  # type: ignore[call-arg]
+    class Wrong(Workflow, version="one", on_error="stop", inputs=inputs, descripton=""):
+        @step(retry=Retry(attempts=0), timeout=-1, tag=["x"])
         def charge(self, order_ids: str, ship: str) -> None:
             pass
 
@@ -526,7 +526,7 @@ def test_a_process_needs_a_function_that_can_be_imported() -> None:
 def test_a_process_gets_a_reference_that_it_can_import() -> None:
     step_ = load(Apart).definition.steps.steps[0]
     assert step_.with_["function"] == "reactor.tests.language.python_samples:Apart.where"
-    assert step_.compensate.with_["function"] == "reactor.tests.language.python_samples:Apart.undo"  # type: ignore[union-attr]
+    assert step_.compensate.with_["function"] == "reactor.tests.language.python_samples:Apart.undo"
 
 
 def test_a_step_of_a_block_stands_only_there() -> None:
