@@ -174,7 +174,7 @@ class ActiveRun:
             return True
         if self.busy >= self.plan.definition.parallel_limit or not node.step.parallel:
             return False
-        return all(self.plan.nodes[i].step.parallel for i in self.tasks)
+        return not self.plan.loners or all(self.plan.nodes[i].step.parallel for i in self.tasks)
 
     @property
     def waiting(self) -> bool:

@@ -220,7 +220,6 @@ class Endings:
             ended_at=ended_at,
             transitions=row.transitions + 1,
         )
-        event = x.telling.end_event(ended)
         change = RunChange(
             row.id,
             "live" if run.cancel is not None else "open",
@@ -236,7 +235,7 @@ class Endings:
             journal=journal,
             changes=(change,),
             release=release(row),
-            outbox=x.telling.outbox(event, row.id),
+            outbox=x.telling.end_outbox(ended),
             bytes_=len(ended.output or b""),
         )
         faults.point("run.end")

@@ -189,6 +189,9 @@ class Executor:
         self, coroutine: Coroutine[Any, Any, None], name: str, run: ActiveRun | None = None
     ) -> asyncio.Task[None]:
         """A task that the executor owns; a fault of ours in it pauses the run it works for, and harms nothing else."""
+        if self.closing:
+            coroutine.close()
+            coroutine = _nothing()
         task = asyncio.get_running_loop().create_task(self._guard(coroutine, run), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -390,3 +393,7 @@ class Executor:
 
 def _percent(text: str) -> str:
     return quote(text, safe="")
+
+
+async def _nothing() -> None:
+    """What a node that is closing still begins."""

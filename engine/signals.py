@@ -110,7 +110,7 @@ class Signals:
         )
         limits = admission.of_row(row)
         leave = (Admit(row.id, admission.withdraw(limits), now, row.transitions + 1, release=True),) if limits else ()
-        outbox = self._e.telling.outbox(self._e.telling.end_event(ended), row.id)
+        outbox = self._e.telling.end_outbox(ended)
         committed = await self._e.store.submit(Unit(admit=leave, changes=(change,), outbox=outbox))
         if not committed.refused:
             self._e.telling.ended(None, ended)

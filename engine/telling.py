@@ -27,6 +27,10 @@ _any = msgspec.json.Decoder().decode
 class Interest(Protocol):
     """What the engine asks of the router about its own events: pure."""
 
+    def listens(self) -> bool:
+        """Could anybody take any event of our own?"""
+        ...
+
     def wants(self, event: Event) -> int:
         """Who can take it: ROUTER | BUS; 0 if nobody can, then no outbox row is written (semantics 7.2)."""
         ...
@@ -111,6 +115,10 @@ class Telling:
             },
             row.ended_at or 0.0,
         )
+
+    def end_outbox(self, row: RunRow) -> tuple[OutboxRow, ...]:
+        """The outbox row of an ended run, if anybody can take its event; else the run's row is the record."""
+        return self.outbox(self.end_event(row), row.id) if self.interest.listens() else ()
 
     def run_event(self, row: RunRow, more: Mapping[str, Any], at: float) -> Event:
         """An event of a run entering its present state."""

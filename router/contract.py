@@ -27,6 +27,7 @@ class StartBinding(Struct, frozen=True):
     ]  # (its name in the text, expression, wanted value): the first that says no decides
     versions: Range | None = None  # `name@range`: what `event.data.version` must satisfy
     own: bool = True  # may it take types that begin with `reactor.`
+    follows: bool = False  # does it, by its type or workflow, name events of our own
 
 
 class WaitBinding(Struct, frozen=True):
@@ -36,6 +37,7 @@ class WaitBinding(Struct, frozen=True):
     workflow: str
     pattern: str
     by: Expression | None
+    follows: bool = False
 
 
 class CancelBinding(Struct, frozen=True):
@@ -46,6 +48,7 @@ class CancelBinding(Struct, frozen=True):
     pattern: str
     guard: Expression | None
     by: Expression | None
+    follows: bool = False
 
 
 Binding = StartBinding | WaitBinding | CancelBinding

@@ -17,7 +17,7 @@ import msgspec
 from ..core import faults
 from ..core.clock import Clock
 from ..core.errors import ErrorInfo, StoreFailed, StoreUnavailable
-from ..core.event import Delivery, Outcome, Receipt, Settlement
+from ..core.event import Delivery, Event, Outcome, Receipt, Settlement
 from ..core.ids import event_text, run_text
 from ..core.limits import INBOX_DELIVERIES_MAX, SETTLE_WAIT_S_MAX
 from ..store.contract import Accepted, Committed, Store, Unit, UnitRefused
@@ -53,6 +53,7 @@ class Intake:
         self._shares: dict[str, Share] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.completes: Callable[[str], bool] = lambda trigger: False  # does this trigger settle when runs have ended?
+        self.listeners: list[Callable[[Event], None]] = []  # told of every event that is new and durable
         self.holds: Callable[[str], bool] = lambda trigger: False  # is a workflow of this trigger at PENDING_RUNS_MAX?
 
     async def publish(self, trigger: str, delivery: Delivery, *, done: tuple[tuple[int, int], ...] = ()) -> None:
@@ -111,6 +112,8 @@ class Intake:
             pending.receipts[place] = self._receipt(accepted, arrival)
             if accepted.new:
                 self._counts.accepted(pending.trigger)
+                for listener in self.listeners:
+                    listener(event)
                 self._runs.begin(arrival.starts, accepted, event)
                 if arrival.waits:
                     self._runs.deliver(accepted.event, event, tuple(arrival.waits))

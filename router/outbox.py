@@ -44,10 +44,15 @@ class Outbox:
         self.bus_since: float | None = None  # … and since when
 
     # -- what the engine asks
+    def listens(self) -> bool:
+        """Could anybody take any event of our own? If not, none needs to be made."""
+        return self._rules.follows_own or self.bus is not None
+
     def wants(self, event: Event) -> int:
         """Who can take an event of our own, by the rules of now."""
         owes = BUS if self.bus is not None and any(_takes(t, event.type) for t in self.bus_types) else 0
-        if self._rules.index and self._rules.match(event):
+        own = event.type.startswith("reactor.")
+        if (self._rules.follows_own or not own) and self._rules.match(event):
             owes |= ROUTER
         return owes
 

@@ -19,6 +19,7 @@ from .index import RuleIndex
 
 log = logging.getLogger("reactor.router")
 SCOPE = Scope({n: Name() for n in ("event", "events", "vars", "env", "run", "inputs")})
+OWN_TYPES = "reactor."  # what the types of our own events begin with
 _BAD_ENDS = ("failed", "timed_out", "compensated", "compensation_failed")
 
 
@@ -32,6 +33,7 @@ class Rules:
         self.index = RuleIndex()
         self.bindings: dict[str, Binding] = {}
         self._of: dict[str, list[str]] = {}  # workflow -> its rules
+        self.follows_own = False  # does any rule name events of our own? If none does, none is built
         self._live: dict[str, str] = {}  # workflow -> digest, in hex
 
     def replace(self, workflow: str, digest: bytes | None, bindings: Iterable[tuple[Binding, dict[str, Any]]]) -> None:
@@ -46,6 +48,7 @@ class Rules:
             added.append(binding.rule)
         if added:
             self._of[workflow] = added
+        self.follows_own = any(binding.follows for binding in self.bindings.values())
         if digest is None:
             self._live.pop(workflow, None)
         else:
@@ -69,8 +72,9 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
     for i, when in enumerate(definition.when):
         guards = (*_guards(when.if_, when.unless, f"when[{i}]."), *own)
         version = split_reference(when.workflow)[1]
+        follows = bool(when.workflow) or when.event.startswith(OWN_TYPES)
         binding = StartBinding(
-            f"{name}/{i}", name, definition.version, digest, i, guards, version, takes_own(when.event)
+            f"{name}/{i}", name, definition.version, digest, i, guards, version, takes_own(when.event), follows
         )
         found.append((binding, pattern_of(when, f"when[{i}]")))
     for path, step in definition.walk():
@@ -78,13 +82,14 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
         if wanted is not None:
             by = compile_expression(wanted["by"], SCOPE) if wanted.get("by") else None
             pattern = _merged(_of_type(wanted.get("type", "*")), wanted.get("match"), f"steps.{path}.with.event")
-            found.append((WaitBinding(f"{name}/wait/{short}/{path}", name, f"{short}/{path}", by), pattern))
+            follows = str(wanted.get("type", "")).startswith(OWN_TYPES)
+            found.append((WaitBinding(f"{name}/wait/{short}/{path}", name, f"{short}/{path}", by, follows), pattern))
     for i, cancel in enumerate(definition.cancel_on):
         guard = compile_expression(cancel.if_, SCOPE) if cancel.if_ else None
         by = compile_expression(cancel.by, SCOPE) if cancel.by else None
-        found.append(
-            (CancelBinding(f"{name}/cancel/{i}", name, f"{short}/cancel/{i}", guard, by), _cancel_pattern(cancel, i))
-        )
+        follows = cancel.event.startswith(OWN_TYPES)
+        binding = CancelBinding(f"{name}/cancel/{i}", name, f"{short}/cancel/{i}", guard, by, follows)
+        found.append((binding, _cancel_pattern(cancel, i)))
     return found
 
 

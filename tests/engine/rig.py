@@ -56,7 +56,6 @@ class Rig:
         return self
 
     async def open(self) -> None:
-        self._foreign = {t.get_name() for t in asyncio.all_tasks()}
         self.store: Any = self.wrap(open_store(self.url, clock=self.clock))
         await self.store.open()
         services = ActionServices(
@@ -111,12 +110,13 @@ class Rig:
 
     async def crash(self) -> None:
         """Leave everything as it is; only the store's lock and tasks go."""
-        self.engine.executor.closing = True
-        own = asyncio.current_task()
-        others = [t for t in asyncio.all_tasks() if t is not own and t.get_name() not in self._foreign]
-        for task in others:
+        executor = self.engine.executor
+        executor.closing = True
+        tasks = [*executor._tasks, self._loop, *self.intake._tasks]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await executor.timers.close()
         await self.store.close()
 
     async def _hand_in(self, events: Any) -> None:
