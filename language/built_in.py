@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .catalogue import ActionWords, ConnectionWords, Expression, KindWords, Vocabulary, Word
+from .catalogue import ActionWords, CelKey, ConnectionWords, KindWords, Vocabulary, Word
 from .scope import ANY, TEXT, Name
 
 _NUMBER = Name("number")
@@ -29,20 +29,25 @@ _FILE = _closed(path=TEXT, size=_NUMBER, mtime=ANY, sha256=ANY, content=ANY, fil
 _MAIL = _closed(message_id=TEXT, accepted=Name("array"), refused=Name("array"))
 _DECISION = _closed(approved=_FLAG, by=TEXT, at=TEXT, via=TEXT, reason=ANY, fields=ANY)
 _WAIT = (
-    Expression(("until",), type="time"),
-    Expression(("event", "if"), "incoming", "bool"),
-    Expression(("event", "by"), "incoming"),
-    Expression(("event", "equals")),
+    CelKey(("until",), type="time"),
+    CelKey(("event", "if"), "incoming", "bool"),
+    CelKey(("event", "by"), "incoming"),
+    CelKey(("event", "equals")),
 )
 
 ACTIONS: tuple[ActionWords, ...] = (
     ActionWords("command", "run a program", output=_STREAMS),
     ActionWords("http", "call an HTTP service", connections=("http",), output=_ANSWER),
     ActionWords("python", "call a Python function"),
-    ActionWords("publish", "send a message to a broker or an HTTP service", connections_by=("to", _SINKS)),
-    ActionWords("sql", "query a database", connections=_SQL, needs_connection=True),
+    ActionWords(
+        "publish",
+        "send a message to a broker or an HTTP service",
+        connections_by=("to", _SINKS),
+        needs_connection=("kafka", "nats"),
+    ),
+    ActionWords("sql", "query a database", connections=_SQL, needs_connection=_SQL),
     ActionWords("file", "read, write, move, list files", output=_FILE),
-    ActionWords("email", "send an e-mail", connections=("smtp",), needs_connection=True, output=_MAIL),
+    ActionWords("email", "send an e-mail", connections=("smtp",), needs_connection=("smtp",), output=_MAIL),
     ActionWords("run-workflow", "run another workflow", secrets=False),
     ActionWords("transform", "compute a value", pure=True, secrets=False),
     ActionWords("state", "read or change a durable value", secrets=False),

@@ -18,7 +18,7 @@ from .diagnostics import Path
 from .scope import Name
 from .values import is_mapping
 
-Word = Literal["action", "kind", "block", "key", "limit", "join", "bus", "connection", "function", "value"]
+Word = Literal["action", "kind", "block", "key", "limit", "join", "bus", "connection", "value"]
 """What sort of word of the language is asked for in `Catalogue.unavailable`."""
 
 
@@ -40,7 +40,7 @@ def no_faults(value: Any) -> Sequence[Fault | tuple[str, str]]:
     return ()
 
 
-class Expression(NamedTuple):
+class CelKey(NamedTuple):
     """A key under an action's `with` whose whole value is CEL.
 
     `names`: which names it may read (`step`: those of the step; `incoming`: those of `wait.event`'s `if` and `by`;
@@ -61,13 +61,13 @@ class ActionWords:
     pure: bool = False
     secrets: bool = True
     """May `secrets` be read in its `with`? Not where `with` is stored or shown."""
-    expressions: tuple[Expression, ...] = ()
+    expressions: tuple[CelKey, ...] = ()
     connections: tuple[str, ...] = ()
     """Kinds of connection that its `connection` may name; empty: it has none."""
     connections_by: tuple[str, Mapping[str, tuple[str, ...]]] | None = None
     """The same, where it depends on another key: `("to", {"kafka": ("kafka",)})`."""
-    needs_connection: bool = False
-    """Is the only connection of its kind taken when none is named, and is it an error if there is none?"""
+    needs_connection: tuple[str, ...] = ()
+    """Of these the only one is taken when none is named, and it is an error if there is none."""
     inputs: Mapping[str, Any] | None = None
     """JSON Schema of `with`."""
     output: Name = field(default_factory=Name)

@@ -152,7 +152,8 @@ class StepChecks:
         if words.name:
             tell_faults(self.reader, words.check(value), path, words.name)
             kinds = words.connection_kinds(value)
-            check_connection(self.reader, value, path, kinds, words.name, needed=words.needs_connection)
+            needed = any(kind in words.needs_connection for kind in kinds)
+            check_connection(self.reader, value, path, kinds, words.name, needed=needed)
         return reads
 
     def _undo(self, step: Step, handler: Compensate, level: Level) -> None:

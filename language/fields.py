@@ -65,11 +65,10 @@ class Text:
         return value
 
     def schema(self) -> dict[str, Any]:
-        """Text; a bare number or word is accepted where any text is."""
-        if self.form is not None:
-            return {"type": "string", "pattern": f"^(?:{self.form.pattern})$"}
-        kinds = ["string", "number", "boolean"]
-        return {"type": kinds, **({"description": self.note} if self.note else {})}
+        """Text; a bare number or word counts as it is written, so its form is the loader's to check."""
+        kinds: dict[str, Any] = {"type": ["string", "number", "boolean"]}
+        form = {} if self.form is None else {"pattern": f"^(?:{self.form.pattern})$"}
+        return {**kinds, **form, **({"description": self.note} if self.note else {})}
 
 
 CEL = Text(note=CEL_NOTE)

@@ -255,11 +255,11 @@ def when_schema(kinds: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     common = COMMON.schema()["properties"]
     event, workflow = EVENT.schema(), WORKFLOW.schema()
     own: list[dict[str, Any]] = [
-        _entry({"trigger": {"type": "string", "description": "a trigger of reactor.yaml"}}, guarded),
+        _entry({"trigger": {**Text().schema(), "description": "a trigger of reactor.yaml"}}, guarded),
         _entry(
             {"event": {"anyOf": [event["properties"]["type"], event]}}, {**guarded, **_some(event, "source", "subject")}
         ),
-        _entry({"workflow": {"anyOf": [{"type": "string"}, workflow]}}, {**guarded, **_some(workflow, "state")}),
+        _entry({"workflow": {"anyOf": [Text().schema(), workflow]}}, {**guarded, **_some(workflow, "state")}),
     ]
     return {"anyOf": [*own, *(_entry({kind: schema}, {**guarded, **common}) for kind, schema in kinds.items())]}
 
