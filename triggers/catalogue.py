@@ -6,7 +6,7 @@ A plugin's kind is a reference `package.module:Class` in a mapping handed in. So
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -14,21 +14,18 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ..connections.fields import error_faults
 from ..core.errors import ConfigError
+from ..language.built_in import BUILT_IN as WORDS
 from ..language.catalogue import Fault
 from ..language.diagnostics import did_you_mean
 from .contract import TriggerConfig
 
-_NO_SOURCE = frozenset(("connection", "settle", "start", "fetch", "max_in_flight", "reconnect"))
-_NO_MESSAGE = frozenset(("format", "max_bytes"))
-_SCHEDULE = (_NO_SOURCE - {"reconnect"}) | _NO_MESSAGE | {"id"}
-
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is known of a kind before its module is imported.
+    """Where a kind's class is, before its module is imported; its words are the language's (`language/built_in.py`).
 
     `short`: the key that a scalar stands for. `connection`: the kind of connection that it uses; empty: none. `reads`:
-    has a reader, or is a binding of the router alone. `refuses`: keys beside the kind that it has no use for.
+    has a reader, or is a binding of the router alone.
     """
 
     name: str
@@ -36,37 +33,30 @@ class Kind:
     short: str = ""
     connection: str = ""
     reads: bool = True
-    refuses: frozenset[str] = frozenset()
     plugin: bool = False
 
 
-BUILT_IN: Mapping[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        Kind("http", ".http:HttpTrigger", short="path", refuses=frozenset(("start", "fetch", "reconnect"))),
-        Kind("file", ".file:FileTrigger", short="path", refuses=frozenset(("connection", "fetch", "format"))),
-        Kind("cron", ".schedule:CronTrigger", short="schedule", refuses=_SCHEDULE),
-        Kind("every", ".schedule:EveryTrigger", short="interval", refuses=_SCHEDULE),
-        Kind("at", ".schedule:AtTrigger", short="time", refuses=_SCHEDULE),
-        Kind("kafka", ".kafka:KafkaTrigger", short="topic", connection="kafka"),
-        Kind("jetstream", ".jetstream:JetStreamTrigger", short="stream", connection="nats"),
-        Kind("event", short="type", reads=False, refuses=_NO_SOURCE | _NO_MESSAGE),
-        Kind("workflow", short="workflow", reads=False, refuses=_NO_SOURCE | _NO_MESSAGE),
-    )
+_TARGETS = {
+    "http": ".http:HttpTrigger",
+    "file": ".file:FileTrigger",
+    "cron": ".schedule:CronTrigger",
+    "every": ".schedule:EveryTrigger",
+    "at": ".schedule:AtTrigger",
+    "kafka": ".kafka:KafkaTrigger",
+    "jetstream": ".jetstream:JetStreamTrigger",
 }
 
-UNAVAILABLE: Mapping[str, str] = {
-    "nats": "use jetstream for a stream of the same server",
-    "redis_pubsub": "send the messages by http or kafka",
-    "redis_stream": "send the entries by http or kafka",
-    "redis_list": "send the items by http or kafka",
-    "mqtt": "bridge the topics to kafka or jetstream",
-    "postgres_cdc": "send the changes by kafka (Debezium) or http",
-    "mysql_cdc": "send the changes by kafka (Debezium) or http",
-    "sql_poll": "query on a schedule, with every and a step",
-    "grpc": "write the trigger as a Python plugin",
+BUILT_IN: Mapping[str, Kind] = {
+    "event": Kind("event", short="type", reads=False),
+    "workflow": Kind("workflow", short="workflow", reads=False),
+    **{
+        name: Kind(name, _TARGETS[name], words.short, words.connections[0] if words.connections else "")
+        for name, words in WORDS.kinds.items()
+    },
 }
-"""Kinds of the language that this version does not carry out yet → what to use in their place."""
+
+UNAVAILABLE = WORDS.missing.get("kind", {})
+"""Kinds of the language that this version does not carry out yet → what there is in their place."""
 
 
 _End = Literal["completed", "failed", "timed_out", "cancelled", "compensated", "compensation_failed"]
@@ -188,12 +178,3 @@ class Kinds:
                 code="unavailable",
             )
         raise ConfigError(f"there is no trigger kind {kind}", hint=did_you_mean(kind, (*self._kinds, *UNAVAILABLE)))
-
-
-def refused_keys(kind: Kind, written: Sequence[str]) -> list[Fault]:
-    """Keys beside the kind that such a source has no use for."""
-    return [
-        Fault((key,), f"`{key}` means nothing for a trigger of kind {kind.name}", "remove it")
-        for key in written
-        if key in kind.refuses
-    ]

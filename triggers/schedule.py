@@ -55,7 +55,9 @@ class ScheduleTrigger:
         self._free: asyncio.Future[None] | None = None
         self._previous: float | None = None
         spec = context.spec
-        self._shaper = Shaper(spec, clock=context.clock) if spec.type or spec.subject or spec.schema else None
+        self._shaper = (
+            Shaper(spec, clock=context.clock) if spec.id or spec.type or spec.subject or spec.schema else None
+        )
 
     async def connect(self) -> None:
         """Take up the stored position, or begin now and store that."""

@@ -8,13 +8,14 @@ Source: triggers.md section 1; CloudEvents 1.0.2 bindings, binary and structured
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 from msgspec import UNSET
 
 from ..core.clock import SYSTEM, Clock
+from ..core.depth import too_deep
 from ..core.durations import format_instant, format_size
 from ..core.errors import ErrorInfo, PermanentError, ReactorError
 from ..core.event import Event, InvalidEvent, Undecodable, check, from_mapping
@@ -250,20 +251,9 @@ def _charset(content_type: str) -> str:
 
 def _checked_depth(payload: bytes, value: Any) -> Any:
     """The value; raises InvalidEvent if it is nested deeper than EVENT_DEPTH_MAX."""
-    if payload.count(b"[") + payload.count(b"{") <= EVENT_DEPTH_MAX:
-        return value  # it cannot be: most messages end here
-    level: list[Any] = [value]
-    for _ in range(EVENT_DEPTH_MAX + 1):
-        below: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                below.extend(cast("dict[str, Any]", each).values())
-            elif isinstance(each, list):
-                below.extend(cast("list[Any]", each))
-        if not below:
-            return value
-        level = below
-    raise InvalidEvent(f"the data is nested deeper than {EVENT_DEPTH_MAX} levels", code="too_large")
+    if too_deep(payload, value):
+        raise InvalidEvent(f"the data is nested deeper than {EVENT_DEPTH_MAX} levels", code="too_large")
+    return value
 
 
 def _id_text(value: Any) -> str:
