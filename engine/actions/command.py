@@ -39,7 +39,7 @@ def _word(value: Any) -> Any:
     return msgspec.json.encode(value).decode() if isinstance(value, (bool, int, float)) else value
 
 
-Word = Annotated[str, BeforeValidator(_word)]
+Word = Annotated[str, BeforeValidator(_word, json_schema_input_type=str | int | float | bool)]
 
 
 class CommandLimits(Keys):

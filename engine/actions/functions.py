@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import importlib
 import os
 import re
@@ -95,13 +97,16 @@ def _modules_of(folder: str) -> list[str]:
     return [name.removesuffix(".py") for name in entries if name.endswith(".py")]
 
 
-_OURS = os.path.dirname(os.path.abspath(__file__))
+# Where the frames between the engine and a step's own code are.
+_BETWEEN = tuple(
+    os.path.dirname(os.path.abspath(str(file))) for file in (__file__, asyncio.__file__, concurrent.futures.__file__)
+)
 
 
 def traceback_text(error: BaseException) -> str:
     """The traceback without our own first frames, its end kept if it is long."""
     at = error.__traceback__
-    while at is not None and at.tb_next is not None and at.tb_frame.f_code.co_filename.startswith(_OURS):
+    while at is not None and at.tb_next is not None and at.tb_frame.f_code.co_filename.startswith(_BETWEEN):
         at = at.tb_next
     text = "".join(traceback.format_exception(type(error), error, at))
     return text if len(text) <= TRACEBACK_CHARS_MAX else "…" + text[-TRACEBACK_CHARS_MAX:]

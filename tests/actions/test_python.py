@@ -1,0 +1,636 @@
+"""`python`: conversion by hints, results as JSON, errors as codes, threads, processes, `Step` classes."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import decimal
+import enum
+import os
+import textwrap
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
+
+import msgspec
+import pydantic
+import pytest
+
+from reactor.core.errors import ConfigError, PermanentError, ReactorError, StepError, TransientError
+from reactor.engine.actions.contract import StateEffect, Step
+from reactor.engine.actions.functions import resolve
+from reactor.engine.actions.python import PythonAction
+from reactor.store.contract import StateOp
+from reactor.testing.action_suite import ActionSuite, LentServices
+from reactor.tests.actions.rig import KEY, Rig
+from reactor.tests.actions.test_command import gone, written
+
+
+def services(**functions: Callable[..., Any]) -> LentServices:
+    return LentServices(functions=functions, states={("workflow/ship-order", "n"): 5})
+
+
+async def call(function: Callable[..., Any], args: Any = None, **more: Any) -> Any:
+    rig = Rig(services(f=function))
+    try:
+        return await rig("python", {"function": "f", "args": args or {}}, **more)
+    finally:
+        await rig.catalogue.close()
+
+
+async def failure(function: Callable[..., Any], args: Any = None, **more: Any) -> ReactorError:
+    with pytest.raises(ReactorError) as caught:
+        await call(function, args, **more)
+    return caught.value
+
+
+async def nap() -> None:
+    await asyncio.sleep(60)
+
+
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+class TestContract(ActionSuite):
+    action = PythonAction()
+    valid: ClassVar = {"function": "add", "args": {"a": 1}}
+    failing: ClassVar = {"function": "add", "args": {"a": "x"}}
+    slow: ClassVar = {"function": "nap"}
+
+    @pytest.fixture
+    def services(self) -> Any:
+        return services(add=add, nap=nap)
+
+
+@dataclasses.dataclass
+class Order:
+    id: str
+    total: float
+    paid: datetime.date | None = None
+
+
+class Item(msgspec.Struct):
+    sku: str
+    n: int = 1
+
+
+class Model(pydantic.BaseModel):
+    name: str
+    when: datetime.datetime
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+class Box(TypedDict):
+    items: list[Item]
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+async def everything(
+    order: Order,
+    items: list[Item],
+    model: Model,
+    point: Point,
+    box: Box,
+    color: Color,
+    kind: Literal["a", "b"],
+    ratio: float,
+    data: bytes,
+    price: decimal.Decimal,
+    ident: uuid.UUID,
+    maybe: int | None,
+    free: Any,
+    plain: dict[str, int],
+) -> Any:
+    assert isinstance(order, Order)
+    assert isinstance(items[0], Item)
+    assert isinstance(model, Model)
+    assert isinstance(point, Point)
+    assert isinstance(box["items"][0], Item)
+    assert (color, kind, ratio, data, maybe) == (Color.RED, "b", 2.0, b"\x00\xff", None)
+    assert isinstance(ratio, float)
+    return [order, items, model, point, box, color, data, price, ident, {1: (2, 3)}, {Color.RED: {4}}, free, plain]
+
+
+async def test_hints_are_the_schemas() -> None:
+    args = {
+        "order": {"id": "o1", "total": 5, "paid": "2026-03-01"},
+        "items": [{"sku": "s"}],
+        "model": {"name": "m", "when": "2026-03-01T10:00:00Z"},
+        "point": [1, 2],
+        "box": {"items": [{"sku": "t", "n": 2}]},
+        "color": "red",
+        "kind": "b",
+        "ratio": 2,
+        "data": "AP8=",
+        "price": "1.50",
+        "ident": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+        "maybe": None,
+        "free": {"deep": [1]},
+        "plain": {"a": 1},
+    }
+    assert await call(everything, args) == [
+        {"id": "o1", "total": 5.0, "paid": "2026-03-01"},
+        [{"sku": "s", "n": 1}],
+        {"name": "m", "when": "2026-03-01T10:00:00Z"},
+        [1, 2],
+        {"items": [{"sku": "t", "n": 2}]},
+        "red",
+        "AP8=",
+        "1.50",
+        "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+        {"1": [2, 3]},
+        {"red": [4]},
+        {"deep": [1]},
+        {"a": 1},
+    ]
+
+
+@pytest.mark.req("K-9")
+@pytest.mark.parametrize(
+    ("hint", "value", "text"),
+    [
+        (int, "5", 'argument `x` of f: expected a whole number (int); found "5" (str)'),
+        (int, 5.5, "argument `x` of f: expected a whole number (int); found 5.5 (float)"),
+        (int, True, "argument `x` of f: expected a whole number (int); found true (bool)"),
+        (str, 5, "argument `x` of f: expected text (str); found 5 (int)"),
+        (float, "5", 'argument `x` of f: expected a number (float); found "5" (str)'),
+        (bool, 1, "argument `x` of f: expected true or false (bool); found 1 (int)"),
+        (list[int], [1, "b"], "argument `x[1]` of f: expected `int`, got `str`"),
+        (Order, {"id": "a"}, "argument `x` of f: object missing required field `total`"),
+        (Order, {"id": 1, "total": 1}, "argument `x.id` of f: expected `str`, got `int`"),
+        (Item | None, {"sku": None}, "argument `x.sku` of f: expected `str`, got `null`"),
+        (Literal["a", "b"], "c", "argument `x` of f: invalid enum value 'c'"),
+        (
+            Model,
+            {"name": 1, "when": "2026-03-01T10:00:00Z"},
+            "argument `x.name` of f: input should be a valid string; found 1",
+        ),
+    ],
+)
+async def test_wrong_types_are_refused_before_the_call(hint: Any, value: Any, text: str) -> None:
+    called: list[Any] = []
+
+    async def f(x: Any) -> None:
+        called.append(x)
+
+    f.__annotations__["x"] = hint
+    error = await failure(f, {"x": value})
+    assert (error.code, error.class_, str(error)) == ("invalid_input", "park", text)
+    assert called == []
+
+
+async def test_arguments_by_name() -> None:
+    def f(order_id: str, total: float = 1.0, **others: Any) -> Any:
+        return [order_id, total, others]
+
+    assert await call(f, {"order_id": "a", "x": [1]}) == ["a", 1.0, {"x": [1]}]
+    error = await failure(add, {"b": 1})
+    assert (str(error), error.hint) == (
+        "f needs the argument `a`, which `args` does not give",
+        "write `args: {a: …}`, or give the parameter a default",
+    )
+    error = await failure(add, {"a": 1, "c": 1})
+    assert (str(error), error.hint) == ("f has no parameter `c`", "did you mean a?")
+
+
+@pytest.mark.req("E-EXE-9")
+async def test_values_are_copies() -> None:
+    shared = {"list": [1], "map": {"a": 1}}
+
+    async def f(list: Any, map: dict[str, int]) -> Any:
+        list.append(2)
+        map["b"] = 2
+        return [list, map]
+
+    assert await call(f, shared) == [[1, 2], {"a": 1, "b": 2}]
+    assert shared == {"list": [1], "map": {"a": 1}}
+    kept: list[int] = [1]
+
+    async def g() -> Any:
+        return kept
+
+    output = await call(g)
+    kept.append(2)
+    assert output == [1]
+
+
+async def test_generators_become_lists() -> None:
+    def numbers() -> Iterator[int]:
+        yield from (1, 2)
+
+    async def later() -> AsyncIterator[int]:
+        yield 3
+
+    assert await call(numbers) == [1, 2]
+    assert await call(later) == [3]
+    assert await call(later, isolation="thread") == [3]
+
+
+class Strange:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": [float("nan")]}, "the returned value is not JSON at `a[0]`: nan is no JSON number"),
+        ({"a": Strange()}, "the returned value is not JSON at `a`: Strange has no JSON form"),
+        ({("a", 1): 2}, "the returned value is not JSON: tuple cannot be a key of a JSON object"),
+    ],
+)
+async def test_results_that_are_not_json(value: Any, text: str) -> None:
+    error = await failure(lambda: value)
+    assert (error.code, str(error)) == ("invalid_output", text)
+    loop: list[Any] = []
+    loop.append(loop)
+    error = await failure(lambda: loop)
+    assert str(error) == "the returned value is nested too deep, or contains itself"
+
+
+@pytest.mark.req("K-9")
+async def test_results_are_checked_against_the_hint() -> None:
+    async def f() -> int:
+        return "no"  # type: ignore[return-value]
+
+    error = await failure(f)
+    assert (error.code, str(error)) == (
+        "invalid_output",
+        'the result of f: expected a whole number (int); found "no" (str)',
+    )
+
+    async def g() -> list[Item]:
+        return [{"sku": 5}]  # type: ignore[list-item]
+
+    assert str(await failure(g)) == "the result[0].sku of f: expected `str`, got `int`"
+
+    async def h() -> Order:
+        return {"id": "a", "total": 1}  # type: ignore[return-value]
+
+    assert await call(h) == {"id": "a", "total": 1}
+
+
+def raising(error: BaseException) -> Callable[[], Any]:
+    def f() -> Any:
+        raise error.with_traceback(None)
+
+    return f
+
+
+@pytest.mark.req("E-EXE-8")
+@pytest.mark.parametrize(
+    ("error", "code", "class_", "text"),
+    [
+        (StepError("card_declined", "no funds"), "card_declined", "park", "no funds"),
+        (StepError("busy", "later", "retry"), "busy", "retry", "later"),
+        (TransientError("later"), "connection", "retry", "later"),
+        (ConfigError("fix me"), "config", "fix", "fix me"),
+        (PermanentError("never"), "failed", "park", "never"),
+        (ConnectionResetError("reset"), "connection", "retry", "f raised ConnectionResetError: reset"),
+        (TimeoutError(), "timeout", "retry", "f raised TimeoutError"),
+        (FileNotFoundError("a.txt"), "file_not_found", "park", "f raised FileNotFoundError: a.txt"),
+        (PermissionError("no"), "forbidden", "fix", "f raised PermissionError: no"),
+        (msgspec.ValidationError("bad"), "invalid_input", "park", "f raised ValidationError: bad"),
+        (ValueError("bad"), "step_failed", "retry", "f raised ValueError: bad"),
+        (MemoryError(), "resource_limit", "park", "f raised MemoryError"),
+        (SystemExit(3), "step_failed", "retry", "f called sys.exit(3)"),
+    ],
+)
+@pytest.mark.parametrize("isolation", ["task", "thread"])
+async def test_errors(error: BaseException, code: str, class_: str, text: str, isolation: Any) -> None:
+    found = await failure(raising(error), isolation=isolation)
+    assert (found.code, found.class_, str(found)) == (code, class_, text)
+    if code == "step_failed":
+        assert found.details["exception"] == type(error).__name__
+        assert "raise error.with_traceback" in found.details["traceback"]
+        assert "engine/actions" not in found.details["traceback"]
+
+
+async def test_cancelled_from_within() -> None:
+    async def f() -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    error = await failure(f)
+    assert (error.code, str(error)) == ("step_failed", "f was cancelled from within")
+
+
+async def test_context(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    async def f(context: Any) -> Any:
+        context.log("hello", "warning", n=1)
+        context.progress(0.5, "half")
+        context.inputs["order_id"] = "changed"
+        context.state.increment("n", 2)
+        context.state.set("last", {"a": 1}, scope="run")
+        seen.append(context)
+        return [context.run["id"], context.step, context.attempt, context.idempotency_key, await context.state.get("n")]
+
+    def g(context: Any) -> Any:
+        context.log("hello", "warning", n=1)
+        context.progress(0.5, "half")
+        context.inputs["order_id"] = "changed"
+        context.state.increment("n", 2)
+        context.state.set("last", {"a": 1}, scope="run")
+        return [context.run["id"], context.step, context.attempt, context.idempotency_key, context.state.get("n")]
+
+    values = {"run": {"id": "r1"}, "inputs": {"order_id": "A"}, "results": {"x": 1}, "metadata": {"team": "shop"}}
+    for function in (f, g):
+        rig = Rig(services(f=function))
+        effect = await rig("python", {"function": "f"}, context=values, attempt=3)
+        assert isinstance(effect, StateEffect)
+        assert effect.made_of([]) == ["r1", "charge", 3, KEY, 5]
+        assert effect.ops == (
+            StateOp("increment", "workflow/ship-order", "n", 2),
+            StateOp("set", "run/5f3a-1-7", "last", {"a": 1}),
+        )
+        async with asyncio.timeout(5):
+            while not rig.reports:
+                await asyncio.sleep(0)
+        assert rig.lines == [("warning", "hello", {"n": 1})]
+        assert rig.reports == [(0.5, "half")]
+        assert values["inputs"] == {"order_id": "A"}
+        await rig.catalogue.close()
+    context = seen[0]
+    assert (context.results, context.metadata, context.cancelled) == ({"x": 1}, {"team": "shop"}, False)
+    with pytest.raises(AttributeError, match="the context is read-only: `step` cannot be set"):
+        context.step = "other"
+
+
+@pytest.mark.req("K-10")
+async def test_cancel_ends_a_loop_in_a_thread() -> None:
+    ended: list[str] = []
+
+    def f() -> None:
+        try:
+            while True:
+                time.sleep(0.01)
+        finally:
+            ended.append("yes")
+
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(call(f), 0.2)
+    assert time.monotonic() - begun < 2
+    assert ended == ["yes"]
+
+
+@pytest.mark.rule("9.3")
+async def test_a_thread_is_awaited() -> None:
+    ended: list[str] = []
+
+    def f(context: Any) -> None:
+        time.sleep(0.5)
+        ended.append("slept")
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(call(f), 0.1)
+    assert ended in ([], ["slept"])  # it was over when the call was: the sleep, or the line after it
+
+
+class Reserve(Step):
+    calls: ClassVar[list[Any]] = []
+
+    def validate_input(self, context: Any, order_id: str) -> Any:
+        self.calls.append(("validate", order_id, context.step))
+        return None if order_id else "no order"
+
+    async def execute(self, context: Any, order_id: str, n: int = 1) -> Any:
+        self.calls.append(("execute", order_id, n))
+        context.state.increment("reserved", n)
+        return {"reserved": n}
+
+    def compensate(self, context: Any, error: Any, order_id: str) -> None:
+        self.calls.append(("compensate", order_id, context.output, error))
+
+
+class Bare(Step):
+    async def execute(self) -> str:
+        return "done"
+
+
+@pytest.mark.req("E-STEP-1")
+async def test_step_classes() -> None:
+    Reserve.calls.clear()
+    effect = await call(Reserve, {"order_id": "A", "n": 2})
+    assert isinstance(effect, StateEffect)
+    assert effect.output == {"reserved": 2}
+    assert Reserve.calls == [("validate", "A", "charge"), ("execute", "A", 2)]
+    Reserve.calls.clear()
+    error = await failure(Reserve, {"order_id": ""})
+    assert (error.code, str(error)) == ("invalid_input", "f refused the input: no order")
+    assert Reserve.calls == [("validate", "", "charge")]
+    Reserve.calls.clear()
+    values = {"output": {"reserved": 2}, "error": {"code": "http.503"}}
+    await call(Reserve, {"order_id": "A", "n": 2}, undo=True, context=values)
+    assert Reserve.calls == [("compensate", "A", {"reserved": 2}, {"code": "http.503"})]
+    assert await call(Bare) == "done"
+    error = await failure(Bare, undo=True)
+    assert str(error) == "f has no method `compensate`: it cannot be undone"
+    action = PythonAction()
+    assert action.compensable(Reserve)
+    assert not action.compensable(Bare)
+    assert not action.compensable(add)
+
+
+# -- processes
+
+MODULE = """
+import os, sys, time, signal, subprocess
+
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+def crash(how):
+    if how == "exit":
+        os._exit(3)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def fail():
+    raise ValueError("bad")
+
+def sleepy(note):
+    child = subprocess.Popen(["sleep", "600"])
+    with open(note, "w") as file:
+        file.write(f"{os.getpid()} {child.pid}")
+    try:
+        time.sleep(600)
+    finally:
+        with open(note + ".end", "w") as file:
+            file.write("cleaned")
+
+def stubborn(note):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with open(note, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600)
+
+def greedy():
+    return len(bytearray(500_000_000))
+
+def spin():
+    while True:
+        pass
+
+async def talk(context):
+    print("printed")
+    print("to stderr", file=sys.stderr)
+    context.log("logged", n=1)
+    context.progress(0.25)
+    context.state.increment("n")
+    return [context.idempotency_key, await context.state.get("n"), context.inputs]
+
+def pid():
+    return os.getpid()
+"""
+
+
+@pytest.fixture
+async def processes(tmp_path: Path) -> AsyncIterator[Rig]:
+    name = f"steps_{uuid.uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text(textwrap.dedent(MODULE))
+    rig = Rig(LentServices(str(tmp_path), states={("workflow/ship-order", "n"): 5}))
+    rig.module = name  # type: ignore[attr-defined]
+    yield rig
+    await rig.catalogue.close()
+
+
+async def isolated(rig: Any, function: str, args: Any = None, **more: Any) -> Any:
+    with_ = {"function": f"{rig.module}:{function}", "args": args or {}, **more}
+    return await rig("python", with_, isolation="process", context={"inputs": {"a": 1}})
+
+
+@pytest.mark.req("E-EXE-9")
+async def test_processes(processes: Rig) -> None:
+    assert await isolated(processes, "add", {"a": 1}) == 2
+    first, second = await isolated(processes, "pid"), await isolated(processes, "pid")
+    assert first == second != os.getpid()
+    with pytest.raises(StepError) as caught:
+        await isolated(processes, "add", {"a": "x"})
+    assert str(caught.value).endswith(':add: expected a whole number (int); found "x" (str)')
+    with pytest.raises(StepError) as caught:
+        await isolated(processes, "fail")
+    assert (caught.value.code, caught.value.details["exception"]) == ("step_failed", "ValueError")
+    assert 'raise ValueError("bad")' in caught.value.details["traceback"]
+    effect = await isolated(processes, "talk")
+    assert effect.output == [KEY, 5, {"a": 1}]
+    assert effect.ops == (StateOp("increment", "workflow/ship-order", "n", 1),)
+    assert processes.lines == [
+        ("info", "printed", {}),
+        ("warning", "to stderr", {}),
+        ("info", "logged", {"n": 1}),
+    ]
+    assert processes.reports == [(0.25, "")]
+
+
+@pytest.mark.req("E-EXE-8")
+async def test_crashes_are_the_steps_alone(processes: Any) -> None:
+    with pytest.raises(StepError) as caught:
+        await isolated(processes, "crash", {"how": "exit"})
+    assert (caught.value.code, caught.value.class_) == ("step_crashed", "retry")
+    assert str(caught.value) == f"the process of {processes.module}:crash ended with exit code 3"
+    assert caught.value.details == {"signal": None, "exit_code": 3}
+    with pytest.raises(StepError) as caught:
+        await isolated(processes, "crash", {"how": "signal"})
+    assert str(caught.value) == f"the process of {processes.module}:crash was ended by SIGSEGV"
+    assert await isolated(processes, "add", {"a": 2}) == 3
+
+
+@pytest.mark.req("K-11")
+async def test_limits_of_a_process(processes: Any) -> None:
+    with pytest.raises(StepError) as caught:
+        await isolated(processes, "greedy", limits={"memory": "200MiB"})
+    assert caught.value.code == "resource_limit"
+    with pytest.raises(StepError) as caught:
+        await isolated(processes, "spin", limits={"cpu": "1s"})
+    assert (caught.value.code, str(caught.value)) == (
+        "resource_limit",
+        f"{processes.module}:spin used more CPU time than `limits.cpu` allows",
+    )
+    assert await isolated(processes, "greedy") == 500_000_000
+    with pytest.raises(StepError) as caught:
+        await processes("python", {"function": f"{processes.module}:pid", "limits": {"cpu": "1s"}})
+    assert str(caught.value) == "`limits` of a Python step need `isolation: process` on the step"
+
+
+@pytest.mark.req("E-CANC-1")
+async def test_cancel_ends_a_process_and_its_children(processes: Any, tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    task = asyncio.ensure_future(isolated(processes, "sleepy", {"note": str(note)}))
+    pids = await written(note, 2)
+    begun = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - begun < 5
+    assert (tmp_path / "pids.end").read_text() == "cleaned"
+    await gone(*pids)
+    assert await isolated(processes, "add", {"a": 1}) == 2
+
+
+async def test_a_second_cancel_kills_at_once(processes: Any, tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    task = asyncio.ensure_future(isolated(processes, "stubborn", {"note": str(note)}))
+    (pid,) = await written(note)
+    task.cancel()
+    await asyncio.wait([task], timeout=0.2)
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+    await gone(pid)
+
+
+# -- references
+
+
+def test_references(tmp_path: Path) -> None:
+    name = f"refs_{uuid.uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text("class A:\n    def go(self): ...\nvalue = 5\n")
+    (tmp_path / f"{name}_broken.py").write_text("import nowhere_to_be_found\n")
+    project = str(tmp_path)
+    broken = f"`{name}_broken:f`: importing `{name}_broken` failed: "
+    assert resolve(f"{name}:A.go", project).__name__ == "go"
+    for reference, text, hint in [
+        (f"{name}:B", f"`{name}:B`: module `{name}` has no `B`", "did you mean A?"),
+        (f"{name}:value", f"`{name}:value` is a int, not a function or class", ""),
+        ("no-module", "`no-module` is no reference to a function", None),
+        (
+            f"{name}x:A",
+            f"`{name}x:A`: there is no module `{name}x` in {project} or among the installed packages",
+            f"did you mean {name}?",
+        ),
+        (
+            f"{name}_broken:f",
+            broken + "ModuleNotFoundError: No module named 'nowhere_to_be_found'",
+            "",
+        ),
+    ]:
+        with pytest.raises(StepError) as caught:
+            resolve(reference, project)
+        assert (caught.value.code, str(caught.value)) == ("unknown_action", text)
+        assert hint is None or caught.value.hint == hint
+
+
+def test_faults_at_load(rig: Rig) -> None:
+    faults = rig.catalogue.faults
+    assert faults("python", {"args": {}}) == [("function", "is required and missing")]
+    assert faults("python", {"function": "a b:c"}) == [
+        ("function", "expected module:name, such as shop.orders:charge; found 'a b:c'")
+    ]
+    assert faults("python", {"function": "a:b", "args": [1]}) == [("args", "expected a mapping; found [1]")]
+    assert faults("python", {"function": "a:b", "limits": {"memory": "1KiB"}}) == [
+        ("limits.memory", "must be at least 16MiB; found 1KiB")
+    ]
