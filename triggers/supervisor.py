@@ -15,8 +15,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, cast
 
-from msgspec import Struct
-
 from ..core.backoff import Backoff
 from ..core.clock import SYSTEM, Clock
 from ..core.errors import EndOfEvents, ErrorInfo, ReactorError, TransientError
@@ -27,9 +25,7 @@ from ..language.definition import TriggerSpec
 from .catalogue import Kinds
 from .contract import Guarantee, Trigger, TriggerContext, as_written
 from .isolation import Crashed, Hangs, Limits, guarding, within
-
-State = Literal["connecting", "connected", "down", "paused", "finished", "failed", "gap"]
-"""`down`: the next attempt is known; `failed`, `gap`: a person must act; `finished`: the source has ended."""
+from .status import State, TriggerStatus
 
 CONNECT_S_MAX = 330.0
 """A `connect` that takes longer hangs: no connection's own time limit is above 5 minutes."""
@@ -38,26 +34,6 @@ _START_AT_ONCE = 100
 """Readers started in one turn of the loop, which is shared."""
 
 _log = logging.getLogger("reactor.triggers")
-
-
-class TriggerStatus(Struct, frozen=True):
-    """What `reactor trigger list` shows of one trigger. Instants are Unix seconds, ages seconds."""
-
-    name: str
-    kind: str
-    state: State
-    since: float
-    guarantee: Guarantee | Literal[""]
-    error: ErrorInfo | None
-    next_attempt_at: float | None
-    read: int
-    settled: int
-    refused: int
-    reconnects: int
-    in_flight: int
-    oldest_unsettled_s: float
-    held: bool
-    details: Mapping[str, Any]
 
 
 class Supervisor:
@@ -95,41 +71,50 @@ class Supervisor:
         self.changed = changed
         self.limits = Limits(clock)
         self.readers: dict[str, Reader] = {}
+        self._paused: set[str] = set()
         self._abandoned: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
 
     async def apply(self, specs: Mapping[str, TriggerSpec]) -> None:
         """Read these and no others: equal ones go on undisturbed, the rest is closed, new ones start."""
         wanted = {name: spec for name, spec in specs.items() if self.kinds.reads(spec.kind)}
-        ended = [name for name, reader in self.readers.items() if wanted.get(name) != reader.spec]
-        await asyncio.gather(*(self._stop(self.readers.pop(name)) for name in ended))
-        for number, (name, spec) in enumerate(wanted.items()):
-            if number % _START_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            if name not in self.readers:
-                reader = self.readers[name] = Reader(self, spec)
-                if spec.enabled:
-                    self._start(reader)
+        async with self._one_at_a_time:
+            ended = [name for name, reader in self.readers.items() if wanted.get(name) != reader.spec]
+            await asyncio.gather(*(self._stop(self.readers.pop(name)) for name in ended))
+            self._paused &= wanted.keys()
+            for number, (name, spec) in enumerate(wanted.items()):
+                if number % _START_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                if name not in self.readers:
+                    reader = self.readers[name] = Reader(self, spec)
+                    if spec.enabled and name not in self._paused:
+                        self._start(reader)
 
     def status(self) -> list[TriggerStatus]:
         """All triggers, by name."""
         return [self.readers[name].status() for name in sorted(self.readers)]
 
     async def pause(self, name: str) -> None:
-        """Stop reading: events wait at the source. Raises KeyError."""
-        reader = self.readers[name]
-        await self._stop(reader)
-        reader.enter("paused")
+        """Stop reading: events wait at the source, also over a reload. Raises KeyError."""
+        async with self._one_at_a_time:
+            reader = self.readers[name]
+            self._paused.add(name)
+            await self._stop(reader)
+            reader.enter("paused")
 
     async def resume(self, name: str, start: Any = None) -> None:
         """Read on after a pause or a failure; after a gap from `start` (`earliest`, `latest`, …). Raises KeyError."""
-        reader = self.readers[name]
-        await self._stop(reader)
-        self._start(reader, {} if start is None else {"start": start})
+        async with self._one_at_a_time:
+            reader = self.readers[name]
+            self._paused.discard(name)
+            await self._stop(reader)
+            self._start(reader, {} if start is None else {"start": start})
 
     async def close(self) -> None:
         """Stop reading everywhere at once, give what was read CLOSE_S_MAX to be settled, and close. Safe twice."""
-        await asyncio.gather(*(self._stop(reader) for reader in self.readers.values()))
-        self.readers.clear()
+        async with self._one_at_a_time:
+            await asyncio.gather(*(self._stop(reader) for reader in self.readers.values()))
+            self.readers.clear()
 
     def _start(self, reader: Reader, resume: Mapping[str, Any] | None = None) -> None:
         reader.resume = dict(resume or {})
@@ -195,7 +180,6 @@ class Reader:
 
     def status(self) -> TriggerStatus:
         """A snapshot of state and counters; `details` (lag, next fires, …) are the trigger's own."""
-        details = cast("Callable[[], Mapping[str, Any]] | None", getattr(self.trigger, "details", None))
         return TriggerStatus(
             name=self.spec.name,
             kind=self.spec.kind,
@@ -211,8 +195,18 @@ class Reader:
             in_flight=self._in_flight,
             oldest_unsettled_s=self.oldest_unsettled_s,
             held=self._hold_until > self.owner.clock.monotonic(),
-            details=details() if details else {},
+            details=self._details(),
         )
+
+    def _details(self) -> Mapping[str, Any]:
+        tell = cast("Callable[[], Mapping[str, Any]] | None", getattr(self.trigger, "details", None))
+        if tell is None or self.state != "connected":
+            return {}
+        try:
+            with guarding(f"`details` of {self.spec.kind}"):
+                return tell()
+        except ReactorError as error:
+            return {"error": str(error)}
 
     def enter(self, state: State, error: ErrorInfo | None = None, next_attempt_at: float | None = None) -> None:
         """Change the state, and say so."""

@@ -398,3 +398,30 @@ async def test_a_spec_that_cannot_work_fails_alone(
     await bench.start(orders=spec, others=fake_spec("others"))
     assert (bench.status().state, bench.status().error.message) == ("failed", message)
     assert bench.status("others").state == "connected"
+
+
+async def test_a_reload_keeps_what_was_paused(bench: Bench, source: Source) -> None:
+    await bench.start(orders=fake_spec())
+    await bench.supervisor.pause("orders")
+    await bench.start(orders=fake_spec(max_in_flight=7))
+    assert (bench.status().state, len(source.made)) == ("paused", 1)
+    await bench.supervisor.resume("orders")
+    await bench.clock.settle()
+    assert (bench.status().state, source.made[-1].spec.max_in_flight) == ("connected", 7)
+
+
+async def test_two_reloads_at_once_leave_one_reader(bench: Bench, source: Source) -> None:
+    await bench.start(orders=fake_spec())
+    one = {"orders": fake_spec(max_in_flight=7)}
+    two = {"orders": fake_spec(max_in_flight=8)}
+    await asyncio.gather(bench.supervisor.apply(one), bench.supervisor.apply(two))
+    await bench.clock.settle()
+    assert source.made[-1].spec.max_in_flight == 8
+    assert len(source.made) - source.closed == 1
+
+
+async def test_details_that_raise_are_shown_as_such(bench: Bench, source: Source) -> None:
+    await bench.start(orders=fake_spec())
+    source.waiting = None  # type: ignore[assignment]  # details() looks at it
+    shown = "`details` of fake crashed: AttributeError: 'NoneType' object has no attribute 'qsize'"
+    assert bench.status().details == {"error": shown}
