@@ -13,6 +13,7 @@ from .definition import Compensate, Retry, Step, Steps, parts
 from .dependencies import Graph, add_waits_for_all, after, cycles
 from .diagnostics import Path, did_you_mean
 from .expressions import NO_READS, Expressions, Reads
+from .fitting import type_at
 from .loader_steps import StepPlaces
 from .loader_triggers import check_connection, tell_faults
 from .names import Level, Names, step_name
@@ -21,6 +22,7 @@ from .scope import Name, Scope
 from .values import is_mapping
 
 _NO_WORDS = ActionWords("")
+CALL = "run-workflow"
 
 
 def block_of_each(steps: Steps, block: str = "") -> dict[str, str]:
@@ -103,7 +105,7 @@ class StepChecks:
             found = _steps_of(reads) | self._block(step, around, error=error)
         else:
             words = self.reader.catalogue.actions.get(step.uses, _NO_WORDS)
-            given = self._inputs(words, step.with_, level.inputs(words.secrets), level, place.with_)
+            given = self._inputs(words, step.with_, level.inputs(words.secrets), level, place.with_, step.name)
             if not self._event(reads, (*path, "if" if step.if_ else "unless")):
                 self._event(given, place.with_)
             found = _steps_of(reads | given)
@@ -136,7 +138,7 @@ class StepChecks:
                 tried = self._names_of(inner)
         return found - tried.keys()
 
-    def _inputs(self, words: ActionWords, value: Any, scope: Scope, level: Level, path: Path) -> Reads:
+    def _inputs(self, words: ActionWords, value: Any, scope: Scope, level: Level, path: Path, step: str = "") -> Reads:
         """An action's `with`: keys that are CEL, `${{ }}` in all others, then what the action itself says."""
         reads = NO_READS
         rest = value
@@ -148,7 +150,12 @@ class StepChecks:
             names = level.incoming() if each.names == "incoming" else scope
             got = self.expressions.cel(text, names, (*path, *each.path), each.type)
             reads |= got if each.names == "step" else frozenset(read for read in got if read[0] != "event")
-        reads |= self.expressions.reads(rest, scope, path)
+        compiled = self.expressions.value(rest, scope, path)
+        if compiled is not None:
+            reads |= compiled.reads
+            if step and words.name == CALL:
+                inputs = [each for each, _ in compiled.templates if len(each) == 2 and each[0] == "inputs"]
+                self.places.given[step] = {str(each[1]): type_at(compiled, each) for each in inputs}
         if words.name:
             tell_faults(self.reader, words.check(value), path, words.name)
             kinds = words.connection_kinds(value)

@@ -13,11 +13,11 @@ from .check_steps import StepChecks, check_delays
 from .definition import TriggerSpec, When, WorkflowDefinition
 from .diagnostics import Path, did_you_mean
 from .expressions import Expressions
+from .fitting import misfit, type_at
 from .json_schema import compile_schema
 from .loader_workflow import Draft
 from .names import ERROR, Names
 from .reader import Reader
-from .scope import article
 from .templates import Compiled, has_template
 from .values import is_list, is_mapping
 
@@ -58,7 +58,7 @@ class _WorkflowChecks:
         if isinstance(definition.priority, str):
             compiled = self.expressions.value(definition.priority, names.limits, ("priority",))
             if compiled is not None:
-                self._fits(_type_of(compiled, ()), {"type": "integer"}, ("priority",))
+                self._fits(type_at(compiled, ()), {"type": "integer"}, ("priority",))
         if definition.retry is not None:
             check_delays(self.reader, definition.retry, ("retry",))
             if definition.retry.if_:
@@ -151,41 +151,15 @@ class _WorkflowChecks:
                     "wrong_type", (*path, *fault.path), message, expected=fault.expected, found=fault.found
                 )
         else:
-            self._fits(_type_of(compiled, (name,)), schema, path)
+            self._fits(type_at(compiled, (name,)), schema, path)
 
     def _fits(self, kind: str, schema: Mapping[str, Any], path: Path) -> None:
         """Tell it if a value of this type can never satisfy the schema's `type`."""
-        wanted = schema.get("type")
-        types: list[Any] = [wanted] if isinstance(wanted, str) else list(wanted or ())
-        given = "string" if kind in ("timestamp", "duration", "bytes") else kind
-        if (
-            not given
-            or not types
-            or given in types
-            or (given in ("integer", "number") and {"number", "integer"} & {*types})
-        ):
-            return
-        expected = " or ".join(article(each) for each in types)
-        message = f"`{path[-1]}` must be {expected}; this is {article(given)}"
-        hint = _CONVERSIONS.get((given, types[0]), "")
-        self.reader.error("wrong_type", path, message, expected=expected, found=article(given), hint=hint)
-
-
-_CONVERSIONS = {
-    ("string", "number"): "convert it: double(…)",
-    ("string", "integer"): "convert it: int(…)",
-    ("number", "string"): "convert it: string(…)",
-    ("integer", "string"): "convert it: string(…)",
-    ("boolean", "string"): "convert it: string(…)",
-}
-
-
-def _type_of(compiled: Compiled, path: Path) -> str:
-    """The type of the value at a path: of one `${{ }}` its own, of text around it text."""
-    for where, template in compiled.templates:
-        if where == path:
-            return template.expressions[0].type if template.whole else "string"
-    return ""
+        wrong = misfit(kind, schema)
+        if wrong is not None:
+            expected, given, hint = wrong
+            message = f"`{path[-1]}` must be {expected}; this is {given}"
+            self.reader.error("wrong_type", path, message, expected=expected, found=given, hint=hint)
 
 
 def check_trigger(expressions: Expressions, spec: TriggerSpec, words: KindWords, names: Names, path: Path) -> None:

@@ -102,11 +102,6 @@ class Expressions:
         self._bare(value, scope, path)
         return compiled
 
-    def reads(self, value: Any, scope: Scope, path: Path) -> Reads:
-        """The same: what it reads."""
-        compiled = self.value(value, scope, path)
-        return NO_READS if compiled is None else compiled.reads
-
     def _bare(self, value: Any, scope: Scope, path: Path) -> None:
         """Warn where a text is an expression that lacks its `${{ }}`."""
         if isinstance(value, str):

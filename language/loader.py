@@ -61,6 +61,10 @@ class Places(Mapping[str, ErrorPlace]):
         self._source = source
         self._draft = draft
 
+    def given(self, step: str) -> Mapping[str, str]:
+        """Of a step that runs a workflow: the types of the inputs that it computes, as far as they are known."""
+        return self._draft.places.given.get(step, {})
+
     def __getitem__(self, key: str) -> ErrorPlace:
         path = self._document_path(parse_path(key))
         place = self._source.place(path)

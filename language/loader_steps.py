@@ -74,6 +74,8 @@ class StepPlaces:
     """The places of a workflow's steps by name, which is unique in a workflow."""
 
     steps: dict[str, StepPlace] = field(default_factory=dict[str, StepPlace])
+    given: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    """Of steps that run a workflow: the types of the inputs that they compute, as far as they are known."""
 
 
 def read_steps(

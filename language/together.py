@@ -9,16 +9,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.errors import ConfigError
+from .check_steps import CALL
 from .definition import Loaded, Step, TriggerSpec
 from .dependencies import Graph, cycles
 from .diagnostics import Diagnostics, Place, did_you_mean
+from .fitting import misfit
 from .json_schema import compile_schema
 from .paths import parse_path
 from .templates import has_template
 from .values import is_mapping
 from .versions import Range, split_reference, version_key
-
-CALL = "run-workflow"
 
 
 def check_together(loaded: Sequence[Loaded], broken: Collection[str] = ()) -> Diagnostics:
@@ -107,11 +107,12 @@ class _Together:
             message = f"no version of `{name}` is in the range {wanted.text if wanted else ''}"
             self.error("unknown_workflow", message, each, here, found=reference, hint=f"there is {versions}")
             return name
-        self._inputs(each, path, step.with_.get("inputs"), callee)
+        self._inputs(each, path, step, callee)
         return name
 
-    def _inputs(self, each: Loaded, path: str, given: Any, callee: Loaded) -> None:
+    def _inputs(self, each: Loaded, path: str, step: Step, callee: Loaded) -> None:
         schema = callee.definition.inputs
+        given: Any = step.with_.get("inputs")
         if not schema or (given is not None and not is_mapping(given)):
             return
         inputs: Mapping[str, Any] = given or {}
@@ -128,11 +129,22 @@ class _Together:
                 self.error(
                     "unknown_input", f"`{name}` has no input `{key}`", each, f"{here}.{key}", found=key, hint=hint
                 )
-            elif not _rendered(value):
-                for fault in compile_schema(properties[key]).faults(value):
-                    message = f"the input `{key}` of `{name}`: {fault.message}"
-                    more = {"expected": fault.expected, "found": fault.found}
-                    self.error("wrong_type", message, each, f"{here}.{key}", **more)
+            else:
+                self._fits(each, f"{here}.{key}", f"the input `{key}` of `{name}`", value, properties[key], step)
+
+    def _fits(self, each: Loaded, path: str, what: str, value: Any, schema: Any, step: Step) -> None:
+        """A constant against the whole schema; what is computed, by its type, where that is known."""
+        if not _rendered(value):
+            for fault in compile_schema(schema).faults(value):
+                more = {"expected": fault.expected, "found": fault.found}
+                self.error("wrong_type", f"{what}: {fault.message}", each, path, **more)
+            return
+        given = getattr(each.places, "given", None)  # places of another making know no types
+        wrong = misfit(given(step.name).get(path.rpartition(".")[2], ""), schema) if given is not None else None
+        if wrong is not None:
+            expected, found, hint = wrong
+            message = f"{what} must be {expected}; this is {found}"
+            self.error("wrong_type", message, each, path, expected=expected, found=found, hint=hint)
 
     def triggers(self) -> None:
         """Equal triggers in place are one reader, so they must agree in what is written beside them, too."""

@@ -81,7 +81,7 @@ def test_no_version_in_the_range(tmp_path: Path) -> None:
 def test_inputs_of_the_called_workflow(tmp_path: Path) -> None:
     text = (
         "workflow: a\nsteps:\n  none: {run-workflow: {workflow: end}}\n"
-        '  wrong: {run-workflow: {workflow: end, inputs: {id: 5, cuont: 1, count: "${{ run.id }}"}}}\n'
+        '  wrong: {run-workflow: {workflow: end, inputs: {id: 5, cuont: 1, count: "${{ vars.rate }}"}}}\n'
     )
     assert told(tmp_path, a=text, end=END) == (
         "error: `end` needs the input `id`\n"
@@ -93,17 +93,34 @@ def test_inputs_of_the_called_workflow(tmp_path: Path) -> None:
         "\n"
         "error: the input `id` of `end`: expected text; found the number 5\n"
         "  --> a.yaml:4:54 (steps.wrong.with.inputs.id)\n"
-        ' 4 |   wrong: {run-workflow: {workflow: end, inputs: {id: 5, cuont: 1, count: "${{ run.id }}"}}}\n'
+        ' 4 |   wrong: {run-workflow: {workflow: end, inputs: {id: 5, cuont: 1, count: "${{ vars.rate }}"}}}\n'
         "   |                                                      ^\n"
         "  = expected: text\n"
         "  = found: the number 5\n"
         "\n"
         "error: `end` has no input `cuont`\n"
         "  --> a.yaml:4:64 (steps.wrong.with.inputs.cuont)\n"
-        ' 4 |   wrong: {run-workflow: {workflow: end, inputs: {id: 5, cuont: 1, count: "${{ run.id }}"}}}\n'
+        ' 4 |   wrong: {run-workflow: {workflow: end, inputs: {id: 5, cuont: 1, count: "${{ vars.rate }}"}}}\n'
         "   |                                                                ^\n"
         "  = found: cuont\n"
         "  = help: did you mean count?"
+    )
+
+
+@pytest.mark.req("V-3")
+def test_the_type_of_what_is_mapped(tmp_path: Path) -> None:
+    text = (
+        "workflow: a\ninputs: {total: number}\nsteps:\n  call:\n    run-workflow:\n      workflow: end\n"
+        '      inputs: {id: "${{ inputs.total }}", count: "${{ inputs.total }}"}\n'
+    )
+    assert told(tmp_path, a=text, end=END) == (
+        "error: the input `id` of `end` must be text; this is a number\n"
+        "  --> a.yaml:7:20 (steps.call.with.inputs.id)\n"
+        ' 7 |       inputs: {id: "${{ inputs.total }}", count: "${{ inputs.total }}"}\n'
+        "   |                    ^\n"
+        "  = expected: text\n"
+        "  = found: a number\n"
+        "  = help: convert it: string(…)"
     )
 
 
