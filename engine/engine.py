@@ -117,7 +117,14 @@ class Engine:
         """Prepare: the run that an event would start; or why it cannot."""
         plan = self.workflows.plan(digest_)
         assert plan is not None, "bindings are made of deployed definitions"
-        return self.prepare.for_event(plan, entry, event, key, at, scope)
+        start = self.prepare.for_event(plan, entry, event, key, at, scope)
+        return self._announced(start) if isinstance(start, RunStart) else start
+
+    def _announced(self, start: RunStart) -> RunStart:
+        """A start with its `started` event, for those who can take it."""
+        row = start.run
+        outbox = self.telling.entered_outbox(row, RunState.RUNNING, row.transitions, row.created_at)
+        return msgspec.structs.replace(start, outbox=outbox) if outbox else start
 
     def begin(self, starts: Iterable[RunStart], accepted: Accepted, event: Event) -> None:
         """Begin: carry out what an acceptance began."""
@@ -189,7 +196,7 @@ class Engine:
         return start.run
 
     async def _submit_start(self, start: RunStart) -> Started:
-        committed = await self.store.submit(Unit(runs=(start,)))
+        committed = await self.store.submit(Unit(runs=(self._announced(start),)))
         self.superseded(committed.superseded)
         return committed.started[0]
 
@@ -257,12 +264,15 @@ class Engine:
         for row in await self.store.held(key, limit=ADMIT_RUNS):
             limits = admission.of_row(row)
             now = self.clock.now()
-            unit = Unit(admit=(Admit(row.id, admission.admit(limits, row.id), now, row.transitions + 1),))
+            number = row.transitions + 1
+            admit = Admit(row.id, admission.admit(limits, row.id), now, number)
+            outbox = self.telling.entered_outbox(row, RunState.RUNNING, number, now)
+            unit = Unit(admit=(admit,), outbox=outbox)
             committed = await self.store.submit(unit)
             if committed.refused == "flow" and len(limits) == 1:
                 break
             if not committed.refused:
-                row.state, row.started_at, row.transitions = int(RunState.RUNNING), now, row.transitions + 1
+                row.state, row.started_at, row.transitions = int(RunState.RUNNING), now, number
                 event = await self.store.event(row.event) if row.event else None
                 self._began(row, committed.admitted[0], decode_stored(event.body) if event is not None else None)
         await self._set_deadlines()

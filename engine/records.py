@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -36,9 +36,10 @@ BLOB = "$blob"  # a value kept apart: {"$blob": digest in hex, "size": bytes}
 class Records:
     """The journal of this node's runs."""
 
-    def __init__(self, store: Store, mask: Callable[[str], str]) -> None:
+    def __init__(self, store: Store, telling: Telling) -> None:
         self._store = store
-        self._mask = mask
+        self.telling = telling
+        self._mask = telling.secrets.mask
 
     def row(self, run: ActiveRun, node: Node, kind: Kind, body: bytes, *, occurrence: int = 0) -> JournalRow:
         """A journal row of a step."""
@@ -134,7 +135,8 @@ class Records:
         )
         row = JournalRow(run.row.id, run.row.transitions, Kind.TRANSITION, _encode(body), run.row.gen)
         change = RunChange(run.row.id, "live", state=int(state), transitions=run.row.transitions, error=error)
-        await self._store.submit(Unit(journal=(row,), changes=(change,)))
+        outbox = self.telling.entered_outbox(run.row, state, run.row.transitions, body.at)
+        await self._store.submit(Unit(journal=(row,), changes=(change,), outbox=outbox))
 
 
 def _unkept(node: Node, record: StepRecord, code: str, message: str) -> tuple[StepRecord, bytes]:

@@ -96,6 +96,7 @@ class RunsApi:
         return RunFilter(
             wanted.get("workflow") or "",
             tuple(states),
+            event=wanted.get("event") or 0,
             label=(key, value) if label else None,
             parent=self.number(wanted["parent"]) if wanted.get("parent") else 0,
             correlation=wanted.get("correlation") or "",

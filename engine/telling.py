@@ -120,6 +120,13 @@ class Telling:
         """The outbox row of an ended run, if anybody can take its event; else the run's row is the record."""
         return self.outbox(self.end_event(row), row.id) if self.interest.listens() else ()
 
+    def entered_outbox(self, row: RunRow, state: RunState, transition: int, at: float) -> tuple[OutboxRow, ...]:
+        """The outbox row of a run that enters a state before its end, if anybody can take its event."""
+        if not self.interest.listens():
+            return ()
+        entering = msgspec.structs.replace(row, state=int(state), transitions=transition)
+        return self.outbox(self.run_event(entering, _more(entering), at), row.id)
+
     def run_event(self, row: RunRow, more: Mapping[str, Any], at: float) -> Event:
         """An event of a run entering its present state."""
         run = run_text(self._store, row.id)
@@ -226,3 +233,8 @@ class Telling:
     def _tell(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
+
+
+def _more(row: RunRow) -> dict[str, Any]:
+    """What the event of entering a state tells beside the state."""
+    return {"inputs": _any(row.input)} if row.state == RunState.RUNNING and row.transitions == 1 else {}

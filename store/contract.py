@@ -118,6 +118,7 @@ class RunStart(Struct, frozen=True):
     run: RunRow
     flow: Flow | None = None
     keys: tuple[tuple[str, str], ...] = ()  # (cancel_on binding, key): by which events may cancel it
+    outbox: tuple[OutboxRow, ...] = ()  # its `started` event: written only if it begins
 
 
 class Admit(Struct, frozen=True):

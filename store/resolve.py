@@ -21,6 +21,7 @@ from .contract import (
     Admit,
     Committed,
     DeadLetter,
+    EventRow,
     Flow,
     FlowDecision,
     FlowKey,
@@ -214,6 +215,7 @@ class _Resolver:
                 cells[_STARTED_AT] = self.now
         else:
             assert start.flow is not None
+            cells[_STARTED_AT] = None
             cells[_STATE] = state = int(RunState.QUEUED if start.flow.keys else RunState.PENDING)
             cells[_NODE] = None
             self._hold(run, start.flow.keys)
@@ -225,6 +227,9 @@ class _Resolver:
         self._put(self.rows.runs, run.id, fact)
         self._put(facts.runs, run.id, fact)
         self._put(facts.keys, run.key, (run.id, run.input))
+        if verdict == "begun":
+            for out in start.outbox:
+                self._put(self.rows.outbox, out.key, out)
         for binding, key in start.keys:
             self.rows.cancel_keys.append((binding, key, run.id))
             self._put(facts.cancels, (binding, key), [*facts.cancels.get((binding, key), ()), run.id])
@@ -314,7 +319,6 @@ class _Resolver:
                 return Accepted(False, known, tuple([Started("foreign", run) for run in first]))
             self._put(facts.seen, accept.identity, event.key)
             self._put(rows.seen, accept.identity, event.key)
-        rows.events.append(astuple(event))
         cancelled: list[int] = []
         for binding, key, cancel in accept.cancels:
             for number in facts.cancels.get((binding, key), ()):
@@ -328,6 +332,8 @@ class _Resolver:
             started = tuple([self._start(start, superseded, born) for start in accept.runs])
             if born and accept.identity is not None:
                 self._put(facts.first_runs, event.key, sorted(born))
+            event = _noted(event, accept.runs, started)
+        rows.events.append(astuple(event))
         for pattern, key in accept.waits:
             rows.waited.append((pattern, key, event.key))
         for dead in accept.dead:
@@ -382,6 +388,16 @@ class _Resolver:
             self._put(rows.workflows, workflow.workflow, workflow)
         if unit.rules is not None:
             self._put(rows.rules, unit.rules[0], unit.rules[1])
+
+
+def _noted(event: EventRow, starts: Sequence[RunStart], started: Sequence[Started]) -> EventRow:
+    """The event with what cannot be recomputed: why a workflow got no run of it (semantics 11.4)."""
+    notes = {
+        start.run.workflow: each.reason
+        for start, each in zip(starts, started, strict=True)
+        if each.verdict == "refused"
+    }
+    return msgspec.structs.replace(event, notes=msgspec.json.encode(notes)) if notes else event
 
 
 def unit_refused(error: BaseException) -> UnitRefused:
