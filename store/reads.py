@@ -29,7 +29,6 @@ from .statements import DEAD_COLUMNS, EVENT_COLUMNS, JOURNAL_COLUMNS, RUN_FIELDS
 _decode = msgspec.json.Decoder().decode
 _RUN = "SELECT " + ", ".join(f"run.{field}" for field in RUN_FIELDS) + " FROM run"
 _EVENT = f"SELECT {EVENT_COLUMNS} FROM"
-RUN_OPEN = "state < 10"
 Row = Sequence[Any]
 
 
@@ -83,11 +82,7 @@ class Reads(abc.ABC):
         return [RunRow(*row) for row in await self._all(f"{sql} LIMIT {_limit(limit)}", *key)]
 
     async def held_counts(self) -> Mapping[str, int]:
-        return dict(
-            _pairs(
-                await self._page("SELECT workflow, count(*) FROM run WHERE state < 10 AND state < 2 GROUP BY workflow")
-            )
-        )
+        return dict(_pairs(await self._page("SELECT workflow, count(*) FROM run WHERE state < 2 GROUP BY workflow")))
 
     async def flow_due(self, *, until: float, limit: int) -> Sequence[tuple[FlowKey, float]]:
         sql = "SELECT policy, key, deadline FROM flow WHERE deadline IS NOT NULL AND deadline <= ? ORDER BY deadline"
@@ -222,7 +217,8 @@ def _run_where(wanted: RunFilter) -> tuple[list[str], list[Any]]:
     if wanted.states:
         where.append("run.state IN (" + ", ".join(str(int(state)) for state in wanted.states) + ")")
         if max(wanted.states) < 10:
-            where.append(f"run.{RUN_OPEN}")  # for the small index on the open ones
+            where.append("run.state < 10")  # for the small index on the open ones, and for no other
+            where = [condition.replace("run.workflow =", "run.workflow || '' =") for condition in where]
         elif min(wanted.states) > 10:
             where.append("run.state > 10")
     return where, values

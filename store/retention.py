@@ -29,7 +29,10 @@ _CANCEL_KEYS = Statement("DELETE FROM cancel_key WHERE run IN (SELECT column1 FR
 _RUNS = Statement("DELETE FROM run WHERE state >= 10 AND id IN (SELECT column1 FROM {v}) RETURNING id", _I)
 _WAITED = Statement("DELETE FROM waited WHERE event IN (SELECT column1 FROM {v})", _I)
 _EVENTS = Statement("DELETE FROM event WHERE key IN (SELECT column1 FROM {v}) RETURNING key", _I)
-_NAMED = Statement("SELECT event FROM run WHERE state < 10 AND event IN (SELECT column1 FROM {v})", _I)
+# `+ 0` keeps the planner off the index of all open runs.
+_NAMED = Statement(
+    "SELECT event FROM run WHERE event <> 0 AND event IN (SELECT column1 FROM {v}) AND state + 0 < 10", _I
+)
 _AWAITED = Statement("SELECT DISTINCT event FROM waited WHERE event IN (SELECT column1 FROM {v})", _I)
 _DEAD = Statement("DELETE FROM dead_letter WHERE key IN (SELECT column1 FROM {v}) RETURNING key", _I)
 _BLOB_PARTS = Statement("DELETE FROM blob_part WHERE digest IN (SELECT column1 FROM {v})", _B)

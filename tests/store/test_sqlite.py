@@ -11,9 +11,11 @@ import apsw
 import pytest
 
 from reactor.core.errors import ConfigError, Fenced, StoreFailed, StoreUnavailable
-from reactor.store import open_store
+from reactor.store import open_store, retention, sqlite, statements
 from reactor.store.contract import Committed, Store, Unit
 from reactor.store.sqlite import SqliteStore
+from reactor.store.sqlite_file import prepare
+from reactor.store.statements import Statement
 from reactor.testing.clock import VirtualClock
 from reactor.testing.store_suite import Reopen, StoreSuite
 from reactor.testing.store_units import start, step
@@ -146,6 +148,20 @@ class TestSqlite(StoreSuite):
         sizes = await store.sizes()
         assert sizes["run"] == 1
         assert sizes["bytes"] > 0
+
+
+def test_no_statement_reads_a_whole_table() -> None:
+    connection = apsw.Connection(":memory:")
+    prepare(connection, Path("memory"))
+    known = [vars(module).items() for module in (statements, retention, sqlite)]
+    found = [(name, each) for items in known for name, each in items if isinstance(each, Statement)]
+    assert len(found) > 30
+    for name, statement in found:
+        rows = "(VALUES " + ", ".join(["(" + ", ".join("?" * len(statement.types)) + ")"] * 8) + ") AS v"
+        sql = statement.sql.replace("$node", "1").format(v=rows, lock="")
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * 8 * len(statement.types))]
+        scans = [step for step in plan if "SCAN" in step and "VALUES" not in step and step != "SCAN v"]
+        assert scans == [], name
 
 
 async def test_a_private_store_leaves_nothing(clock: VirtualClock) -> None:

@@ -21,6 +21,7 @@ CREATE TABLE run (
     node bigint, keyed integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 CREATE INDEX run_open ON run (node, id) WHERE state < 10;
+CREATE INDEX run_held ON run (workflow) WHERE state < 2;
 CREATE INDEX run_bad ON run (state, id) WHERE state > 10;
 CREATE INDEX run_workflow ON run (workflow, id);
 CREATE INDEX run_event ON run (event) WHERE event <> 0;

@@ -14,6 +14,7 @@ CREATE TABLE run (
     node INTEGER, keyed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX run_open ON run (id) WHERE state < 10;
+CREATE INDEX run_held ON run (workflow) WHERE state < 2;
 CREATE INDEX run_bad ON run (state, id) WHERE state > 10;
 CREATE INDEX run_workflow ON run (workflow, id);
 CREATE INDEX run_event ON run (event) WHERE event <> 0;
