@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from reactor.core.errors import NotConnected
 from reactor.core.event import Delivery, Event, Settlement
@@ -101,7 +101,7 @@ class MemoryRig(Rig):
         self.kind = kind
 
     async def make(self) -> Trigger:
-        return self.kind(self.broker)  # type: ignore[return-value]
+        return cast(Trigger, self.kind(self.broker))
 
     async def emit(self, payload: bytes) -> None:
         self.broker.push(payload)
