@@ -51,6 +51,7 @@ class Endings:
             and run.state is RunState.RUNNING
             and run.cause is None
             and not run.undone
+            and not self._x.telling.interest.follows("reactor.step.completed")
         )
 
     async def complete_with(self, run: ActiveRun, node: Node, record: StepRecord) -> None:

@@ -12,6 +12,7 @@ from ..core.limits import INLINE_BYTES_MAX, OUTPUT_BYTES_MAX
 from ..store.contract import (
     JournalRow,
     Kind,
+    OutboxRow,
     RunChange,
     RunState,
     StateChange,
@@ -83,11 +84,13 @@ class Records:
         """Make a step's end durable with its effect; the record as it was written."""
         if isinstance(effect, StateEffect):
             return await self._write_state(run, node, record, effect)
-        outbox = ()
+        outbox: tuple[OutboxRow, ...] = ()
         if isinstance(effect, EmitEffect):
             event, outbox = telling.emitted(run, node, effect)
             record = msgspec.structs.replace(record, output={"id": event.id})
         record, body = await self.encoded(node, record)
+        if kind is Kind.RESULT:
+            outbox = (*outbox, *telling.step_outbox(run, node, record))
         await self._store.submit(Unit(journal=(self.row(run, node, kind, body),), outbox=outbox, bytes_=len(body)))
         return record
 

@@ -153,6 +153,14 @@ class Telling:
         owes = self.interest.wants(event)
         return (OutboxRow(self._numbers.draw(), run, encode(event), owes),) if owes else ()
 
+    def step_outbox(self, run: ActiveRun, node: Node, record: StepRecord) -> tuple[OutboxRow, ...]:
+        """The event of a step's end in the commit of its result, if a rule names its type (semantics 7.3)."""
+        type_ = f"reactor.step.{record.state}"
+        if not self.interest.follows(type_):
+            return ()
+        event = self._step_event(run, node, record.state, _step_more(record), record.attempts, record.error)
+        return self.outbox(event, run.row.id)
+
     def emitted(self, run: ActiveRun, node: Node, effect: EmitEffect) -> tuple[Event, tuple[OutboxRow, ...]]:
         """The event of an `emit` step; its id is the step's key, so that a repetition is a duplicate."""
         event = Event(
@@ -186,12 +194,7 @@ class Telling:
         self.counts.step_ended(run.row.workflow, node.path, record.state, record.ended_at - record.started_at)
         if self.listeners:
             self.tell_step(
-                run,
-                node,
-                record.state,
-                attempt=record.attempts,
-                error=record.error,
-                more={"output": record.output, "duration_ms": round((record.ended_at - record.started_at) * 1000, 3)},
+                run, node, record.state, attempt=record.attempts, error=record.error, more=_step_more(record)
             )
 
     def tell_step(
@@ -207,27 +210,36 @@ class Telling:
         """An event of a step: leaves from memory, in order, with `sequence` (semantics 7.3)."""
         if not self.listeners:
             return
+        self._tell(self._step_event(run, node, what, more or {}, attempt, error))
+
+    def _step_event(
+        self,
+        run: ActiveRun,
+        node: Node,
+        what: str,
+        more: Mapping[str, Any],
+        attempt: int,
+        error: ErrorInfo | None,
+    ) -> Event:
         run.sequence += 1
         data: dict[str, Any] = {
             "run": run.id,
             "workflow": run.row.workflow,
             "step": node.path,
             "attempt": attempt,
-            **(more or {}),
+            **more,
         }
         if error is not None:
             data["error"] = msgspec.to_builtins(error)
-        self._tell(
-            Event(
-                type=f"reactor.step.{what}",
-                source=f"/workflows/{run.row.workflow}",
-                id=f"{run.id}/s{run.sequence}",
-                subject=run.row.workflow,
-                time=format_instant(self._clock.now()),
-                datacontenttype="application/json",
-                data=data,
-                extensions={**self._extensions(run.row, run.id), "sequence": str(run.sequence)},
-            )
+        return Event(
+            type=f"reactor.step.{what}",
+            source=f"/workflows/{run.row.workflow}",
+            id=f"{run.id}/{node.path}/{what}/{attempt}",
+            subject=run.row.workflow,
+            time=format_instant(self._clock.now()),
+            datacontenttype="application/json",
+            data=data,
+            extensions={**self._extensions(run.row, run.id), "sequence": str(run.sequence)},
         )
 
     def _tell(self, event: Event) -> None:
@@ -238,3 +250,8 @@ class Telling:
 def _more(row: RunRow) -> dict[str, Any]:
     """What the event of entering a state tells beside the state."""
     return {"inputs": _any(row.input)} if row.state == RunState.RUNNING and row.transitions == 1 else {}
+
+
+def _step_more(record: StepRecord) -> dict[str, Any]:
+    duration = round((record.ended_at - record.started_at) * 1000, 3)
+    return {"output": record.output, "duration_ms": duration}

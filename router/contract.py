@@ -28,6 +28,7 @@ class StartBinding(Struct, frozen=True):
     versions: Range | None = None  # `name@range`: what `event.data.version` must satisfy
     own: bool = True  # may it take types that begin with `reactor.`
     follows: bool = False  # does it, by its type or workflow, name events of our own
+    follows_steps: bool = False
 
 
 class WaitBinding(Struct, frozen=True):
@@ -38,6 +39,7 @@ class WaitBinding(Struct, frozen=True):
     pattern: str
     by: Expression | None
     follows: bool = False
+    follows_steps: bool = False
 
 
 class CancelBinding(Struct, frozen=True):
@@ -49,6 +51,7 @@ class CancelBinding(Struct, frozen=True):
     guard: Expression | None
     by: Expression | None
     follows: bool = False
+    follows_steps: bool = False
 
 
 Binding = StartBinding | WaitBinding | CancelBinding

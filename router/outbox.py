@@ -57,8 +57,8 @@ class Outbox:
         return owes
 
     def follows(self, type: str) -> bool:
-        """Does a rule or the bus name this type of step event?"""
-        return False
+        """Does a rule name this type of step event? Then it is durable; else it leaves from memory."""
+        return self._rules.follows_steps
 
     def sent(self) -> None:
         """Rows were committed: look at once."""

@@ -19,6 +19,7 @@ from .index import RuleIndex
 
 log = logging.getLogger("reactor.router")
 SCOPE = Scope({n: Name() for n in ("event", "events", "vars", "env", "run", "inputs")})
+STEP_TYPES = "reactor.step."
 OWN_TYPES = "reactor."  # what the types of our own events begin with
 _BAD_ENDS = ("failed", "timed_out", "compensated", "compensation_failed")
 
@@ -34,6 +35,7 @@ class Rules:
         self.bindings: dict[str, Binding] = {}
         self._of: dict[str, list[str]] = {}  # workflow -> its rules
         self.follows_own = False  # does any rule name events of our own? If none does, none is built
+        self.follows_steps = False  # … of steps
         self._live: dict[str, str] = {}  # workflow -> digest, in hex
 
     def replace(self, workflow: str, digest: bytes | None, bindings: Iterable[tuple[Binding, dict[str, Any]]]) -> None:
@@ -48,6 +50,7 @@ class Rules:
             added.append(binding.rule)
         if added:
             self._of[workflow] = added
+        self.follows_steps = any(binding.follows_steps for binding in self.bindings.values())
         self.follows_own = any(binding.follows for binding in self.bindings.values())
         if digest is None:
             self._live.pop(workflow, None)
@@ -72,9 +75,18 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
     for i, when in enumerate(definition.when):
         guards = (*_guards(when.if_, when.unless, f"when[{i}]."), *own)
         version = split_reference(when.workflow)[1]
-        follows = bool(when.workflow) or when.event.startswith(OWN_TYPES)
+        follows, of_steps = bool(when.workflow) or when.event.startswith(OWN_TYPES), _of_steps(when.event)
         binding = StartBinding(
-            f"{name}/{i}", name, definition.version, digest, i, guards, version, takes_own(when.event), follows
+            f"{name}/{i}",
+            name,
+            definition.version,
+            digest,
+            i,
+            guards,
+            version,
+            takes_own(when.event),
+            follows,
+            of_steps,
         )
         found.append((binding, pattern_of(when, f"when[{i}]")))
     for path, step in definition.walk():
@@ -82,13 +94,21 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
         if wanted is not None:
             by = compile_expression(wanted["by"], SCOPE) if wanted.get("by") else None
             pattern = _merged(_of_type(wanted.get("type", "*")), wanted.get("match"), f"steps.{path}.with.event")
-            follows = str(wanted.get("type", "")).startswith(OWN_TYPES)
-            found.append((WaitBinding(f"{name}/wait/{short}/{path}", name, f"{short}/{path}", by, follows), pattern))
+            type_ = str(wanted.get("type", ""))
+            follows = type_.startswith(OWN_TYPES)
+            found.append(
+                (
+                    WaitBinding(f"{name}/wait/{short}/{path}", name, f"{short}/{path}", by, follows, _of_steps(type_)),
+                    pattern,
+                )
+            )
     for i, cancel in enumerate(definition.cancel_on):
         guard = compile_expression(cancel.if_, SCOPE) if cancel.if_ else None
         by = compile_expression(cancel.by, SCOPE) if cancel.by else None
         follows = cancel.event.startswith(OWN_TYPES)
-        binding = CancelBinding(f"{name}/cancel/{i}", name, f"{short}/cancel/{i}", guard, by, follows)
+        binding = CancelBinding(
+            f"{name}/cancel/{i}", name, f"{short}/cancel/{i}", guard, by, follows, _of_steps(cancel.event)
+        )
         found.append((binding, _cancel_pattern(cancel, i)))
     return found
 
@@ -134,6 +154,14 @@ def _of_type(type_: str) -> dict[str, Any]:
         return {"type": [type_]}
     prefix = type_[:-1]
     return {"type": [{"prefix": prefix} if prefix else {"anything-but": {"prefix": "reactor."}}]}
+
+
+def _of_steps(type_: str) -> bool:
+    """Does this type, perhaps with a trailing `*`, name events of steps?"""
+    stem = type_.removesuffix("*")
+    return stem.startswith(STEP_TYPES) or (
+        type_.endswith("*") and len(stem) >= len(OWN_TYPES) and STEP_TYPES.startswith(stem)
+    )
 
 
 def takes_own(type_: str) -> bool:

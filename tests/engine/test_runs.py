@@ -236,3 +236,25 @@ async def test_concurrency_by_key_queues_skips_and_supersedes(rig: Rig, world: W
     assert (await rig.ended(first))["state"] == "cancelled"
     world.gates["k"].set()
     assert (await rig.ended(second))["state"] == "completed"
+
+
+@pytest.mark.rule("7.3")
+@pytest.mark.rule("7.2")
+async def test_events_of_starts_and_steps_reach_a_workflow_that_names_them(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: watched
+steps: [{name: a, python: {function: "m:act", args: {name: a}}}]
+---
+workflow: watcher
+inputs: {what: string}
+when:
+  - {event: reactor.run.started, match: {subject: [watched]}, with: {what: "${{ event.type }}"}}
+  - {event: reactor.step.completed, match: {subject: [watched]}, with: {what: "${{ event.type + event.data.step }}"}}
+  - {event: reactor.run.completed, match: {subject: [watched]}, with: {what: "${{ event.type }}"}}
+steps: [{name: w, python: {function: "m:act", args: {name: "${{ inputs.what }}"}}}]
+"""
+    )
+    await rig.run("watched")
+    await rig.until(lambda: len(world.done) == 4)
+    assert sorted(world.done) == ["a", "reactor.run.completed", "reactor.run.started", "reactor.step.completeda"]
