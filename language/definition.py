@@ -1,7 +1,7 @@
 """What every form of a workflow (YAML, JSON, Python class, builder) becomes: one validated, plain, storable definition.
 
-Expressions and templates are kept as their text: whoever carries them out compiles them. Durations are seconds. Nothing here
-refers to code: a Python step names a function, and the newest code of that name runs (semantics 10.5).
+Expressions and templates are kept as their text: whoever carries them out compiles them. Durations are seconds. Nothing
+here refers to code: a Python step names a function, and the newest code of that name runs (semantics 10.5).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Step(Struct, frozen=True, omit_defaults=True):
 
 
 class TriggerSpec(Struct, frozen=True, omit_defaults=True):
-    """A trigger as declared: its kind, the kind's own keys (checked by that kind's model), and the keys all kinds share."""
+    """A trigger as declared: its kind, the kind's own keys (checked by its model), and the keys all kinds share."""
 
     name: str
     kind: str
