@@ -132,7 +132,7 @@ class App:
         self.intake = Intake(
             store, self.arrivals, self.engine, clock, self.counts, fatal=self._fatal, outcomes=self.runs_api.outcomes
         )
-        self.intake.completes = self._settles_completed
+        self.intake.completes, self.intake.holds = self._settles_completed, self._held_back
         self.outbox.publish = self.intake.publish
         self.events_api = EventsApi(store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
         self.supervisor = Supervisor(
@@ -193,6 +193,9 @@ class App:
     def _settles_completed(self, trigger: str) -> bool:
         spec = self.deploys.specs.get(trigger)
         return spec is not None and spec.settle == "completed"
+
+    def _held_back(self, trigger: str) -> bool:
+        return any(self.engine.full(workflow) for workflow in self.deploys.takers.get(trigger, ()))
 
     def _fatal(self, error: StoreFailed) -> None:
         """The store closed for good: the server exits, an embedding program sees it in `failed`."""

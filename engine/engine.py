@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..core.clock import Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed
 from ..core.event import Event, Mark, decode_stored
 from ..core.ids import Numbers, digest, fresh_id, run_text
+from ..core.limits import PENDING_RUNS_MAX
 from ..language.cel import Activation
 from ..store.contract import (
     Accepted,
@@ -81,6 +83,7 @@ class Engine:
         self.parked_runs: dict[int, tuple[RunRow, ErrorInfo]] = {}  # paused at recovery, not in memory
         self.prepare: Prepare
         self._vars: dict[bytes, Mapping[str, Any]] = {}
+        self.held: Counter[str] = Counter()  # held runs by workflow
         self._admitting: set[FlowKey] = set()
 
     async def open(self, vars_: Mapping[str, Any], env: Mapping[str, str]) -> None:
@@ -104,6 +107,7 @@ class Engine:
 
     async def recover(self) -> int:
         """Bring back every open run and try the held ones; how many came back."""
+        self.held.update(await self.store.held_counts())
         count = await self.recovery.all()
         for key in await self.store.flow_waiting(limit=10_000):
             await self.admit(key)
@@ -153,6 +157,7 @@ class Engine:
             self.executor.begin(ActiveRun(row, plan, self.store.id, event, self.prepare.vars))
         elif started.verdict == "held":
             row.state, row.started_at = int(RunState.QUEUED), None
+            self.held[row.workflow] += 1
             for limit in admission.of_row(row):
                 self._try_soon(limit.flow_key)
 
@@ -174,6 +179,12 @@ class Engine:
         """
         entry = self.workflows.find(reference)
         plan = self._plan(entry.digest)
+        if self.full(entry.definition.workflow):
+            raise StepError(
+                "rate_limited",
+                f"`{entry.definition.workflow}` has {PENDING_RUNS_MAX} runs that wait to begin; no more are taken",
+                hint="raise its `limits`, or cancel runs that nobody needs",
+            )
         name = digest("direct", entry.definition.workflow, key or fresh_id())
         start = self.prepare.direct(plan, inputs, key=name, actor=actor, labels=labels, priority=priority, event=event)
         started = await self._submit_start(start)
@@ -194,6 +205,10 @@ class Engine:
             )
         self._began(start.run, started, event)
         return start.run
+
+    def full(self, workflow: str) -> bool:
+        """Has a workflow as many held runs as may wait (semantics 5.9)?"""
+        return self.held[workflow] >= PENDING_RUNS_MAX
 
     async def _submit_start(self, start: RunStart) -> Started:
         committed = await self.store.submit(Unit(runs=(self._announced(start),)))
@@ -272,6 +287,7 @@ class Engine:
             if committed.refused == "flow" and len(limits) == 1:
                 break
             if not committed.refused:
+                self.held[row.workflow] -= 1
                 row.state, row.started_at, row.transitions = int(RunState.RUNNING), now, number
                 event = await self.store.event(row.event) if row.event else None
                 self._began(row, committed.admitted[0], decode_stored(event.body) if event is not None else None)

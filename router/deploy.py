@@ -64,6 +64,7 @@ class Deploys:
         self._lock = asyncio.Lock()
         self._digests: dict[str, bytes] = {}
         self.specs: dict[str, TriggerSpec] = dict(named)
+        self.takers: dict[str, set[str]] = {}  # trigger -> the workflows that name it
 
     async def open(self) -> None:
         """The workflows that the store has, in force again; triggers start with `start`."""
@@ -137,8 +138,10 @@ class Deploys:
             body = msgspec.json.encode(RulesBody(self._rules.revision, self._rules.body()))
             await self._store.submit(Unit(rules=(self._rules.revision, body)))
         specs = dict(self._named)
+        self.takers = {}
         for entry in live.values():
             for when in entry.definition.when:
+                self.takers.setdefault(when.trigger, set()).add(entry.definition.workflow)
                 if when.spec is not None:
                     specs[when.trigger] = when.spec
         self.specs = specs

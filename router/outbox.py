@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -17,6 +18,8 @@ from .rules import Rules
 
 log = logging.getLogger("reactor.outbox")
 WINDOW = 128
+MEMORY_EVENTS = 10_000
+STEPS = "reactor.step."
 BACKOFF_S_MAX = 30.0
 
 Send = Callable[[Sequence[Event]], Awaitable[None]]
@@ -40,6 +43,7 @@ class Outbox:
         self.publish: Publish  # the intake's, once there is one
         self.bus: Send | None = None
         self.bus_types: tuple[str, ...] = ()
+        self._memory: deque[Event] = deque(maxlen=MEMORY_EVENTS)  # step events for the bus, oldest dropped
         self.bus_error = ""  # why the bus does not take events now
         self.bus_since: float | None = None  # … and since when
 
@@ -65,6 +69,12 @@ class Outbox:
         for event in self._look.values():
             event.set()
 
+    def hear(self, event: Event) -> None:
+        """A step's event, told from memory: to the bus in order, lost in a crash (semantics 7.3)."""
+        if event.type.startswith(STEPS) and any(_takes(t, event.type) for t in self.bus_types):
+            self._memory.append(event)
+            self._look[BUS].set()
+
     # -- the loops
     async def run(self) -> None:
         """Drain until cancelled."""
@@ -86,12 +96,14 @@ class Outbox:
         delay = 0.5
         while True:
             rows = await self._rows(BUS, 0) if self.bus is not None else ()
-            if not rows:
+            if not rows and not self._memory:
                 await self._wait(BUS)
                 continue
+            steps = list(self._memory)
+            self._memory.clear()
             try:
                 assert self.bus is not None
-                await self.bus([decode(row.body, bytes_max=64 * EVENT_BYTES_MAX) for row in rows])
+                await self.bus([*steps, *(decode(row.body, bytes_max=64 * EVENT_BYTES_MAX) for row in rows)])
                 await self._store.submit(Unit(outbox_done=tuple((row.key, BUS) for row in rows)))
             except StoreFailed:
                 raise
