@@ -10,10 +10,11 @@ from msgspec import UNSET
 from starlette.routing import BaseRoute, Route, Router
 
 from ..core.http import Refused
-from . import events, runs, workflows
+from . import events, metrics, page, runs, triggers, workflows
 from .access import check, check_json
 from .endpoint import Answer, Call, Endpoint, body_of, query_of
 from .health import healthz, readyz
+from .stream import Stream
 from .tokens import Tokens
 from .wire import Receive, Scope, Send, answer, encode, headers_of, read_body
 
@@ -21,18 +22,23 @@ if TYPE_CHECKING:
     from ..app import App
 
 ROOT = "/api/v1"
-ENDPOINTS: tuple[Endpoint, ...] = (*workflows.ENDPOINTS, *runs.ENDPOINTS, *events.ENDPOINTS)
-
-
-def make_api(app: App, tokens: Tokens) -> Any:
-    """The ASGI application of everything that is not on a fast path. Its errors go to the front door."""
-    return Api(app, tokens)
+_BESIDE = ("/", "/healthz", "/readyz", "/metrics", "/api/openapi.json", f"{ROOT}/stream")
+_PAGE_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *workflows.ENDPOINTS,
+    *runs.ENDPOINTS,
+    *events.ENDPOINTS,
+    *triggers.ENDPOINTS,
+)
 
 
 class Api:
-    """Routes a request to its path, by starlette's router."""
+    """Everything that is not on a fast path; errors go to the front door. Paths are found by starlette's router."""
 
-    def __init__(self, app: App, tokens: Tokens) -> None:
+    def __init__(self, app: App, tokens: Tokens, base: str) -> None:
         by_path: dict[str, list[Endpoint]] = {}
         for endpoint in ENDPOINTS:
             by_path.setdefault(endpoint.path, []).append(endpoint)
@@ -40,17 +46,45 @@ class Api:
             Route(ROOT + path, AtPath(app, tokens, endpoints)) for path, endpoints in by_path.items()
         ]
         self._app = app
+        self._tokens = tokens
+        self._base = base
         self._router = Router(routes, redirect_slashes=False, default=_nowhere)
+        self.stream = Stream(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         path = scope["path"]
+        if path not in _BESIDE:
+            await self._router(scope, receive, send)
+            return
+        if scope["method"] not in ("GET", "HEAD"):
+            raise Refused(
+                405,
+                "method_not_allowed",
+                f"{path} takes GET; found {scope['method']}",
+                headers={"Allow": "GET"},
+            )
         if path == "/healthz":
             await healthz(send)
         elif path == "/readyz":
             await readyz(self._app, send)
         else:
-            await self._router(scope, receive, send)
+            headers = headers_of(scope)
+            check(self._tokens, scope, headers, "read")
+            await self._beside(path, scope, receive, send, headers)
+
+    async def _beside(self, path: str, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+        if path == f"{ROOT}/stream":
+            await self.stream(scope, receive, send, headers)
+        elif path == "/metrics":
+            await answer(send, 200, metrics.page(self._app), [(b"content-type", metrics.CONTENT_TYPE.encode())])
+        elif path == "/":
+            body = page.page(self._app, self._base)
+            await answer(send, 200, body, [(b"content-type", b"text/html; charset=utf-8"), *_PAGE_HEADERS])
+        else:
+            from .openapi import document
+
+            await answer(send, 200, encode(document(ENDPOINTS, self._base or "/")))
 
 
 class AtPath:

@@ -56,10 +56,16 @@ class Front:
 
     async def _rest(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         if self._api is None:
-            from .api import make_api
+            from .api import Api
 
-            self._api = make_api(self.app, self.tokens)
+            mounted: str = scope.get("root_path", "")
+            self._api = Api(self.app, self.tokens, mounted.rstrip("/") + self._base)
         await self._api({**scope, "path": path, "root_path": ""}, receive, send)
+
+    def close(self) -> None:
+        """End the answers that would go on: the server stops."""
+        if self._api is not None:
+            self._api.stream.close()
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

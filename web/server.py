@@ -34,6 +34,7 @@ class WebServer:
         self.port = server.port if port is None else port
         self.tokens = tokens if tokens is not None else Tokens.of(app.project.root)
         app.routes.exposed = not is_loopback(self.host)
+        self._front: Front | None = None
         self._server: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -60,8 +61,9 @@ class WebServer:
         listening = self._bind()
         import uvicorn
 
+        self._front = Front(self.app, self.tokens, base_path=self.app.project.server.base_path)
         config = uvicorn.Config(
-            Front(self.app, self.tokens, base_path=self.app.project.server.base_path),
+            self._front,
             http="httptools",
             ws="none",
             lifespan="off",
@@ -87,6 +89,8 @@ class WebServer:
         if server is None or task is None:
             return
         server.should_exit = True
+        if self._front is not None:
+            self._front.close()
         await asyncio.wait((task,), timeout=self.app.project.server.drain_s + STOP_MARGIN_S)
         if not task.done():
             server.force_exit = True

@@ -1,0 +1,106 @@
+"""`GET /metrics`: what the process counts, in the text format of Prometheus, under the names of core/telemetry.py.
+
+Labels are workflow, step, state, trigger, kind, verdict and code: bounded, and never an id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ..core import telemetry
+from ..core.telemetry import BUCKETS_S, Histogram
+
+if TYPE_CHECKING:
+    from ..app import App
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+OWN = "reactor"  # the label of events of our own
+
+
+def page(app: App) -> bytes:
+    """The whole page."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Families(app))
+    return generate_latest(registry)
+
+
+class Families(Collector):
+    """Reads the counters of an app when asked."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family."""
+        yield from self._work()
+        yield from self._intake()
+        yield from self._triggers()
+
+    def _work(self) -> Iterator[Metric]:
+        app = self._app
+        runs = HistogramMetricFamily(
+            telemetry.RUN_SECONDS, "Runs that ended, from their start", labels=("workflow", "state")
+        )
+        for labels, histogram in app.telemetry.runs.items():
+            _add(runs, labels, histogram)
+        yield runs
+        steps = HistogramMetricFamily(
+            telemetry.STEP_SECONDS, "Steps that ended, from their start", labels=("workflow", "step", "state")
+        )
+        for labels, histogram in app.telemetry.steps.items():
+            _add(steps, labels, histogram)
+        yield steps
+        yield GaugeMetricFamily(
+            telemetry.RUNS_OPEN, "Runs that this process is stepping", value=len(app.engine.executor.runs)
+        )
+
+    def _intake(self) -> Iterator[Metric]:
+        app = self._app
+        events = CounterMetricFamily(
+            telemetry.EVENTS, "Events taken, by what became of them", labels=("trigger", "verdict")
+        )
+        for (trigger, verdict), count in app.counts.by_verdict.items():
+            events.add_metric((trigger or OWN, verdict), count)
+        yield events
+        dead = CounterMetricFamily(telemetry.DEAD_LETTERS, "Dead letters, by reason", labels=("trigger", "code"))
+        for (trigger, code), count in app.counts.dead_by_code.items():
+            dead.add_metric((trigger or OWN, code), count)
+        yield dead
+        yield CounterMetricFamily(
+            telemetry.UNMATCHED_LEFT_OUT,
+            "Events that nobody wanted and no row was kept of",
+            value=app.unmatched.left_out,
+        )
+
+    def _triggers(self) -> Iterator[Metric]:
+        labels = ("trigger", "kind")
+        connected = GaugeMetricFamily(telemetry.TRIGGER_STATE, "1 if the trigger reads its source", labels=labels)
+        read = CounterMetricFamily(
+            telemetry.TRIGGER_READ, "Events read, by what its source was told", labels=(*labels, "outcome")
+        )
+        oldest = GaugeMetricFamily(
+            telemetry.TRIGGER_UNSETTLED, "Age of the oldest event that was read and is not settled", labels=labels
+        )
+        for status in self._app.supervisor.status():
+            names = (status.name, status.kind)
+            connected.add_metric(names, 1.0 if status.state == "connected" else 0.0)
+            read.add_metric((*names, "settled"), status.settled)
+            read.add_metric((*names, "refused"), status.refused)
+            oldest.add_metric(names, status.oldest_unsettled_s)
+        yield connected
+        yield read
+        yield oldest
+
+
+def _add(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> None:
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip((*BUCKETS_S, float("inf")), histogram.buckets, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound == float("inf") else str(bound), total))
+    family.add_metric(labels, buckets=buckets, sum_value=histogram.sum)

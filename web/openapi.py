@@ -1,0 +1,177 @@
+"""`/api/openapi.json`: what the tables of endpoints say, as an OpenAPI 3.1 document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from .endpoint import Endpoint, Param
+from .shapes import SHAPES
+
+ROOT = "/api/v1"
+_PLACE = re.compile(r"\{(\w+)(:\w+)?\}")
+_TYPES: Mapping[str, dict[str, Any]] = {
+    "text": {"type": "string"},
+    "texts": {"type": "array", "items": {"type": "string"}},
+    "int": {"type": "integer", "minimum": 0},
+    "bool": {"type": "boolean"},
+    "instant": {"type": "string", "format": "date-time"},
+}
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "the same key is the same act; with another body it is refused (422)",
+}
+_PROBLEM: dict[str, Any] = {
+    "description": "what is wrong, and what to do",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+_PLAIN: dict[str, Any] = {"type": "object"}
+
+
+def document(endpoints: Sequence[Endpoint], base: str) -> dict[str, Any]:
+    """The whole document; `base` is where the paths begin."""
+    bodies = [e.body for e in endpoints if e.body is not None]
+    named, found = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+    body_of = dict(zip(bodies, named, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        path = ROOT + _PLACE.sub(r"{\1}", endpoint.path)
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, body_of)
+    paths.update(_beside())
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Reactor",
+            "version": "1",
+            "description": "Events in, runs out. Without a token only programs on the server's own machine are served.",
+        },
+        "servers": [{"url": base}],
+        "paths": paths,
+        "components": {
+            "schemas": {**SHAPES, **found},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    }
+
+
+def _operation(endpoint: Endpoint, bodies: Mapping[Any, Mapping[str, Any]]) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"name": found[1], "in": "path", "required": True, "schema": {"type": "string"}}
+        for found in _PLACE.finditer(endpoint.path)
+    ]
+    parameters += [_param(param) for param in endpoint.query]
+    if endpoint.keyed:
+        parameters.append(_KEY)
+    operation: dict[str, Any] = {
+        "operationId": endpoint.handler.__name__,
+        "summary": endpoint.summary,
+        "tags": [endpoint.path.split("/")[1]],
+        "description": f"Needs the scope `{endpoint.need}`.",
+        "parameters": parameters,
+        "responses": {str(endpoint.status): _answer(endpoint), "default": _PROBLEM},
+    }
+    if endpoint.text:
+        text = {"schema": {"type": "string"}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/yaml": text, "application/json": {"schema": _PLAIN}},
+        }
+        operation["responses"]["201"] = operation["responses"]["200"]
+    elif endpoint.body is not None:
+        operation["requestBody"] = {"content": {"application/json": {"schema": bodies[endpoint.body]}}}
+    return operation
+
+
+def _param(param: Param) -> dict[str, Any]:
+    found = {"name": param.name, "in": "query", "description": param.help, "schema": _TYPES[param.kind]}
+    return {**found, "style": "form", "explode": False} if param.kind == "texts" else found
+
+
+def _answer(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.status == 204:
+        return {"description": "done"}
+    schema = _PLAIN if endpoint.shape == "object" else {"$ref": f"#/components/schemas/{endpoint.shape}"}
+    return {"description": "as asked", "content": {"application/json": {"schema": schema}}}
+
+
+def _beside() -> dict[str, Any]:
+    """What is no endpoint of the tables."""
+    event: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/CloudEvent"}}
+    batch: dict[str, Any] = {"schema": {"type": "array", "items": event["schema"]}}
+    taken: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Taken"}}
+    hook: dict[str, Any] = {
+        "summary": "A request to an http trigger; its own keys say what it takes and answers",
+        "parameters": [{"name": "path", "in": "path", "required": True, "schema": {"type": "string"}}, _KEY],
+        "responses": {
+            "202": {"description": "durable", "content": {"application/json": taken}},
+            "default": _PROBLEM,
+        },
+    }
+    return {
+        "/events": {
+            "post": {
+                "operationId": "post_events",
+                "summary": "Hand in CloudEvents; answered once they are durable",
+                "description": "Needs the scope `emit`. Binary mode: attributes as ce- headers, any body.",
+                "requestBody": {
+                    "required": True,
+                    "content": {
+                        "application/cloudevents+json": event,
+                        "application/cloudevents-batch+json": batch,
+                        "*/*": {},
+                    },
+                },
+                "responses": {
+                    "202": {"description": "durable", "content": {"application/json": taken}},
+                    "default": _PROBLEM,
+                },
+            },
+            "options": {
+                "operationId": "events_handshake",
+                "summary": "The handshake of CloudEvents web hooks",
+                "responses": {"200": {"description": "the sender may"}},
+            },
+        },
+        "/hooks/{path}": {
+            method: {**hook, "operationId": f"hook_{method}"} for method in ("get", "post", "put", "patch", "delete")
+        },
+        f"{ROOT}/stream": {
+            "get": {
+                "operationId": "stream",
+                "summary": "What happens, as Server-Sent Events; after a gap comes an event `reset`",
+                "parameters": [
+                    {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
+                    *(
+                        {"name": name, "in": "query", "schema": {"type": "string"}}
+                        for name in ("workflow", "run", "type", "last_event_id")
+                    ),
+                ],
+                "responses": {
+                    "200": {"description": "CloudEvents", "content": {"text/event-stream": {}}},
+                    "default": _PROBLEM,
+                },
+            }
+        },
+        **{
+            path: {
+                "get": {
+                    "operationId": name,
+                    "summary": summary,
+                    "responses": {"200": {"description": "as asked", "content": {kind: {}}}, "default": _PROBLEM},
+                }
+            }
+            for path, name, summary, kind in (
+                ("/healthz", "healthz", "Does the process answer?", "application/json"),
+                ("/readyz", "readyz", "Does it take events? 503 while the store refuses", "application/json"),
+                ("/metrics", "metrics", "Counters and durations, for Prometheus", "text/plain"),
+                ("/api/openapi.json", "openapi", "This document", "application/json"),
+                ("/", "home", "A page that says what is here", "text/html"),
+            )
+        },
+    }
