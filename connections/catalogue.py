@@ -15,8 +15,8 @@ from msgspec import Struct
 from ..core.errors import StepError
 from ..language.diagnostics import did_you_mean
 from . import configs
-from .contract import Connection, ConnectionConfig
-from .fields import Fault, has_template, model_faults
+from .contract import Connection
+from .fields import Fault, Keys, has_template, model_faults
 
 
 class ConnectionKind(Struct, frozen=True):
@@ -24,7 +24,7 @@ class ConnectionKind(Struct, frozen=True):
 
     module: str
     name: str
-    config: type[ConnectionConfig]
+    config: type[Keys]
     library: str = ""
     extra: str = ""
 

@@ -96,6 +96,7 @@ class PostgresConfig(ConnectionConfig):
     """`postgres`: a URL, or its parts. `tls` unset: `prefer` on loopback, elsewhere verified in full."""
 
     exactly_one: ClassVar = (("url", "host"),)
+    at_most_one: ClassVar = (("url", "port"),)
 
     url: Annotated[str, _url("postgres", "postgresql")] | None = Field(default=None, repr=False)
     host: str | None = None
@@ -103,14 +104,15 @@ class PostgresConfig(ConnectionConfig):
     database: str | None = None
     user: str | None = None
     password: str | None = Secret
-    tls: bool | Literal["prefer"] | Tls | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+    tls: bool | Literal["prefer"] | Tls | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # one more value than others
     pool: Pool = Pool()
     statement_timeout: Duration = Field(default=30.0, ge=0.001, le=86_400.0)
 
 
-class SqliteConfig(ConnectionConfig):
-    """`sqlite`: a file, relative to the project."""
+class SqliteConfig(Keys):
+    """`sqlite`: a file, relative to the project. `timeout` (seconds): how long to wait for another's lock."""
 
+    timeout: Duration = Field(default=10.0, ge=0.1, le=300.0)
     path: Annotated[str, Field(min_length=1)]
 
 

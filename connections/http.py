@@ -21,7 +21,7 @@ from ..core.errors import StepError
 from . import cloudevents_http
 from .addresses import literal, verdict
 from .configs import HttpConfig, OAuth2, Rate
-from .contract import OutMessage
+from .contract import OutMessage, Tls
 from .http_errors import refusal_of, translation
 from .tls import client_context
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
+_OF_A_BODY = ("content-type", "content-length", "content-encoding", IDEMPOTENCY_HEADER.lower())
 TOKEN_EARLY_S = 30.0  # a token is fetched anew so long before it ends
 
 
@@ -125,52 +126,53 @@ class HttpConnection:
         import aiohttp
 
         config = self.config if own else None
-        strict = event_driven and not (config is not None and config.allow_private)
-        target = _target(url, query)
         sent = dict(config.headers) if config is not None else {}
         sent.update(headers or {})
-        session = self._session(private_refused=strict)
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=config.timeout if config is not None else 10.0)
-        title = f"{method} {_shown(target)}"
-        first = target.origin()
+        connect_s = config.timeout if config is not None else 10.0
+        asked = _Asked(
+            method=method,
+            target=_target(url, query),
+            headers=sent,
+            body=body,
+            config=config,
+            strict=event_driven and not (config is not None and config.allow_private),
+            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_s),
+        )
         renewed = False
-        followed = 0
         while True:
-            await self._judge(target, strict, title, config)
-            outgoing = sent if target.origin() == first else _without_credentials(sent, config)
-            if target.origin() == first:
-                outgoing = await self._signed(outgoing, config)
-            if self._limiter is not None and own:
-                await self._limiter.turn()
-            with translation(title):
-                response = await session.request(
-                    method,
-                    target,
-                    headers=outgoing,
-                    data=body() if callable(body) else body,
-                    allow_redirects=False,
-                    timeout=timeout,
-                    proxy=config.proxy if config is not None else None,
-                )
+            response = await self._send(asked)
             try:
                 location = response.headers.get("Location")
                 if response.status in _REDIRECTS and location is not None and redirects > 0:
-                    followed += 1
-                    if followed > redirects:
-                        said = f"{title} was redirected more than {redirects} times"
-                        raise StepError(f"http.{response.status}", said, details={"status": response.status})
-                    method, body = _after_redirect(method, body, response.status)
-                    target = _next(target, location, title)
-                    continue
-                if response.status == 401 and self._tokens is not None and own and not renewed:
+                    asked.follow(response.status, location, redirects)
+                elif response.status == 401 and self._tokens is not None and own and not renewed:
                     renewed = True
                     self._tokens.forget()
-                    continue
-                with translation(title):
-                    yield response
-                return
+                else:
+                    with translation(asked.title):
+                        yield response
+                    return
             finally:
                 response.release()
+
+    async def _send(self, asked: _Asked) -> aiohttp.ClientResponse:
+        """One request of an exchange; away from its first origin without credentials."""
+        config = asked.config
+        await self._judge(asked.target, asked.strict, asked.title, config)
+        headers = await self._signed(asked.headers, config) if asked.at_home else asked.without_credentials()
+        if self._limiter is not None and config is not None:
+            await self._limiter.turn()
+        with translation(asked.title):
+            return await self._session(private_refused=asked.strict).request(
+                asked.method,
+                asked.target,
+                headers=headers,
+                data=asked.body() if callable(asked.body) else asked.body,
+                allow_redirects=False,
+                timeout=asked.timeout,
+                proxy=config.proxy if config is not None else None,
+                server_hostname=_server_name(config) if asked.at_home else None,
+            )
 
     async def _judge(self, target: URL, strict: bool, title: str, config: HttpConfig | None) -> None:
         """Addresses written as such never reach a resolver; nor do names that a proxy resolves."""
@@ -269,25 +271,66 @@ def _shown(target: URL) -> str:
     return str(target.with_user(None).with_query(None).with_fragment(None))
 
 
+def _server_name(config: HttpConfig | None) -> str | None:
+    """The name that the certificate is checked against, where it is not the host's."""
+    return config.tls.server_name if config is not None and isinstance(config.tls, Tls) else None
+
+
 def _default(headers: dict[str, str], name: str, value: str) -> None:
     if not any(other.lower() == name.lower() for other in headers):
         headers[name] = value
 
 
-def _without_credentials(headers: Mapping[str, str], config: HttpConfig | None) -> dict[str, str]:
-    dropped = {*_CREDENTIALS}
-    if config is not None:
-        dropped |= {name.lower() for name in config.headers}
-        if config.auth is not None and config.auth.api_key is not None:
-            dropped.add(config.auth.api_key.header.lower())
-    return {name: value for name, value in headers.items() if name.lower() not in dropped}
+class _Asked:
+    """A request as redirects change it."""
 
+    def __init__(
+        self,
+        *,
+        method: str,
+        target: URL,
+        headers: dict[str, str],
+        body: Any,
+        config: HttpConfig | None,
+        strict: bool,
+        timeout: aiohttp.ClientTimeout,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.config = config
+        self.strict = strict
+        self.timeout = timeout
+        self.title = f"{method} {_shown(target)}"
+        self._home = target.origin()
+        self._followed = 0
 
-def _after_redirect(method: str, body: Any, status: int) -> tuple[str, Any]:
-    """RFC 9110: 303 becomes GET, as does, by custom, POST after 301 and 302; 307 and 308 repeat the request."""
-    if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
-        return "GET", None
-    return method, body
+    @property
+    def at_home(self) -> bool:
+        """Is it still for the origin that it was written for?"""
+        return self.target.origin() == self._home
+
+    def without_credentials(self) -> dict[str, str]:
+        dropped = {*_CREDENTIALS}
+        if self.config is not None:
+            dropped |= {name.lower() for name in self.config.headers}
+            if self.config.auth is not None and self.config.auth.api_key is not None:
+                dropped.add(self.config.auth.api_key.header.lower())
+        return {name: value for name, value in self.headers.items() if name.lower() not in dropped}
+
+    def follow(self, status: int, location: str, most: int) -> None:
+        """Go where an answer points. RFC 9110: 303 becomes GET, as does, by custom, POST after 301 and 302; 307 and 308
+        repeat the request.
+        """
+        self._followed += 1
+        if self._followed > most:
+            said = f"{self.title} was redirected more than {most} times"
+            raise StepError(f"http.{status}", said, details={"status": status})
+        if (status == 303 and self.method != "HEAD") or (status in (301, 302) and self.method == "POST"):
+            self.method, self.body = "GET", None
+            self.headers = {n: v for n, v in self.headers.items() if n.lower() not in _OF_A_BODY}
+        self.target = _next(self.target, location, self.title)
 
 
 def _next(target: URL, location: str, title: str) -> URL:

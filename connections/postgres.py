@@ -102,6 +102,9 @@ class PostgresConnection:
 
     def _ssl(self) -> Any:
         tls = self.config.tls
+        if isinstance(tls, Tls) and tls.server_name is not None:
+            said = "`server_name` cannot be used with postgres: the certificate is checked by the name in `host`"
+            raise ConfigError(said, path="tls.server_name")
         if isinstance(tls, Tls) or tls is True:
             return client_context(tls, self._project)
         if tls is False:

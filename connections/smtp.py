@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from ..core.clock import SYSTEM
 from ..core.errors import ConfigError, NotConnected, ReactorError, StepError, TransientError
 from .configs import SmtpConfig
+from .contract import Tls
 from .tls import client_context
 
 T = TypeVar("T")
@@ -109,7 +110,8 @@ class SmtpConnection:
         else:
             client = smtplib.SMTP(timeout=config.timeout, local_hostname="reactor")
         clients.append(client)
-        client._host = config.host  # pyright: ignore[reportAttributeAccessIssue]  # the name that certificates are checked against
+        name = config.tls.server_name if isinstance(config.tls, Tls) else None
+        client._host = name or config.host  # pyright: ignore[reportAttributeAccessIssue]  # the name that certificates are checked against
         code, said = client.connect(config.host, config.port)
         if code != 220:
             raise smtplib.SMTPConnectError(code, said)

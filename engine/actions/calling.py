@@ -27,7 +27,7 @@ _STREAMS = ("Iterator", "Generator", "AsyncIterator", "AsyncGenerator", "Iterabl
 class Compiled:
     """What is known of a function before it is called; `target` is the function it was made of."""
 
-    __slots__ = ("_check", "_open", "_params", "is_async", "name", "required", "streams", "target", "wants_context")
+    __slots__ = ("_check", "is_async", "name", "open", "params", "required", "streams", "target", "wants_context")
 
     def __init__(self, target: Any, name: str, *, given: tuple[str, ...] = (CONTEXT,)) -> None:
         self.target = target
@@ -40,10 +40,10 @@ class Compiled:
             hints = hints_of(target if inspect.isroutine(target) else call)
         except ValueError:  # some functions written in C do not tell
             parameters, hints = [inspect.Parameter("args", inspect.Parameter.VAR_KEYWORD)], {}
-        self._open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self.open = any(p.kind is p.VAR_KEYWORD for p in parameters)
         named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         self.wants_context = tuple(p.name for p in named if p.name in given)
-        self._params: dict[str, Converter] = {
+        self.params: dict[str, Converter] = {
             p.name: converter(hints.get(p.name, p.annotation if not isinstance(p.annotation, str) else Any))
             for p in named
             if p.name not in given
@@ -54,11 +54,11 @@ class Compiled:
     def bind(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Keyword arguments, converted. Raises StepError `invalid_input`, naming the argument, expected and found."""
         bound: dict[str, Any] = {}
-        params = self._params
+        params = self.params
         for name, value in args.items():
             convert = params.get(name)
             if convert is None:
-                if not self._open:
+                if not self.open:
                     raise self._unknown(name)
                 convert = converter(Any)
             try:
@@ -75,7 +75,7 @@ class Compiled:
         return bound
 
     def _unknown(self, name: str) -> StepError:
-        hint = did_you_mean(name, self._params) if self._params else "the function takes no arguments"
+        hint = did_you_mean(name, self.params) if self.params else "the function takes no arguments"
         return StepError("invalid_input", f"{self.name} has no parameter `{name}`", hint=hint)
 
     def accept(self, value: Any) -> Any:
@@ -167,9 +167,9 @@ class StepClass:
 
 def own_arguments(compiled: Compiled, args: Mapping[str, Any], method: str) -> Mapping[str, Any]:
     """`execute` must take every argument; `validate_input` and `compensate` get those that they name."""
-    if method == "execute" or compiled._open:  # pyright: ignore[reportPrivateUsage]
+    if method == "execute" or compiled.open:
         return args
-    names = compiled._params  # pyright: ignore[reportPrivateUsage]
+    names = compiled.params
     return {name: value for name, value in args.items() if name in names}
 
 

@@ -218,6 +218,13 @@ class ActionBase:
         """Nothing beyond what `Input` says."""
         return []
 
+    def host(self, with_: Any) -> str:
+        """The part of an unrendered `with` that decides which host is called, templates included.
+
+        What it reads (`event`, `inputs`, `steps`) makes a call `event_driven`; empty: a connection decides.
+        """
+        return ""
+
     async def close(self) -> None:
         """Release what calls share (sessions, workers); called once, when the application ends."""
 

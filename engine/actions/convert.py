@@ -184,7 +184,7 @@ def _by_kind(value: Any, path: str) -> Any:
         return {f.name: _json(getattr(value, f.name), f"{path}.{f.name}") for f in dataclasses.fields(value)}
     try:
         plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_unknown)
-    except (TypeError, NotImplementedError, ValueError) as e:
+    except (TypeError, ValueError) as e:
         text = str(e) if isinstance(e, ValueError) else f"{type(value).__name__} has no JSON form"
         raise _not_json(path, text) from None
     return plain if plain is value or isinstance(plain, str) else _json(plain, path)
@@ -199,7 +199,7 @@ def _by_pydantic_model(value: Any) -> Any:
 def _unknown(value: Any) -> Any:
     if hasattr(cast("Any", type(value)), "__pydantic_core_schema__"):
         return _by_pydantic_model(value)
-    raise NotImplementedError
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _key(key: Any, path: str) -> str:

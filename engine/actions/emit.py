@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import msgspec
 from msgspec import UNSET
@@ -38,7 +38,7 @@ class EmitAction(ActionBase):
 
     def check(self, with_: Any) -> list[tuple[str, str]]:
         """Events of Reactor's own types come from Reactor alone."""
-        type_: Any = with_.get("type") if isinstance(with_, Mapping) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        type_ = cast("Mapping[str, Any]", with_).get("type") if isinstance(with_, Mapping) else None
         if isinstance(type_, str) and type_.startswith("reactor."):
             return [("type", "types that begin with `reactor.` are Reactor's own: choose another")]
         return []

@@ -19,6 +19,7 @@ from ...core.durations import format_size
 from ...core.limits import MIB
 from .contract import ActionBase, Call
 from .file_write import AtomicFile
+from .hosts import host_template
 from .payload import Part, decode_base64, multipart, scalar_text
 from .places import disk_errors, locate
 
@@ -111,6 +112,10 @@ class HttpAction(ActionBase):
         if isinstance(url, str) and not has_template(url) and not url.startswith(("http://", "https://")):
             faults.append(("url", f'expected an address http://… or https://…; found "{url}"'))
         return faults
+
+    def host(self, with_: Any) -> str:
+        """The beginning of `url`."""
+        return host_template(with_)
 
     async def execute(self, call: Call) -> dict[str, Any]:
         """Send it; the answer if its status is in `ok`."""

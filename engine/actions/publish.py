@@ -20,6 +20,7 @@ from ...core.event import Event, InvalidEvent
 from ...core.event import check as check_event
 from ...language.diagnostics import did_you_mean
 from .contract import ActionBase, Call, StepError
+from .hosts import host_template
 from .payload import decode_base64, scalar_text
 
 _PAYLOADS = ("json", "text", "base64", "event")
@@ -126,6 +127,10 @@ class PublishAction(ActionBase):
         if to == "http":
             faults += _http_faults(keys)
         return faults + _mode_faults(to, keys)
+
+    def host(self, with_: Any) -> str:
+        """The beginning of `url`."""
+        return host_template(with_)
 
     async def execute(self, call: Call) -> dict[str, Any]:
         """Publish it; the sink's output once it is confirmed."""

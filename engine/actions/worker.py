@@ -103,6 +103,7 @@ class LogLines(io.TextIOBase):
         self._rest = ""
 
     def writable(self) -> bool:
+        """Yes."""
         return True
 
     def write(self, text: str) -> int:

@@ -38,7 +38,7 @@ class Site:
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", 0)
         await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        self.port = site._server.sockets[0].getsockname()[1]
 
     def url(self, path: str = "", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}/{path}"
@@ -72,7 +72,7 @@ class Site:
             response = web.StreamResponse(headers={"Content-Length": "100"})
             await response.prepare(request)
             await response.write(b"half")
-            request.transport.close()  # type: ignore[union-attr]
+            request.transport.close()
             return response
         if first == "binary":
             return web.Response(body=b"\x00\xff\x01", content_type="image/png")

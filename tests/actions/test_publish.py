@@ -40,7 +40,7 @@ async def sink() -> AsyncIterator[Sink]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    sink.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr,attr-defined]
+    sink.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
     yield sink
     await runner.cleanup()
 

@@ -261,7 +261,7 @@ async def test_results_that_are_not_json(value: Any, text: str) -> None:
 @pytest.mark.req("K-9")
 async def test_results_are_checked_against_the_hint() -> None:
     async def f() -> int:
-        return "no"  # type: ignore[return-value]
+        return "no"
 
     error = await failure(f)
     assert (error.code, str(error)) == (
@@ -270,12 +270,12 @@ async def test_results_are_checked_against_the_hint() -> None:
     )
 
     async def g() -> list[Item]:
-        return [{"sku": 5}]  # type: ignore[list-item]
+        return [{"sku": 5}]
 
     assert str(await failure(g)) == "the result[0].sku of f: expected `str`, got `int`"
 
     async def h() -> Order:
-        return {"id": "a", "total": 1}  # type: ignore[return-value]
+        return {"id": "a", "total": 1}
 
     assert await call(h) == {"id": "a", "total": 1}
 
@@ -502,7 +502,7 @@ async def processes(tmp_path: Path) -> AsyncIterator[Rig]:
     name = f"steps_{uuid.uuid4().hex}"
     (tmp_path / f"{name}.py").write_text(textwrap.dedent(MODULE))
     rig = Rig(LentServices(str(tmp_path), states={("workflow/ship-order", "n"): 5}))
-    rig.module = name  # type: ignore[attr-defined]
+    rig.module = name
     yield rig
     await rig.catalogue.close()
 

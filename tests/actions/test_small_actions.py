@@ -84,7 +84,7 @@ async def test_log_writes_both_logs(rig: Rig, caplog: pytest.LogCaptureFixture) 
     assert rig.lines == [("error", "on its way: 100%", {"n": 1})]
     (record,) = caplog.records
     assert (record.getMessage(), record.levelname) == ("on its way: 100%", "ERROR")
-    assert (record.run, record.step, record.fields) == ("5f3a-1-7", "charge", {"n": 1})  # type: ignore[attr-defined]
+    assert (record.run, record.step, record.fields) == ("5f3a-1-7", "charge", {"n": 1})
 
 
 async def test_fail_raises_the_users_error(rig: Rig) -> None:
