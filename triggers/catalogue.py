@@ -5,7 +5,9 @@ A plugin's kind is a reference `package.module:Class` in a mapping handed in. So
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -178,3 +180,9 @@ class Kinds:
                 code="unavailable",
             )
         raise ConfigError(f"there is no trigger kind {kind}", hint=did_you_mean(kind, (*self._kinds, *UNAVAILABLE)))
+
+
+@functools.lru_cache(maxsize=256)
+def takes_context(make: Any) -> bool:
+    """Does this trigger's constructor name a second parameter?"""
+    return len(inspect.signature(make).parameters) > 1

@@ -9,8 +9,6 @@ Source: architecture.md section 2, step 1; semantics 1.5, 1.6, 1.8; requirements
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, cast
@@ -22,7 +20,7 @@ from ..core.event import Delivery, Publish, Settlement
 from ..core.http import Routes
 from ..core.limits import CLOSE_S_MAX
 from ..language.definition import TriggerSpec
-from .catalogue import Kinds
+from .catalogue import Kinds, takes_context
 from .contract import Guarantee, Trigger, TriggerContext, as_written
 from .isolation import Crashed, Hangs, Limits, guarding, within
 from .status import State, TriggerStatus
@@ -89,6 +87,12 @@ class Supervisor:
                     reader = self.readers[name] = Reader(self, spec)
                     if spec.enabled and name not in self._paused:
                         self._start(reader)
+
+    async def tried(self, limit_s: float) -> None:
+        """Wait until every reader has tried to connect, at most so long: what happens from then on is not missed."""
+        until = self.clock.monotonic() + limit_s
+        while self.clock.monotonic() < until and any(reader.starting for reader in self.readers.values()):
+            await self.clock.sleep(0.01)
 
     def status(self) -> list[TriggerStatus]:
         """All triggers, by name."""
@@ -165,6 +169,11 @@ class Reader:
         self._marks: dict[str, bytes] = {}
         self._backoff: Backoff | None = None
         self._refusals: Backoff | None = None
+
+    @property
+    def starting(self) -> bool:
+        """Is its first attempt to connect still under way?"""
+        return self.task is not None and self.state in ("paused", "connecting")
 
     @property
     def in_flight(self) -> int:
@@ -270,7 +279,7 @@ class Reader:
         kind, make = owner.kinds.load(spec.kind)
         config = owner.kinds.config(spec.kind, spec.config)
         self._guarantee = make.traits.guarantee
-        if not _wants_context(make):
+        if not takes_context(make):
             return cast("Trigger", make(config))
         connection = (
             owner.connections(kind.connection, getattr(config, "connection", None)) if kind.connection else None
@@ -389,9 +398,3 @@ class Reader:
                 await self.owner.limits.limited(CLOSE_S_MAX, trigger.close(), whose, self._hangs)
         except ReactorError as error:  # it concerns nobody else, and there is nothing left to close
             _log.warning("trigger %s: %s", self.spec.name, error, exc_info=error.__cause__)
-
-
-@functools.lru_cache(maxsize=256)
-def _wants_context(make: Any) -> bool:
-    """Does this trigger's constructor name a second parameter?"""
-    return len(inspect.signature(make).parameters) > 1

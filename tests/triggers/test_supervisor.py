@@ -425,3 +425,21 @@ async def test_details_that_raise_are_shown_as_such(bench: Bench, source: Source
     vars(source)["waiting"] = None  # details() looks at it
     shown = "`details` of fake crashed: AttributeError: 'NoneType' object has no attribute 'qsize'"
     assert bench.status().details == {"error": shown}
+
+
+async def test_tells_when_all_have_tried_to_connect(bench: Bench, source: Source) -> None:
+    connected = asyncio.Event()
+    source.connects = [connected.wait]
+    WORLD["others"].connects = [NotConnected("no broker")]
+    await bench.start(orders=fake_spec(), others=fake_spec("others"))
+    waiting = asyncio.ensure_future(bench.supervisor.tried(5))
+    await bench.clock.advance(1)
+    assert not waiting.done()
+    connected.set()
+    await bench.clock.advance(0.01)
+    assert waiting.done(), "connected, and down: both have tried"
+    source.connects = [asyncio.Event().wait]
+    await bench.supervisor.resume("orders")
+    waiting = asyncio.ensure_future(bench.supervisor.tried(5))
+    await bench.clock.advance(5.1)
+    assert waiting.done(), "it waits no longer than it was told"
