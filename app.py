@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .connections.registry import Registry as Connections
+from .connections.words import connection_words
 from .core.clock import SYSTEM, Clock
 from .core.errors import ConfigError, StoreFailed
 from .core.event import Event, Receipt
@@ -29,7 +30,7 @@ from .language.built_in import BUILT_IN
 from .language.catalogue import Vocabulary
 from .language.definition import Loaded, TriggerSpec
 from .language.loader import LoadCache, LoadResult, load_files
-from .language.project import Project, load_project
+from .language.project import Project, project_of
 from .router.arrival import Arrivals
 from .router.counts import Counts
 from .router.deploy import Deploys
@@ -67,7 +68,8 @@ class App:
     ) -> None:
         self.actions = Actions()
         self.kinds = Kinds()
-        self.project = self._project(project).plus(store, connections or {}, triggers or {}, vars or {})
+        given = project_of(project, self.words(), os.environ)
+        self.project = given.plus(store, connections or {}, triggers or {}, vars or {})
         self.clock = clock
         self.listen = listen  # read triggers; without, only what is handed in is taken
         self.carry_on = carry_on  # with the runs under way; without, they stay as they are, to be looked at
@@ -166,22 +168,18 @@ class App:
         await self.actions.close()
         await self.store.close()
 
-    def _project(self, project: Project | str | Path | None) -> Project:
-        if isinstance(project, Project):
-            return project
-        if project is None:
-            return Project(os.path.abspath("."), store=":memory:")
-        found, diagnostics = load_project(project, self._words(), os.environ)
-        diagnostics.raise_errors()
-        assert found is not None, "a project without an error is there"
-        return found
-
-    def _words(self) -> Vocabulary:
-        return dataclasses.replace(BUILT_IN, actions=action_words(self.actions), kinds=kind_words(self.kinds))
+    def words(self, *, schemas: bool = False) -> Vocabulary:
+        """The built-in words and those of plugins; with `schemas`, as `reactor schema` publishes them."""
+        return dataclasses.replace(
+            BUILT_IN,
+            actions=action_words(self.actions, schemas=schemas),
+            kinds=kind_words(self.kinds, schemas=schemas),
+            connection_kinds=connection_words(schemas=schemas),
+        )
 
     def vocabulary(self) -> Vocabulary:
         """What workflows of this project may name."""
-        return self.project.vocabulary(self._words(), self.secrets)
+        return self.project.vocabulary(self.words(), self.secrets)
 
     def _environment(self) -> dict[str, str]:
         return {name: os.environ[name] for name in self.project.env if name in os.environ}
@@ -225,7 +223,8 @@ class App:
         """Read the project's workflow files and put the good ones in force; a broken file keeps its last good
         revision.
         """
-        result = load_files(self.project.workflow_files(), self.vocabulary(), self._cache)
+        files = self.project.workflow_files()
+        result = load_files(files, self.vocabulary(), self._cache, beside=self._registered)
         await self.deploys.sync(result.loaded, failed=result.failed)
         return result
 

@@ -219,6 +219,23 @@ def _alternatives(glob: str) -> list[str]:
     ]
 
 
+def project_of(
+    given: Project | str | FilePath | None, catalogue: Vocabulary, environ: Mapping[str, str] | None = None
+) -> Project:
+    """A project as it is given, that of a folder, or none at all: then its store is `:memory:`.
+
+    Raises InvalidDefinition with everything that is wrong in the folder's file.
+    """
+    if isinstance(given, Project):
+        return given
+    if given is None:
+        return Project(str(FilePath.cwd()), store=":memory:")
+    found, diagnostics = load_project(given, catalogue, environ)
+    diagnostics.raise_errors()
+    assert found is not None, "a project without an error is there"
+    return found
+
+
 def load_project(
     root: str | FilePath, catalogue: Vocabulary, environ: Mapping[str, str] | None = None
 ) -> tuple[Project | None, Diagnostics]:

@@ -11,10 +11,14 @@ from ..language.catalogue import Check, Fault, KindWords
 from .catalogue import Kinds
 
 
-def kind_words(kinds: Kinds) -> Mapping[str, KindWords]:
-    """Every kind that has a reader, by name."""
+def kind_words(kinds: Kinds, *, schemas: bool = False) -> Mapping[str, KindWords]:
+    """Every kind that has a reader, by name; with `schemas`, its keys as JSON Schema (that loads them all)."""
     return {
-        name: replace(BUILT_IN.kinds.get(name) or KindWords(name), check=_check(kinds, name))
+        name: replace(
+            BUILT_IN.kinds.get(name) or KindWords(name),
+            inputs=kinds.model(name).model_json_schema(by_alias=True) if schemas else None,
+            check=_check(kinds, name),
+        )
         for name in kinds.all
         if kinds.reads(name)
     }
