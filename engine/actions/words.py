@@ -12,12 +12,12 @@ from ...language.paths import parse_path
 from .catalogue import Catalogue
 
 
-def action_words(actions: Catalogue) -> Mapping[str, ActionWords]:
-    """Every action by name."""
+def action_words(actions: Catalogue, *, schemas: bool = False) -> Mapping[str, ActionWords]:
+    """Every action by name; with `schemas`, what each takes as JSON Schema (that loads them all)."""
     return {
         name: replace(
             BUILT_IN.actions.get(name) or ActionWords(name),
-            inputs=actions.schema(name)["with"],
+            inputs=actions.schema(name)["with"] if schemas else None,
             check=_check(actions, name),
         )
         for name in actions.names()
