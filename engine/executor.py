@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
 
 import msgspec
 
@@ -279,8 +278,9 @@ class Executor:
             extra["secrets"] = {name: self.telling.secrets.get(name) for name in names}
         scope = run.activation(work.reads, **extra)
         rendered = with_.render(scope)
-        for key, template in work.node.encoded.items() if not work.undo else ():
-            rendered[key] = template.render(scope, _percent)
+        undo = work.node.undo if work.undo else None
+        for key, (template, encode) in (work.node if undo is None else undo).addresses.items():
+            rendered[key] = template.render(scope, encode)
         return self.actions.inputs(work.uses, rendered)
 
     def rendered(self, run: ActiveRun, node: Node) -> dict[str, Any]:
@@ -389,10 +389,6 @@ class Executor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.timers.close()
-
-
-def _percent(text: str) -> str:
-    return quote(text, safe="")
 
 
 async def _nothing() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -30,7 +31,7 @@ from ..language.definition import (
 from ..language.diagnostics import path_text
 from ..language.json_schema import Checker, compile_schema
 from ..language.scope import Name, Scope
-from ..language.templates import Compiled, compile_value
+from ..language.templates import Compiled, Encode, compile_value
 
 OPEN = Scope(
     {
@@ -54,12 +55,33 @@ OPEN = Scope(
 """Every name of the language: for text that was checked already."""
 
 
+def _addresses(uses: str, with_: Any) -> dict[str, tuple[Compiled, Encode]]:
+    """The parts of an address with templates, and how the values in them are written: percent-encoded, for values from
+    events must not change its shape.
+    """
+    given: dict[str, Any] = with_ if uses == "http" else {}
+    parts: tuple[tuple[str, Encode], ...] = (("url", _in_url), ("path", _in_path))
+    return {key: (compile_value(given[key], OPEN), encode) for key, encode in parts if "${{" in str(given.get(key, ""))}
+
+
+def _in_path(text: str, before: str) -> str:
+    return quote(text, safe="")
+
+
+def _in_url(text: str, before: str) -> str:
+    """What begins an address is its base, taken as it is; within the host a port may stand."""
+    if not before:
+        return text
+    return quote(text, safe=":[]" if before.endswith("://") else "")
+
+
 class Undo(Struct, frozen=True):
     """A compiled `compensate`."""
 
     spec: Compensate
     with_: Compiled
     if_: Expression | None
+    addresses: Mapping[str, tuple[Compiled, Encode]]
 
 
 class Part:
@@ -80,10 +102,10 @@ class Node:
     """A step in its place. `deps` and `dependents` are siblings; `parts` are those of a block, in order."""
 
     __slots__ = (
+        "addresses",
         "at_most_once",
         "dependents",
         "deps",
-        "encoded",
         "if_",
         "index",
         "name",
@@ -118,11 +140,7 @@ class Node:
         self.if_ = compile_expression(step.if_, OPEN) if step.if_ else None
         self.unless = compile_expression(step.unless, OPEN) if step.unless else None
         self.with_: Compiled = compile_value(step.with_, OPEN)
-        given: dict[str, Any] = step.with_ if step.uses == "http" else {}
-        # values from events must not change the shape of an address: inside a URL they are percent-encoded
-        self.encoded = {
-            key: compile_value(given[key], OPEN) for key in ("url", "path") if "${{" in str(given.get(key, ""))
-        }
+        self.addresses = _addresses(step.uses, step.with_)
         self.retry: Retry | None = step.retry
         self.retry_if = compile_expression(step.retry.if_, OPEN) if step.retry is not None and step.retry.if_ else None
         self.reactions: tuple[Reaction, ...] = step.on_error
@@ -131,7 +149,12 @@ class Node:
         self.output: Checker | None = compile_schema(step.output) if step.output is not None else None
         undo = step.compensate
         self.undo = (
-            Undo(undo, compile_value(undo.with_, OPEN), compile_expression(undo.if_, OPEN) if undo.if_ else None)
+            Undo(
+                undo,
+                compile_value(undo.with_, OPEN),
+                compile_expression(undo.if_, OPEN) if undo.if_ else None,
+                _addresses(undo.uses, undo.with_),
+            )
             if undo is not None
             else None
         )

@@ -20,7 +20,7 @@ from .cel_text import STRINGS, plain_path
 from .diagnostics import Diagnostic, InvalidDefinition, Path, Place, line_column, split_lines
 from .scope import Scope
 
-Encode = Callable[[str], str]
+Encode = Callable[[str, str], str]
 
 _OPEN = re.compile(r"\$?\$\{\{")
 # a string, a comment (which ends where the template does), or a brace
@@ -40,7 +40,10 @@ class Template:
         self.whole = len(parts) == 1
 
     def render(self, activation: Activation, encode: Encode | None = None) -> Any:
-        """The value. In mixed text `encode` is applied to what each `${{ }}` gave, as text. Raises ExpressionError."""
+        """The value. In mixed text `encode` is given what each `${{ }}` gave, as text, and what stands before it.
+
+        Raises ExpressionError.
+        """
         if self.whole:
             return self.expressions[0].value(activation)
         rendered: list[str] = []
@@ -49,7 +52,7 @@ class Template:
                 rendered.append(part)
             else:
                 text = as_text(part.value(activation))
-                rendered.append(text if encode is None else encode(text))
+                rendered.append(text if encode is None else encode(text, "".join(rendered)))
         return "".join(rendered)
 
 

@@ -157,8 +157,8 @@ def test_reads_and_hints_of_a_value() -> None:
 
 
 def test_values_inside_a_url_are_encoded() -> None:
-    def encode(text: str) -> str:
-        return quote(text, safe="")
+    def encode(text: str, before: str) -> str:
+        return quote(text, safe="") if before else text
 
     scope = Scope({"vars": ANY})
     values = Activation({"vars": {"base": "http://x/y", "id": "a/b ä", "n": 1.5}})
@@ -168,6 +168,7 @@ def test_values_inside_a_url_are_encoded() -> None:
     assert isinstance(whole, Template)
     assert inside.render(values, encode) == "http://x/a%2Fb%20%C3%A4?n=1.5"
     assert whole.render(values, encode) == "http://x/y"
+    assert compile_value("${{ vars.base }}/${{ vars.id }}", scope).render(values, encode) == "http://x/y/a%2Fb%20%C3%A4"
     assert compile_value({"url": "x/${{ vars.id }}"}, scope).render(values, encode) == {"url": "x/a%2Fb%20%C3%A4"}
 
 
