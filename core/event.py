@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from .errors import ErrorInfo, PermanentError
-from .limits import EVENT_BYTES_MAX, EXTENSION_NAME_CHARS_MAX
+from .limits import EVENT_BATCH_MAX, EVENT_BYTES_MAX, EXTENSION_NAME_CHARS_MAX
 
 Scalar = str | int | bool
 """What a CloudEvents extension may hold (floats and structures travel as text)."""
@@ -156,6 +156,7 @@ _KNOWN = ("traceparent", "tracestate", "correlationid", "causationid", "partitio
 _known = attrgetter(*_KNOWN)
 _wire = msgspec.json.Decoder(_Wire).decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
+_batch = msgspec.json.Decoder(list[Raw]).decode
 _any = msgspec.json.Decoder().decode
 
 
@@ -248,6 +249,27 @@ def from_mapping(values: Mapping[str, Any], *, data: Any = UNSET) -> Event:
     )
     check(event)
     return event
+
+
+def decode_batch(body: bytes, *, bytes_max: int = EVENT_BYTES_MAX, events_max: int = EVENT_BATCH_MAX) -> list[Event]:
+    """The events of one batch (JSON batch format), each checked. Raises InvalidEvent, naming the place in the batch."""
+    try:
+        raws = _batch(body)
+    except RecursionError:
+        raise InvalidEvent("the batch is nested too deeply to be read", code="too_large") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise InvalidEvent(f"a batch is one JSON array of events: {e}") from None
+    if len(raws) > events_max:
+        raise InvalidEvent(
+            f"the batch has {len(raws)} events; at most {events_max} are taken at once", code="too_large"
+        )
+    events: list[Event] = []
+    for i, raw in enumerate(raws):
+        try:
+            events.append(decode(memoryview(raw), bytes_max=bytes_max))
+        except InvalidEvent as e:
+            raise InvalidEvent(f"event {i} of the batch: {e}", code=e.code) from None
+    return events
 
 
 def check(event: Event) -> None:
