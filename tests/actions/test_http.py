@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from reactor.core.clock import SYSTEM
 from reactor.core.errors import ReactorError, StepError, code_matches
 from reactor.engine.actions.http import HttpAction
 from reactor.testing.action_suite import ActionSuite, LentServices
+from reactor.tests.actions.mail_server import certificate
 from reactor.tests.actions.rig import KEY, Rig
 
 
@@ -34,9 +36,9 @@ class Site:
         app.router.add_route("*", "/{path:.*}", self.answer)
         self.runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
 
-    async def start(self) -> None:
+    async def start(self, context: ssl.SSLContext | None = None) -> None:
         await self.runner.setup()
-        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        site = web.TCPSite(self.runner, "127.0.0.1", 0, ssl_context=context)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]
 
@@ -238,6 +240,8 @@ async def test_redirects(rig: Rig, site: Site) -> None:
         ("POST", "/to", b'{"a":1}'),
         ("GET", "/there", b""),
     ]
+    assert {"idempotency-key", "content-type"} <= set(site.seen[0][2])
+    assert not {"idempotency-key", "content-type"} & set(site.seen[1][2])  # a GET has neither
     site.seen.clear()
     await rig("http", {"url": site.url("to") + "?status=308&url=/there", "method": "POST", "json": {"a": 1}})
     assert [(m, b) for m, _, _, b in site.seen] == [("POST", b'{"a":1}')] * 2
@@ -461,6 +465,46 @@ async def test_rate_makes_calls_wait(site: Site, tmp_path: Path) -> None:
     await asyncio.gather(*(rig("http", {"connection": "shop", "path": "x"}) for _ in range(7)))
     assert 0.6 <= SYSTEM.monotonic() - begun < 5
     assert len(site.seen) == 7
+    await lent._connections.close()
+
+
+async def test_tls_of_a_connection(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    other, other_key = certificate(tmp_path, "shop.test")
+    for pair, tls, code in [
+        ((cert, key), {"ca": "localhost.crt"}, ""),
+        ((cert, key), {"ca": cert.read_text()}, ""),
+        ((cert, key), True, "tls"),
+        ((other, other_key), {"ca": "shop.test.crt"}, "tls"),
+        ((other, other_key), {"ca": "shop.test.crt", "server_name": "shop.test"}, ""),
+        ((cert, key), {"verify": False}, ""),
+    ]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*pair)
+        site = Site()
+        await site.start(context)
+        url = f"https://localhost:{site.port}"
+        registry = Registry({"shop": {"http": {"url": url, "tls": tls}}}, project=str(tmp_path))
+        rig = Rig(LentServices(str(tmp_path), connections=registry))
+        if code:
+            error = await failure(rig, {"connection": "shop", "path": "x"})
+            assert (error.code, error.class_) == (code, "fix")
+            assert str(error).startswith(f"GET {url}/x: ")
+            assert "self-signed certificate" in str(error) or "Hostname mismatch" in str(error)
+        else:
+            assert (await rig("http", {"connection": "shop", "path": "x"}))["status"] == 200
+        await registry.close()
+        await site.runner.cleanup()
+
+
+async def test_proxy(site: Site, tmp_path: Path) -> None:
+    proxy = site.url().rstrip("/")
+    lent = services(site, tmp_path, url="http://only-the-proxy-knows.test/base", proxy=proxy)
+    await Rig(lent)("http", {"connection": "shop", "path": "x"})
+    assert site.seen[0][1].startswith("http://only-the-proxy-knows.test/base/x")
+    await lent._connections.close()
+    lent = services(site, tmp_path, url="http://169.254.169.254/", proxy=proxy)
+    assert (await failure(Rig(lent), {"connection": "shop", "path": "x"})).code == "blocked_address"
     await lent._connections.close()
 
 
