@@ -43,7 +43,7 @@ _AFTER = astuple(Unit())[_JOURNAL + 1 : -1]  # but for `bytes_`, the last
 class RunFact:
     """A run's fate, and what the group has done to it so far: `row` of a new one, `patch` of one that was there."""
 
-    __slots__ = ("cancelled", "created_at", "foreign", "id", "keyed", "patch", "priority", "row", "state")
+    __slots__ = ("before", "cancelled", "created_at", "foreign", "id", "keyed", "patch", "priority", "row", "state")
 
     def __init__(
         self, id: int, state: int, cancelled: bool, priority: int, created_at: float, keyed: int, foreign: bool
@@ -55,6 +55,7 @@ class RunFact:
         self.created_at = created_at
         self.keyed = keyed  # 1: it has cancel_on keys
         self.foreign = foreign  # another living node steps it
+        self.before = (state, cancelled)  # what the group found
         self.patch: dict[str, object] | None = None
         self.row: list[object] | None = None
 

@@ -17,6 +17,7 @@ from .days import OVERLAP_S
 from .group import GroupCommit
 from .migrations import pending
 from .postgres_days import Days
+from .postgres_known import KnownRuns
 from .postgres_lane import PostgresLane
 from .postgres_node import Lease, bury, end_node, new_node
 from .postgres_sql import STATEMENTS_KEPT, Connection, connect, driver, meaning, numbered, run, shown
@@ -50,12 +51,14 @@ class PostgresStore(Reads):
         self._clock = clock
         self._address = address
         self._days = Days(url)
+        self._known = KnownRuns()
         self._retention = Retention()
         self._lanes: list[PostgresLane] = []
         self._groups: GroupCommit | None = None
         self._lease: Lease | None = None
         self._pool: Any = None
         self._open = False
+        self._one_claim = asyncio.Lock()
         self._claiming: list[int] = []  # runs of a claim that is not answered yet
 
     async def open(self) -> None:
@@ -73,7 +76,8 @@ class PostgresStore(Reads):
         )
         synchronous = _SYNCHRONOUS[self.durability]
         self._lanes = [
-            PostgresLane(self._url, self.node, no, self._clock, self._days, synchronous) for no in range(LANES)
+            PostgresLane(self._url, self.node, no, self._clock, self._days, self._known, synchronous)
+            for no in range(LANES)
         ]
         self._groups = GroupCommit(self._lanes, self._clock)
         self._lease = Lease(self._url, self.node, self._groups.fail)
@@ -171,8 +175,9 @@ class PostgresStore(Reads):
         # Owners first, then the living: a node is a row before it owns a run, so who owns and does not live is dead.
         owners = {row[0] for row in await self._all(_OWNERS, self.node)}
         living = {row[0] for row in await self._all("SELECT id FROM node")} if owners else set[int]()
-        claimed = await self._transaction(self._claim(sorted(owners - living), runs_max))
-        self._claiming = []
+        async with self._one_claim:
+            claimed = await self._transaction(self._claim(sorted(owners - living), runs_max))
+            self._claiming = []
         return claimed
 
     def _claim(self, dead: Sequence[int], runs_max: int) -> Generator[Ask, Sequence[Sequence[Any]], list[Claimed]]:

@@ -18,9 +18,23 @@ from .days import tables_at
 from .facts import Facts, Wants, wants
 from .group import Result
 from .postgres_days import Days
+from .postgres_known import KnownRuns
 from .postgres_node import fenced
-from .postgres_sql import Connection, arrays_of, connect, exists_already, goes_again, lacks_table, meaning, run, text_of
+from .postgres_sql import (
+    Connection,
+    arrays_of,
+    at_once,
+    connect,
+    exists_already,
+    goes_again,
+    lacks_table,
+    meaning,
+    not_as_taken,
+    run,
+    text_of,
+)
 from .resolve import resolve
+from .rows import Rows
 from .statements import LOCKS, READ_FIRST_RUNS, Statement, fact_reads, fold, read_seen, row_writes
 
 TRIES_MAX = 4  # of one group, when other sessions were faster
@@ -30,12 +44,15 @@ DOUBTS = 100  # groups after a conflict that ask first which run keys exist; the
 class PostgresLane:
     """Writes groups, one at a time, each in one transaction."""
 
-    def __init__(self, url: str, node: int, no: int, clock: Clock, days: Days, synchronous: str) -> None:
+    def __init__(
+        self, url: str, node: int, no: int, clock: Clock, days: Days, known: KnownRuns, synchronous: str
+    ) -> None:
         self._url = url
         self._node = node
         self._no = no
         self._clock = clock
         self._days = days
+        self._known = known
         self._synchronous = synchronous
         self._loop = asyncio.get_running_loop()
         self._connection: Connection = None
@@ -110,6 +127,11 @@ class PostgresLane:
             await self._days.refresh()
             self._days_doubted = False
         await self._days.make(today)
+        wanted = wants(units)
+        if self._sent is None:
+            receipts = await self._at_once(connection, units, wanted, now)
+            if receipts is not None:
+                return receipts
         taken = await connection.execute(
             "BEGIN; UPDATE lane SET grp = grp + 1"
             f" WHERE node = {self._node} AND no = {self._no} AND grp = {self._count}"
@@ -117,7 +139,6 @@ class PostgresLane:
         if taken != "UPDATE 1":
             return await self._not_mine(connection)
         self._sent = None  # the try before did not commit
-        wanted = wants(units)
         rows, receipts, missing = resolve(units, await self._facts(connection, wanted), now, self._node)
         while missing:
             wanted.runs |= dict.fromkeys(missing)
@@ -127,10 +148,47 @@ class PostgresLane:
         self._sent = receipts
         await connection.execute("COMMIT")
         point("store.after_commit")
+        self._committed(rows)
+        return receipts
+
+    async def _at_once(
+        self, connection: Connection, units: Sequence[Unit], wanted: Wants, now: float
+    ) -> list[Committed | UnitRefused] | None:
+        """Write a group in one round trip, if all that it must know of is runs that this process began and knows the
+        state of.
+
+        What is taken for granted is checked as it is written; None: it was not so, or more must be known.
+        """
+        facts = self._known.facts(wanted)
+        if facts is None or (wanted.keys and self._doubts):
+            return None
+        rows, receipts, missing = resolve(units, facts, now, self._node)
+        writes = [(statement, cells) for statement, cells in row_writes(rows, (), unlocked=True) if cells]
+        if missing or any(statement.after for statement, _ in writes):
+            return None
+        arrays = [array for statement, cells in writes for array in arrays_of(cells, len(statement.types))]
+        changed = sum(1 for run in rows.changed.values() if run.patch)
+        text = at_once([statement for statement, _ in writes])
+        point("store.before_commit")
+        self._sent = receipts
+        try:
+            await connection.fetch(text, self._node, self._no, self._count, changed + 1, *arrays)
+        except Exception as error:
+            if not isinstance(meaning(error, self._url), StoreUnavailable) or goes_again(error):
+                self._sent = None  # the server says that nothing of it was written
+            if not not_as_taken(error):
+                raise
+            self._known.forget(rows.changed)
+            return None
+        point("store.after_commit")
+        self._committed(rows)
+        return receipts
+
+    def _committed(self, rows: Rows) -> None:
         self._count += 1
         self._doubts = max(0, self._doubts - 1)
         self._sent = None
-        return receipts
+        self._known.learn(rows)
 
     async def _not_mine(self, connection: Connection) -> Result:
         """The lane's row is not as it was left: it is gone, or this very group committed and only the answer was

@@ -110,6 +110,34 @@ def text_of(statements: Sequence[Statement]) -> str:
     return text
 
 
+def at_once(statements: Sequence[Statement]) -> str:
+    """A whole group as one statement, its own transaction: $1 node, $2 lane and $3 count are its fence, $4 is one more
+    than the runs that it changes. If the fence or one of the runs is not as it was taken to be, it divides by zero,
+    and nothing is written.
+    """
+    key = ("at once", *[statement.sql for statement in statements])
+    text = _texts.get(key)
+    if text is None:
+        parts = ["f AS (UPDATE lane SET grp = grp + 1 WHERE node = $1 AND no = $2 AND grp = $3 RETURNING 1 AS mine)"]
+        number = 4
+        found = "(SELECT count(*) FROM f)"
+        for i, statement in enumerate(statements):
+            arrays = ", ".join(f"${number + k + 1}::{kind}[]" for k, kind in enumerate(statement.types))
+            columns = ", ".join(f"column{k + 1}" for k in range(len(statement.types)))
+            parts.append(f"w{i} AS ({statement.sql.format(v=f'f, unnest({arrays}) AS v({columns})', lock='')})")
+            number += len(statement.types)
+            if statement.found:
+                found += f" + (SELECT count(*) FROM w{i})"
+        text = f"WITH {', '.join(parts)} SELECT CASE WHEN {found} <> $4::bigint THEN 1 / ($4::bigint - $4::bigint) END"
+        _texts[key] = text
+    return text
+
+
+def not_as_taken(error: BaseException) -> bool:
+    """Did `at_once` find something else than was taken for granted?"""
+    return getattr(error, "sqlstate", None) == "22012"
+
+
 def arrays_of(rows: Sequence[Sequence[Any]], width: int) -> list[Any]:
     """Rows as one array a column."""
     return list(zip(*rows, strict=True)) if rows else [()] * width

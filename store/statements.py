@@ -43,6 +43,7 @@ class Statement(NamedTuple):
     sql: str
     types: tuple[str, ...]
     after: bool = False  # it must see what the statements before it wrote: it cannot be sent as one with them
+    found: bool = False  # it changes runs that may not be as they were taken to be, and says how many were
 
 
 def _insert(table: str, columns: str, types: Sequence[str], conflict: str = "") -> Statement:
@@ -189,11 +190,16 @@ _RULES = _upsert("rules", "revision", "body", (_I, _B))
 _seen_inserts: dict[str, Statement] = {}
 _run_inserts_known: dict[tuple[int, ...], Statement] = {}
 _RUN_DEFAULTS: tuple[Any, ...] = (*([...] * _REQUIRED), *RunRow.__struct_defaults__, 0)
-_run_updates: dict[tuple[str, ...], Statement] = {}
+_run_updates: dict[tuple[tuple[str, ...], bool], Statement] = {}
 
 
-def row_writes(rows: Rows, seen_tables: Sequence[str]) -> Iterator[tuple[Statement, Sequence[Any]]]:
-    """The writes of a group; sorted by key where two groups at once could change the same rows."""
+def row_writes(
+    rows: Rows, seen_tables: Sequence[str], *, unlocked: bool = False
+) -> Iterator[tuple[Statement, Sequence[Any]]]:
+    """The writes of a group; sorted by key where two groups at once could change the same rows.
+
+    With `unlocked`, runs are changed only where they are still in the state that the group found.
+    """
     if rows.unheld:
         yield _UNHELD, _one(sorted(rows.unheld))
     if rows.events:
@@ -204,7 +210,7 @@ def row_writes(rows: Rows, seen_tables: Sequence[str]) -> Iterator[tuple[Stateme
     if rows.runs:
         yield _run_inserts(rows)
     if rows.changed:
-        yield from _run_changes(rows)
+        yield from _run_changes(rows, unlocked)
     if rows.journal:
         yield _JOURNAL, rows.journal
     if rows.outbox_done:
@@ -233,22 +239,29 @@ def _run_inserts(rows: Rows) -> tuple[Statement, Sequence[Any]]:
     return statement, list(zip(*[columns[i] for i in kept], strict=True))
 
 
-def _run_changes(rows: Rows) -> Iterator[tuple[Statement, Sequence[Any]]]:
+def _run_changes(rows: Rows, unlocked: bool) -> Iterator[tuple[Statement, Sequence[Any]]]:
     shapes: dict[tuple[str, ...], list[Any]] = {}
     for id in sorted(rows.changed):
-        patch = rows.changed[id].patch
-        if patch:
-            shapes.setdefault(tuple(patch), []).append((id, *patch.values()))
+        run = rows.changed[id]
+        if run.patch:
+            before = run.before if unlocked else ()
+            shapes.setdefault(tuple(run.patch), []).append((id, *run.patch.values(), *before))
     for shape, cells in shapes.items():
-        statement = _run_updates.get(shape)
-        if statement is None:
-            sets = ", ".join(f"{column} = v.column{i + 2}" for i, column in enumerate(shape))
-            statement = Statement(
-                f"UPDATE run SET {sets} FROM {{v}} WHERE id = v.column1",
-                (_I, *(_RUN_TYPES[column] for column in shape)),
-            )
-            _run_updates[shape] = statement
-        yield statement, cells
+        yield _run_update(shape, unlocked), cells
+
+
+def _run_update(shape: tuple[str, ...], unlocked: bool) -> Statement:
+    statement = _run_updates.get((shape, unlocked))
+    if statement is None:
+        sets = ", ".join(f"{column} = v.column{i + 2}" for i, column in enumerate(shape))
+        sql = f"UPDATE run SET {sets} FROM {{v}} WHERE id = v.column1"
+        types = [_I, *(_RUN_TYPES[column] for column in shape)]
+        if unlocked:
+            sql += f" AND state = v.column{len(types) + 1}"
+            sql += f" AND (cancel IS NOT NULL) = v.column{len(types) + 2} RETURNING id"
+            types += [_S, "boolean"]
+        statement = _run_updates[shape, unlocked] = Statement(sql, tuple(types), found=unlocked)
+    return statement
 
 
 def _rare_writes(rows: Rows) -> Iterator[tuple[Statement, Sequence[Any]]]:
