@@ -1,0 +1,256 @@
+"""HTTP in: 202 a second for 1 KiB of JSON beside the same server with an empty handler; W4: POST → durable → run ended.
+
+    python -P -m reactor.bench.http [--seconds 5] [--connections 32] [--store URL] [--json FILE]
+
+The client is a process of its own with raw connections. Every case is run on one server process, one after another,
+with the empty handler before and after: the ratio is against the mean of the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+
+from reactor import App
+from reactor.language.loader import load_text
+from reactor.web.server import WebServer
+
+PAD = "x" * 880
+BODY = json.dumps({"order": 4711, "total": 99.5, "pad": PAD}).encode()
+ACCEPT = "workflow: accept\ncancel_on: [{event: accept}]\nsteps: [{log: {message: never}}]\n"
+STEP = '  - {name: s%d, python: {function: "reactor.bench.http:noop", args: {x: 1}}}\n'
+
+
+async def noop(x: int) -> int:
+    """A step that does nothing."""
+    return x
+
+
+def flow(steps: int) -> str:
+    """A workflow of so many journaled steps."""
+    head = f"workflow: w4-{steps}\nwhen: [{{event: w4-{steps}}}]\nsteps:\n"
+    return head + "".join(STEP % i for i in range(steps))
+
+
+HOOK = """
+workflow: hook
+when: [{http: {path: /in, auth: none}}]
+steps: [{name: s0, python: {function: "reactor.bench.http:noop", args: {x: 1}}}]
+"""
+
+
+# -- the client: a process of its own
+class Connection(asyncio.Protocol):
+    """Sends the next request when the answer to the last has come (or when its time has come), and takes times."""
+
+    def __init__(self, load: Load, place: int) -> None:
+        self.load = load
+        self.place = place
+        self.number = 0
+        self.began = 0.0
+        self.due = 0.0
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        if self.load.every:
+            self.due = time.perf_counter() + self.load.every * self.place / self.load.connections
+            asyncio.get_running_loop().call_later(max(0.0, self.due - time.perf_counter()), self.send)
+        else:
+            self.send()
+
+    def send(self) -> None:
+        self.number += 1
+        self.began = self.due if self.load.every else time.perf_counter()
+        self.transport.write(self.load.request % (b"%08d%08d" % (self.place, self.number)))
+
+    def data_received(self, data: bytes) -> None:
+        now = time.perf_counter()
+        if not data.startswith(b"HTTP/1.1 2"):
+            self.load.failed.append(data[:300].decode("latin-1"))
+        if now < self.load.until:
+            self.load.times.append(now - self.began)
+            if self.load.every:
+                self.due += self.load.every
+                asyncio.get_running_loop().call_later(max(0.0, self.due - now), self.send)
+            else:
+                self.send()
+        else:
+            self.transport.close()
+            self.load.open -= 1
+            if not self.load.open:
+                self.load.done.set_result(None)
+
+
+class Load:
+    """One measurement; `every` is the time between two requests of a connection, 0: as fast as it goes."""
+
+    def __init__(self, request: bytes, connections: int, seconds: float, every: float) -> None:
+        self.request = request
+        self.connections = self.open = connections
+        self.every = every
+        self.until = time.perf_counter() + seconds
+        self.times: list[float] = []
+        self.failed: list[str] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+async def client(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Carry out one measurement."""
+    load = Load(wanted["request"].encode(), wanted["connections"], wanted["seconds"], wanted["every"])
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+    for place in range(load.connections):
+        await loop.create_connection(lambda place=place: Connection(load, place), "127.0.0.1", wanted["port"])
+    await load.done
+    took = time.perf_counter() - began
+    times = sorted(load.times)
+    return {
+        "rate": len(times) / took,
+        "count": len(times) + load.connections,
+        "p50_ms": times[len(times) // 2] * 1000,
+        "p99_ms": times[int(len(times) * 0.99)] * 1000,
+        "failed": load.failed[:1],
+    }
+
+
+async def call(port: int, request: str, connections: int, seconds: float, every: float = 0.0) -> dict[str, Any]:
+    """A client process's figures."""
+    wanted = {"port": port, "request": request, "connections": connections, "seconds": seconds, "every": every}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "reactor.bench.http", "--client", json.dumps(wanted), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    found: dict[str, Any] = json.loads(out)
+    assert not found["failed"], found["failed"]
+    return found
+
+
+def request(path: str, body: bytes, content_type: str) -> str:
+    """A request's text with a place (%s) for the number of the event."""
+    length = len(body.replace(b"%s", b"0" * 16))
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+    )
+    return head + body.decode()
+
+
+def event(type: str) -> bytes:
+    """A CloudEvent of 1 KiB."""
+    head = f'{{"specversion":"1.0","id":"%s","source":"/bench","type":"{type}","data":'
+    return head.encode() + BODY + b"}"
+
+
+# -- the servers
+async def empty(scope: Any, receive: Any, send: Any) -> None:
+    """The same server's least work: the body is read, an answer of the same size is sent."""
+    await receive()
+    body = b'{"id":"0000000000000000","key":"e1-100000","verdict":"accepted","runs":["00000000-1-100001"]}'
+    heads = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 202, "headers": heads})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def empty_server() -> tuple[uvicorn.Server, asyncio.Task[None], int]:
+    config = uvicorn.Config(
+        empty, port=0, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+        proxy_headers=False, server_header=False,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    task = asyncio.ensure_future(server._serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    return server, task, server.servers[0].sockets[0].getsockname()[1]
+
+
+async def until_quiet(app: App) -> None:
+    """Every run has ended."""
+    while app.engine.executor.runs:
+        await asyncio.sleep(0.002)
+
+
+async def measured(run: Callable[[], Awaitable[dict[str, Any]]], app: App) -> dict[str, Any]:
+    """A case's figures, with the rate at which its runs ended."""
+    before = sum(h.count for h in app.telemetry.runs.values())
+    cpu, began = time.process_time(), time.perf_counter()
+    found = await run()
+    await until_quiet(app)
+    took = time.perf_counter() - began
+    ended = sum(h.count for h in app.telemetry.runs.values()) - before
+    found["runs_per_s"] = ended / took
+    found["cpu_us"] = (time.process_time() - cpu) / found["count"] * 1e6
+    return found
+
+
+async def main() -> None:
+    """Measure every case, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--store", default="")
+    parser.add_argument("--json", default="")
+    parser.add_argument("--client", default="")
+    wanted = parser.parse_args()
+    if wanted.client:
+        print(json.dumps(await client(json.loads(wanted.client))))
+        return
+    seconds, connections = wanted.seconds, wanted.connections
+    cloud = "application/cloudevents+json"
+    cases = {
+        "unmatched": request("/events", event("nobody"), cloud),
+        "accepted": request("/events", event("accept"), cloud),
+        "W4, 1 step": request("/events", event("w4-1"), cloud),
+        "W4, 5 steps": request("/events", event("w4-5"), cloud),
+        "hook, 1 step": request("/hooks/in", b'{"id":"%s",' + BODY[1:], "application/json"),
+    }
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        async with App(wanted.store or f"sqlite:///{folder}/bench.db") as app, WebServer(app, port=0) as web:
+            for text in (ACCEPT, flow(1), flow(5), HOOK):
+                loaded = load_text(text, "bench.yaml", app.vocabulary())
+                loaded.diagnostics.raise_errors()
+                await app.deploys.deploy(loaded.loaded)
+            while not list(app.routes):
+                await asyncio.sleep(0.01)
+            server, task, port = await empty_server()
+            plain = request("/", BODY[:-18] + b'%s"}', "application/json")
+            first = await call(port, plain, connections, seconds)
+            for name, text in cases.items():
+                found = await measured(lambda text=text: call(web.port, text, connections, seconds), app)
+                results[name] = found
+                rate = found["runs_per_s"] or found["rate"]
+                every = connections / (rate / 2)
+                half = await measured(
+                    lambda text=text, every=every: call(web.port, text, connections, seconds, every), app
+                )
+                found["half"] = {k: half[k] for k in ("rate", "p50_ms", "p99_ms")}
+            last = await call(port, plain, connections, seconds)
+            server.should_exit = True
+            await task
+    results["empty handler"] = {"rate": statistics.mean((first["rate"], last["rate"])), "each": [first, last]}
+    base = results["empty handler"]["rate"]
+    print(f"empty handler: {first['rate']:,.0f} and {last['rate']:,.0f} requests/s, {connections} connections")
+    for name in cases:
+        found = results[name]
+        print(
+            f"{name:13} {found['rate']:8,.0f} 202/s ({found['rate'] / base:4.2f}x)  p99 {found['p99_ms']:6.1f} ms  "
+            f"{found['runs_per_s']:7,.0f} runs ended/s  {found['cpu_us']:5.0f} us CPU  "
+            f"half load: p50 {found['half']['p50_ms']:5.1f} p99 {found['half']['p99_ms']:5.1f} ms"
+        )
+    if wanted.json:
+        with open(wanted.json, "w") as out:
+            json.dump(results, out, indent=2)
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(main())

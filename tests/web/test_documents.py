@@ -1,0 +1,184 @@
+"""The OpenAPI document says everything there is, and the answers are as it says; metrics, the first page, mounting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jsonschema
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+from referencing import Registry, Resource
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from reactor.core import telemetry
+from reactor.tests.web.site import Site, free_port
+from reactor.web import asgi
+from reactor.web.api import _BESIDE, ENDPOINTS
+from reactor.web.tokens import Tokens
+
+CLOUD = {"content-type": "application/cloudevents+json"}
+EVENT = json.dumps({"specversion": "1.0", "id": "1", "source": "/s", "type": "thing"})
+
+
+async def test_the_document_is_valid_and_complete(site: Site) -> None:
+    document = await site.get("/api/openapi.json")
+    schema = json.loads((Path(__file__).parent / "openapi-3.1.json").read_bytes())
+    jsonschema.Draft202012Validator(schema).validate(document)
+    for shape in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(shape)
+    described = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
+    wanted = {(e.method, "/api/v1" + re.sub(r"\{(\w+)(:\w+)?\}", r"{\1}", e.path)) for e in ENDPOINTS}
+    wanted |= {("GET", path) for path in _BESIDE} | {("POST", "/events"), ("OPTIONS", "/events")}
+    wanted |= {(m, "/hooks/{path}") for m in ("GET", "POST", "PUT", "PATCH", "DELETE")}
+    assert described == wanted
+    names = [o["operationId"] for operations in document["paths"].values() for o in operations.values()]
+    assert len(names) == len(set(names))
+    for ref in re.findall(r'"\$ref":"#/components/schemas/(\w+)"', json.dumps(document, separators=(",", ":"))):
+        assert ref in document["components"]["schemas"]
+
+
+async def test_answers_are_as_the_document_says(site: Site) -> None:
+    document = await site.get("/api/openapi.json")
+    registry = Registry().with_resource("urn:api", Resource.from_contents(
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+    ))  # fmt: skip
+
+    def check(shape: str, value: Any) -> None:
+        ref = {"$ref": f"urn:api#/components/schemas/{shape}"}
+        jsonschema.Draft202012Validator(ref, registry=registry).validate(value)
+
+    check("Deployed", (await site.put_flow()).json)
+    await site.put_flow("t", text="workflow: t\nwhen: [{http: /t}]\nsteps: [{fail: {message: no}}]\n")
+    await site.until(lambda: list(site.app.routes))
+    taken = (await site.call("POST", "/events", data=EVENT, headers=CLOUD)).json
+    hooked = (await site.post("/hooks/t")).json
+    batch = {"content-type": "application/cloudevents-batch+json"}
+    check("Taken", (await site.call("POST", "/events", data=f"[{EVENT}]", headers=batch)).json)
+    check("Taken", taken)
+    check("Taken", hooked)
+    await site.ended(taken["runs"][0])
+    failed = await site.ended(hooked["runs"][0])
+    assert failed["state"] == "failed"
+    check("Run", failed)
+    check("Run", await site.get(f"/api/v1/runs/{taken['runs'][0]}"))
+    check("RunPage", await site.get("/api/v1/runs"))
+    check("WorkflowPage", await site.get("/api/v1/workflows"))
+    check("EventPage", await site.get("/api/v1/events"))
+    check("Event", await site.get("/api/v1/events/1"))
+    check("TriggerPage", await site.get("/api/v1/triggers"))
+    check("Receipt", (await site.post("/api/v1/events/1/replay")).json)
+    check("Problem", (await site.call("GET", "/api/v1/runs/1-99")).json)
+    for each in ("limit=x", "cursor=x"):
+        check("Problem", (await site.call("GET", f"/api/v1/runs?{each}")).json)
+
+
+async def test_metrics_are_counted_under_their_names(site: Site) -> None:
+    await site.put_flow()
+    await site.put_flow("t", text="workflow: t\nwhen: [{http: /t}]\nsteps: [{fail: {message: no}}]\n")
+    await site.until(lambda: list(site.app.routes))
+    taken = (await site.call("POST", "/events", data=EVENT, headers=CLOUD)).json
+    await site.ended(taken["runs"][0])
+    await site.call("POST", "/events", data=EVENT.replace("thing", "other").replace('"1"', '"2"', 1), headers=CLOUD)
+    await site.ended((await site.post("/hooks/t")).json["runs"][0])
+    reply = await site.call("GET", "/metrics")
+    assert reply.headers["content-type"].startswith("text/plain")
+    families = {f.name: f for f in text_string_to_metric_families(reply.body.decode())}
+    trigger = site.app.supervisor.status()[0].name
+    samples = {(s.name, tuple(sorted(s.labels.items()))): s.value for f in families.values() for s in f.samples}
+
+    def value(name: str, **labels: str) -> float:
+        return samples[name, tuple(sorted(labels.items()))]
+
+    assert value(f"{telemetry.RUN_SECONDS}_count", workflow="flow", state="completed") == 1
+    assert value(f"{telemetry.RUN_SECONDS}_bucket", workflow="flow", state="completed", le="+Inf") == 1
+    assert value(f"{telemetry.STEP_SECONDS}_count", workflow="t", step="step1", state="failed") == 1
+    assert value(telemetry.EVENTS, trigger="post", verdict="accepted") == 1
+    assert value(telemetry.EVENTS, trigger="post", verdict="unmatched") == 1
+    assert value(telemetry.EVENTS, trigger=trigger, verdict="accepted") == 1
+    assert value(telemetry.RUNS_OPEN) == 0
+    assert value(telemetry.UNMATCHED_LEFT_OUT) == 0
+    assert value(telemetry.TRIGGER_STATE, trigger=trigger, kind="http") == 1
+    assert value(telemetry.TRIGGER_READ, trigger=trigger, kind="http", outcome="settled") == 1
+    assert value(telemetry.TRIGGER_UNSETTLED, trigger=trigger, kind="http") == 0
+    assert not any(taken["runs"][0] in str(key) for key in samples)
+
+
+async def test_the_first_page_says_what_is_here(site: Site) -> None:
+    reply = await site.call("GET", "/")
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    assert b'href="/api/openapi.json"' in reply.body
+    assert "default-src 'none'" in reply.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("kind", ["fastapi", "starlette"])
+async def test_is_mounted_in_another_program(site: Site, kind: str) -> None:
+    inner = asgi(site.app, tokens=Tokens())
+    if kind == "fastapi":
+        outer: Any = FastAPI()
+        outer.mount("/reactor", inner)
+    else:
+        outer = Starlette(routes=[Mount("/reactor", app=inner)])
+    await site.put_flow("t", text="workflow: t\nwhen: [{http: /t}]\nsteps: [{log: {message: no}}]\n")
+    await site.until(lambda: list(site.app.routes))
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(outer, port=port, log_config=None))
+    serving = asyncio.ensure_future(server._serve())
+    await site.until(lambda: server.started)
+    url = f"http://127.0.0.1:{port}/reactor"
+    try:
+        async with aiohttp.ClientSession() as client:
+            async with client.post(f"{url}/events", data=EVENT, headers=CLOUD) as r:
+                assert (r.status, (await r.json())["verdict"]) == (202, "unmatched")
+            async with client.post(f"{url}/hooks/t", json={"a": 1}) as r:
+                assert (r.status, len((await r.json())["runs"])) == (202, 1)
+            async with client.get(f"{url}/api/v1/workflows") as r:
+                assert [w["name"] for w in (await r.json())["items"]] == ["t"]
+            async with client.get(f"{url}/") as r:
+                assert 'href="/reactor/api/openapi.json"' in await r.text()
+            async with client.get(f"{url}/api/openapi.json") as r:
+                assert (await r.json())["servers"] == [{"url": "/reactor"}]
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def test_stands_below_a_base_path() -> None:
+    async with Site() as site:
+        site.app.project = replaced(site.app.project)
+        await site.web.stop()
+        await site.web.start()
+        assert site.web.url.endswith("/base")
+        assert (await site.call("GET", "/healthz")).status == 200
+        root = site.web.url.removesuffix("/base")
+        async with site.client.get(f"{root}/healthz") as r:
+            assert (r.status, (await r.json())["detail"]) == (
+                404,
+                "there is nothing at /healthz: the base path is /base",
+            )
+
+
+def replaced(project: Any) -> Any:
+    import dataclasses
+
+    return dataclasses.replace(project, server=dataclasses.replace(project.server, base_path="/base"))
+
+
+async def test_stopping_lets_open_requests_finish(site: Site) -> None:
+    text = "workflow: s\nwhen: [{http: {path: /s, respond: result}}]\nsteps: [{wait: {for: 300ms}}]\n"
+    await site.put_flow("s", text=text)
+    await site.until(lambda: list(site.app.routes))
+    asked = asyncio.ensure_future(site.post("/hooks/s"))
+    await site.until(lambda: len(site.app.engine.executor.runs) == 1)
+    await site.web.stop()
+    assert (await asked).status == 200
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await site.call("GET", "/healthz")
+    await site.web.stop()
