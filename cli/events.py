@@ -1,0 +1,131 @@
+"""emit, events, replay, and dead letters."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from ..core.clock import SYSTEM
+from ..core.ids import fresh_id
+from . import output, values
+from .client import Client
+from .parsing import Given
+
+FOLLOW_S = 0.5
+
+
+async def emit(given: Given, client: Client) -> None:
+    """Hand in an event; its key, and the runs it started."""
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": given.text("id") or fresh_id(),
+        "source": given.text("source") or "/reactor",
+        "type": given.word("type"),
+    }
+    if given.text("subject"):
+        event["subject"] = given.text("subject")
+    if given.text("data"):
+        event |= {"datacontenttype": "application/json", "data": values.data(given.text("data"), "--data")}
+    _receipt(given, client, await client.emit(event))
+
+
+async def replay(given: Given, client: Client) -> None:
+    """Route an event anew."""
+    receipt = await client.post("events", given.word("event"), "replay")
+    _receipt(given, client, {"key": receipt["event"], "verdict": receipt["verdict"], "runs": receipt["runs"]})
+
+
+def _receipt(given: Given, client: Client, found: dict[str, Any]) -> None:
+    if given.output != "table":
+        output.dump(found, given.output)
+    else:
+        print("  ".join([found["key"] or "-", found["verdict"], *found["runs"]]))
+    if not found["runs"]:
+        output.note(f"it started no run: `reactor explain {found['key'] or found.get('id')}` says why")
+    elif client.app is not None:
+        output.note("no server has this store: what is left of the runs goes on with `reactor serve`")
+
+
+async def events(given: Given, client: Client) -> None:
+    """A page of events, or with `--follow` all that come."""
+    query: dict[str, Any] = {
+        "type": given.text("type"),
+        "source": given.text("source"),
+        "since": values.instant(given.text("since")),
+        "limit": given.text("limit"),
+    }
+    if given.flag("follow"):
+        await _follow(given, client, query)
+        return
+    page = await client.get("events", cursor=given.text("cursor"), **query)
+    if given.output != "table":
+        output.dump(page["items"], given.output)
+    elif page["items"]:
+        output.table(("key", "accepted", "type", "source", "id", "trigger"), [_row(each) for each in page["items"]])
+    else:
+        output.note("there are no such events")
+    if page["next"]:
+        output.note(f"there are more: --cursor {page['next']}")
+
+
+async def _follow(given: Given, client: Client, query: dict[str, Any]) -> None:
+    seen: dict[str, None] = {}
+    first = True
+    lines = given.output == "json" or not sys.stdout.isatty()
+    while True:
+        page = await client.get("events", **query)
+        fresh = [event for event in reversed(page["items"]) if event["key"] not in seen]
+        for event in fresh:
+            seen[event["key"]] = None
+            if first:
+                continue
+            if lines:
+                output.line(event)
+            else:
+                print("  ".join(output.cell(value) for value in _row(event)), flush=True)
+        for key in list(seen)[:-1000]:
+            del seen[key]
+        first = False
+        await SYSTEM.sleep(FOLLOW_S)
+
+
+def _row(event: dict[str, Any]) -> tuple[Any, ...]:
+    return (event["key"], event["accepted_at"], event["type"], event["source"], event["id"], event["trigger"])
+
+
+async def letters(given: Given, client: Client) -> None:
+    """A page of dead letters."""
+    page = await client.get(
+        "dead-letters", state=given.text("state"), cursor=given.text("cursor"), limit=given.text("limit")
+    )
+    if given.output != "table":
+        output.dump(page["items"], given.output)
+    elif page["items"]:
+        output.table(
+            ("id", "at", "trigger", "workflow", "event", "reason"),
+            [
+                (each["id"], each["at"], each["trigger"], each["workflow"], each["event"], each["error"]["message"])
+                for each in page["items"]
+            ],
+        )
+    else:
+        output.note("there are no such dead letters")
+    if page["next"]:
+        output.note(f"there are more: --cursor {page['next']}")
+
+
+async def retry_letter(given: Given, client: Client) -> None:
+    """Take one again."""
+    _letter(given, await client.post("dead-letters", given.word("letter"), "retry"))
+
+
+async def drop_letter(given: Given, client: Client) -> None:
+    """Put one aside."""
+    _letter(given, await client.post("dead-letters", given.word("letter"), "drop"))
+
+
+def _letter(given: Given, found: dict[str, Any]) -> None:
+    if given.output != "table":
+        output.dump(found, given.output)
+    else:
+        print("  ".join([found["id"], found["state"], *found.get("runs", ())]))

@@ -1,0 +1,94 @@
+"""`reactor`: finds the verb, shows help from the table alone, and turns every end into its exit code.
+
+Nothing heavy is imported before a verb is known; its own module is imported then. Source: the language page, section 6.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from .. import __version__
+from .verbs import GLOBAL, HEADS, UNAVAILABLE, VERBS, Verb
+
+DONE, USAGE, INTERRUPTED = 0, 2, 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Carry out the command line (`sys.argv` by default); the exit code."""
+    named, rest = split(sys.argv[1:] if argv is None else argv)
+    before = rest[: rest.index("--")] if "--" in rest else rest
+    try:
+        code = _carry_out(named, rest) if not _answers_itself(named, before) else _answer(named, before)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has enough of it
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:  # noqa: BLE001  # told to people, with its exit code
+        from .failures import tell
+
+        return tell(error, debug="--debug" in before)
+
+
+def _answers_itself(named: list[str], before: list[str]) -> bool:
+    """Does the table alone answer: help, the version, a verb of two words of which one is given?"""
+    name = " ".join(named)
+    return not named or name in HEADS or (name in VERBS and ("-h" in before or "--help" in before))
+
+
+def _answer(named: list[str], before: list[str]) -> int:
+    if not named and "--version" in before:
+        print(__version__)
+        return DONE
+    from .help import find
+
+    print(find(named))
+    return DONE if "-h" in before or "--help" in before else USAGE
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The one or two words that name the verb, and all the others; options of every verb may stand before it."""
+    valued = {f"--{option.name}" for option in GLOBAL if option.metavar}
+    valued |= {f"-{option.short}" for option in GLOBAL if option.short}
+    named: list[str] = []
+    rest: list[str] = []
+    i = 0
+    while i < len(words) and words[i] != "--":
+        if words[i].startswith("-"):
+            taken = 2 if words[i] in valued else 1
+            rest += words[i : i + taken]
+            i += taken
+            continue
+        named.append(words[i])
+        i += 1
+        if len(named) == 2 or not (named[0] in HEADS or any(n.startswith(named[0] + " ") for n in UNAVAILABLE)):
+            break
+    return named, rest + words[i:]
+
+
+def _carry_out(named: list[str], rest: list[str]) -> int:
+    from importlib import import_module
+
+    from .parsing import parse, refuse
+
+    name = " ".join(named)
+    verb: Verb | None = VERBS.get(name)
+    if verb is None:
+        raise refuse(name)
+    given = parse(verb, rest)
+    module, _, function = verb.target.partition(":")
+    handler = getattr(import_module(module, __package__), function)
+    if not verb.speaks:
+        return handler(given) or DONE
+    from .client import speak
+
+    return speak(handler, given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What verbs print: JSON or YAML for programs, aligned columns for people, in colour where a terminal shows them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..language.diagnostics import printable
+
+_CELL_CHARS_MAX = 60
+
+
+def dump(value: Any, form: str) -> None:
+    """Print a value as `json` or `yaml`."""
+    if form == "yaml":
+        from ..language.export import dump_yaml
+
+        sys.stdout.write(dump_yaml(value))
+    else:
+        print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def line(value: Mapping[str, Any]) -> None:
+    """Print one JSON value on a line, at once: for who reads along."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def note(text: str) -> None:
+    """Say something to people beside the output, on stderr."""
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows under headings."""
+    texts = [[cell(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _rich_table(columns, texts)
+        return
+    heads = [column.upper() for column in columns]
+    widths = [max(len(text) for text in (head, *(row[i] for row in texts))) for i, head in enumerate(heads)]
+    for row in (heads, *texts):
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def pairs(values: Mapping[str, Any]) -> None:
+    """Print names and values, one a line; those without a value are left out."""
+    shown = {name: cell(value, whole=True) for name, value in values.items() if value not in (None, "", [], {})}
+    width = max((len(name) for name in shown), default=0)
+    for name, text in shown.items():
+        print(f"{name.ljust(width)}  {text}")
+
+
+def cell(value: Any, *, whole: bool = False) -> str:
+    """A value in one line."""
+    if value is None or value == "":
+        text = "-"
+    elif isinstance(value, bool):
+        text = "yes" if value else "no"
+    elif isinstance(value, str):
+        text = value
+    elif isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in _items(value)):
+        text = ", ".join(_items(value)) or "-"
+    else:
+        text = json.dumps(value, ensure_ascii=False)
+    text = printable(text.replace("\n", " "))
+    return text if whole or len(text) <= _CELL_CHARS_MAX else text[: _CELL_CHARS_MAX - 1] + "…"
+
+
+def _items(value: Any) -> list[str]:
+    return list(value)
+
+
+_COLOURS = {
+    "completed": "green", "connected": "green", "matched": "green", "running": "cyan", "waiting": "cyan",
+    "queued": "yellow", "pending": "yellow", "paused": "yellow", "compensated": "yellow", "cancelled": "yellow",
+    "skipped": "dim", "failed": "red", "timed_out": "red", "compensation_failed": "red", "down": "red", "gap": "red",
+    "dead": "red",
+}  # fmt: skip
+
+
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(text, style=_COLOURS.get(text, "")) for text in row))
+    Console().print(made)

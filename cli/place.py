@@ -1,0 +1,111 @@
+"""Where a verb speaks: a server that was named, the one that holds this project's store, or the store itself.
+
+Source: the language page, section 6.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from ..core.errors import ConfigError
+from ..language.diagnostics import Diagnostics
+from ..language.documents import load_document
+from ..language.overrides import overlaid
+from ..language.project import FILES, STORE_DEFAULT
+from ..language.project_keys import PROJECT
+from ..language.reader import PlainData
+
+if TYPE_CHECKING:
+    from ..app import App
+
+
+class Holder(Struct, frozen=True):
+    """Who has a store, as its lock file says."""
+
+    pid: int
+    address: str = ""
+
+
+class Place(Struct, frozen=True):
+    """A project's folder, its store's URL (files absolute), and the path that its server is below."""
+
+    root: str
+    store: str
+    base_path: str = "/"
+
+    @property
+    def database(self) -> Path | None:
+        """The file of an SQLite store; None for any other."""
+        return Path(self.store.removeprefix("sqlite:///")) if self.store.startswith("sqlite:////") else None
+
+    def holder(self) -> Holder | None:
+        """The living process that the lock file names: it may have ended since."""
+        if self.database is None:
+            return None
+        try:
+            found = msgspec.json.decode(Path(f"{self.database}.lock").read_bytes(), type=Holder)
+            os.kill(found.pid, 0)
+        except PermissionError:  # it lives, and is another user's
+            return found
+        except (OSError, msgspec.DecodeError):
+            return None
+        return found if found.pid != os.getpid() else None
+
+    def server(self) -> str:
+        """The address of the server that holds the store; empty if there is none."""
+        holder = self.holder()
+        if holder is None or not holder.address:
+            return ""
+        host, _, port = holder.address.rpartition(":")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # not bound to here
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def app(self, **options: Any) -> App:
+        """The project as a program, not open yet. Raises ConfigError."""
+        from ..app import App
+
+        return App(self.store, project=self.root, **options)
+
+
+def find(root: Path, environ: Mapping[str, str]) -> Place:
+    """The place of a project's folder: only what it needs of `reactor.yaml` is read. Raises InvalidDefinition."""
+    diagnostics = Diagnostics()
+    path = next((root / name for name in FILES if (root / name).is_file()), None)
+    document = None if path is None else load_document(path.read_bytes(), str(path), diagnostics)
+    diagnostics.raise_errors()
+    source = overlaid(document or PlainData({}), str(path or ""), environ, PROJECT.keys, diagnostics)
+    value: Any = source.value if isinstance(source.value, dict) else {}
+    store, server = value.get("store"), value.get("server")
+    url = store.get("url") if isinstance(store, dict) else store
+    base = server.get("base_path") if isinstance(server, dict) else None
+    return Place(str(root), absolute(str(url or STORE_DEFAULT), root), str(base or "/"))
+
+
+def absolute(store: str, root: Path) -> str:
+    """A store's URL; a file's path is counted from the project's folder."""
+    name = store.removeprefix("sqlite:///")
+    if "://" in name or name in (":memory:", "sqlite://"):
+        return store
+    return f"sqlite:///{(root / name).absolute()}"
+
+
+def token(environ: Mapping[str, str]) -> str:
+    """The token to send: REACTOR_TOKEN, or what is in the file that REACTOR_TOKEN_FILE names. Raises ConfigError."""
+    found = environ.get("REACTOR_TOKEN", "")
+    file = environ.get("REACTOR_TOKEN_FILE", "")
+    if found or not file:
+        return found
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"the token cannot be read from {file}: {error.strerror}",
+            path="REACTOR_TOKEN_FILE",
+            hint="check that the file exists, and who may read it",
+        ) from None

@@ -1,0 +1,105 @@
+"""status, runs, logs: looking at runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..language.export import dump_yaml
+from . import output
+from .client import Client
+from .parsing import Given
+from .values import instant
+
+
+async def status(given: Given, client: Client) -> None:
+    """One run with its steps."""
+    found = await client.get("runs", given.word("run"))
+    if given.output != "table":
+        output.dump(found, given.output)
+        return
+    event: dict[str, Any] = found["event"] or {}
+    error: dict[str, Any] = found["error"] or {}
+    output.pairs(
+        {
+            "run": found["id"],
+            "workflow": f"{found['workflow']} {found['version']}",
+            "state": found["state"],
+            "progress": f"{found['progress']:g} %",
+            "created": found["created_at"],
+            "started": found["started_at"],
+            "ended": found["ended_at"],
+            "took": f"{found['execution_ms']:g} ms" if found["execution_ms"] is not None else None,
+            "event": " ".join(str(event[key]) for key in ("key", "type", "source") if event.get(key)),
+            "parent": found["parent"],
+            "labels": ", ".join(f"{name}={value}" for name, value in found["labels"].items()),
+            "error": f"{error.get('code')}: {error.get('message')}" if error else None,
+        }
+    )
+    if found["steps"]:
+        print()
+        output.table(
+            ("step", "state", "attempts", "took", "error"),
+            [
+                (s["name"], s["state"], s["attempts"], took(s), (s["error"] or {}).get("message"))
+                for s in found["steps"]
+            ],
+        )
+    if found["outputs"]:
+        print("\noutputs")
+        print("\n".join("  " + line for line in dump_yaml(found["outputs"]).rstrip().split("\n")))
+
+
+def took(step: dict[str, Any]) -> str | None:
+    """How long a step took, in milliseconds."""
+    from ..core.durations import parse_instant
+
+    if not step["started_at"] or not step["ended_at"]:
+        return None
+    return f"{(parse_instant(step['ended_at']) - parse_instant(step['started_at'])) * 1000:.0f} ms"
+
+
+async def runs(given: Given, client: Client) -> None:
+    """A page of runs."""
+    page = await client.get(
+        "runs",
+        workflow=given.text("workflow"),
+        state=given.many("state"),
+        label=given.text("label"),
+        since=instant(given.text("since")),
+        cursor=given.text("cursor"),
+        limit=given.text("limit"),
+    )
+    if given.output != "table":
+        output.dump(page["items"], given.output)
+    elif page["items"]:
+        output.table(
+            ("run", "workflow", "state", "progress", "created", "took"),
+            [
+                (
+                    run["id"],
+                    f"{run['workflow']} {run['version']}",
+                    run["state"],
+                    f"{run['progress']:g} %",
+                    run["created_at"],
+                    f"{run['execution_ms']:g} ms" if run["execution_ms"] is not None else None,
+                )
+                for run in page["items"]
+            ],
+        )
+    else:
+        output.note("there are no such runs")
+    if page["next"]:
+        output.note(f"there are more: --cursor {page['next']}")
+
+
+async def logs(given: Given, client: Client) -> None:
+    """The lines that steps logged."""
+    found = (await client.get("runs", given.word("run"), "logs"))["items"]
+    if given.output != "table":
+        output.dump(found, given.output)
+        return
+    for line in found:
+        fields = " ".join(f"{name}={output.cell(value)}" for name, value in (line["fields"] or {}).items())
+        print(f"{line['at']} {line['level']:<7} {line['step']}: {line['message']}" + (f" {fields}" if fields else ""))
+    if not found:
+        output.note("its steps logged nothing")

@@ -1,0 +1,28 @@
+"""`schema`: the JSON Schema of workflow files and of reactor.yaml, or of one action."""
+
+from __future__ import annotations
+
+import os
+
+from ..core.errors import PermanentError
+from ..language.diagnostics import did_you_mean
+from ..language.schema import published_schema
+from . import output
+from .parsing import Given
+from .place import find
+
+
+def schema(given: Given) -> None:
+    """Print it, as JSON unless YAML is asked for."""
+    vocabulary = find(given.project, os.environ).app(listen=False).vocabulary()
+    name = given.text("action")
+    form = "yaml" if given.output == "yaml" else "json"
+    if not name:
+        output.dump(published_schema(vocabulary), form)
+        return
+    words = vocabulary.actions.get(name)
+    if words is None:
+        raise PermanentError(
+            f"there is no action `{name}`", code="not_found", hint=did_you_mean(name, vocabulary.actions)
+        )
+    output.dump({"title": name, "description": words.description, **(words.inputs or {"type": "object"})}, form)

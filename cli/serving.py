@@ -1,0 +1,132 @@
+"""The life of a serving process, which `serve`, `dev` and `demo` share: open, listen, signals, drain, end.
+
+SIGTERM or a first Ctrl-C lets what is under way finish within `server.drain`, a second Ctrl-C ends at once; SIGHUP
+reads the workflow files again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..core import logs
+from ..core.errors import StoreFailed
+from ..language.loader import LoadResult
+from ..web.server import WebServer
+from .failures import RUN_FAILED, text_of
+from .output import note
+
+if TYPE_CHECKING:
+    from ..app import App
+
+log = logging.getLogger("reactor.serve")
+INTERRUPTED = 130
+
+Beside = Callable[["Serving"], Awaitable[None]]
+"""What runs beside the server, until it ends."""
+
+
+class Serving:
+    """One process that serves a project."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.stopping = asyncio.Event()
+        self.url = ""
+        self._reloading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def reload(self) -> LoadResult:
+        """Read the workflow files; the good ones are in force, what is wrong is printed with its place."""
+        async with self._reloading:
+            result = await self.app.load()
+        if result.diagnostics.items:
+            print(result.diagnostics.render(), file=sys.stderr, flush=True)
+        return result
+
+    def stop(self, *, why: str = "") -> None:
+        """End in order; when it is said again, at once."""
+        if self.stopping.is_set():
+            note("stopped at once: what was under way is taken up at the next start")
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        if why:
+            note(f"{why}: letting what is under way finish (at most {self.app.project.server.drain_s:g} s)")
+        self.stopping.set()
+
+    def _spawn(self, work: Awaitable[Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload_again(self) -> None:
+        note("reading the workflow files again")
+        try:
+            await self.reload()
+        except Exception as error:  # noqa: BLE001  # what is in force stays; the server goes on
+            note(text_of(error))
+
+    @asynccontextmanager
+    async def signals(self) -> AsyncIterator[None]:
+        """Take signals."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, lambda: self.stop(why="Ctrl-C"))
+        loop.add_signal_handler(signal.SIGTERM, self._terminated)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_again()))
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    def _terminated(self) -> None:
+        if not self.stopping.is_set():  # a manager may say it several times; only a person asks for haste
+            self.stop(why="SIGTERM")
+
+    async def until_stopped(self, beside: Beside | None) -> int:
+        """Wait for a signal, for the store's end, or for the end of what runs beside; the exit code."""
+        assert self.app.failed is not None, "the app is open"
+        stopped = asyncio.ensure_future(self.stopping.wait())
+        waiting: set[asyncio.Future[Any]] = {stopped, self.app.failed}
+        other = asyncio.ensure_future(beside(self)) if beside is not None else None
+        if other is not None:
+            waiting.add(other)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if other is not None:
+            if not other.done():
+                other.cancel()
+                await asyncio.wait((other,))
+            if not other.cancelled():
+                other.result()
+        if self.app.failed.done():
+            failed: StoreFailed = self.app.failed.result()
+            note(text_of(failed))
+            return RUN_FAILED
+        return 0
+
+
+def serve(app: App, hello: Callable[[Serving, LoadResult], None], beside: Beside | None = None) -> int:
+    """Serve a project until a signal; the exit code. Raises ConfigError: the store is in use, the address is taken."""
+    import uvloop
+
+    server = app.project.server
+    logs.start(format=server.log_format, level=server.log_level, mask=app.secrets.mask)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(app, hello, beside))
+
+
+async def _serve(app: App, hello: Callable[[Serving, LoadResult], None], beside: Beside | None) -> int:
+    serving = Serving(app)
+    async with serving.signals(), app:
+        result = await serving.reload()
+        async with WebServer(app) as web:
+            serving.url = web.url
+            hello(serving, result)
+            return await serving.until_stopped(beside)

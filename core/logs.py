@@ -1,0 +1,120 @@
+"""Log lines as text for people or as JSON for programs, on the standard library's logging.
+
+A line says when, how grave, and what; what it is about (run, step, trigger, event, …) comes in by `extra=`. Secrets are
+masked in the finished line, by the callable that is handed in. Source: requirement P-13.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any, Literal, TextIO, cast
+
+import msgspec
+
+from .durations import format_instant
+from .errors import ReactorError
+
+ABOUT = ("workflow", "run", "step", "attempt", "trigger", "event", "correlation", "code")
+"""What a line may be about: the names of `extra` that are shown, in this order."""
+
+Mask = Callable[[str], str]
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def unmasked(text: str) -> str:
+    """The mask of a program without secrets."""
+    return text
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: `time`, `level`, `logger`, `message`, what it is about, `fields`, `error`."""
+
+    def __init__(self, mask: Mask = unmasked) -> None:
+        super().__init__()
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line: dict[str, Any] = {
+            "time": format_instant(round(record.created, 3)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **about(record),
+        }
+        fields = _extra(record, "fields")
+        if fields:
+            line["fields"] = fields
+        error = error_of(record)
+        if error:
+            line["error"] = error
+        return self._mask(_encode(line).decode())
+
+
+class TextLines(logging.Formatter):
+    """`2026-03-01T10:00:00.123Z INFO    engine: message (run 1-2, step charge)`, then the traceback if there is one."""
+
+    def __init__(self, mask: Mask = unmasked) -> None:
+        super().__init__()
+        self._mask = mask
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, or several with a traceback."""
+        message = record.getMessage().replace("\n", "\n    ")
+        named = [f"{name} {value}" for name, value in about(record).items()]
+        named += [f"{name}={value}" for name, value in (_extra(record, "fields") or {}).items()]
+        told = error_of(record)
+        if told and "code" in told and "trace" not in told:
+            named.append(f"{told['code']}: {told['message']}")
+        text = (
+            f"{format_instant(round(record.created, 3))} {record.levelname:<7} {record.name.removeprefix('reactor.')}: "
+            f"{message}" + (f" ({', '.join(named)})" if named else "")
+        )
+        if record.exc_info and record.exc_info[1] is not None:
+            text += "\n" + self.formatException(record.exc_info)
+        return self._mask(text)
+
+
+def about(record: logging.LogRecord) -> dict[str, Any]:
+    """What a record is about."""
+    return {name: value for name in ABOUT if (value := _extra(record, name)) not in (None, "")}
+
+
+def error_of(record: logging.LogRecord) -> dict[str, Any]:
+    """The error that a record tells of: an error object in `extra`, or the exception in flight."""
+    told = _extra(record, "error")
+    if isinstance(told, ReactorError):
+        told = told.info()
+    if told is not None:
+        return cast("dict[str, Any]", msgspec.to_builtins(told, enc_hook=str))
+    if not record.exc_info or record.exc_info[1] is None:
+        return {}
+    error = record.exc_info[1]
+    found = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, ReactorError):
+        found["code"] = error.code
+    return {**found, "trace": logging.Formatter().formatException(record.exc_info)}
+
+
+def _extra(record: logging.LogRecord, name: str) -> Any:
+    return record.__dict__.get(name)
+
+
+def start(
+    *,
+    format: Literal["text", "json"] = "text",
+    level: str = "info",
+    mask: Mask = unmasked,
+    stream: TextIO | None = None,
+) -> None:
+    """Let the program's log go to a stream (stderr) in this form; a second call changes it. `level`: debug … error."""
+    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
+    handler.setFormatter(JsonLines(mask) if format == "json" else TextLines(mask))
+    root = logging.getLogger()
+    for old in [each for each in root.handlers if isinstance(each.formatter, (JsonLines, TextLines))]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)  # of the libraries
+    logging.getLogger("reactor").setLevel(level.upper())
