@@ -199,7 +199,10 @@ steps:
     await rig.until(lambda: world.overlap == 2)
     await rig.emit("order.gone", {"id": "1"}, id="gone-1")
     run = await rig.ended(one)
-    assert (run["state"], run["error"]["message"]) == ("cancelled", "cancelled by cancel_on: the event gone-1 (order.gone) came")
+    assert (run["state"], run["error"]["message"]) == (
+        "cancelled",
+        "cancelled by cancel_on: the event gone-1 (order.gone) came",
+    )
     assert world.done == ["a", "a", "undo a"]
     world.gates["b"].set()
     assert (await rig.ended(two))["state"] == "completed"
