@@ -72,3 +72,15 @@ def ours(error: BaseException, title: str) -> ReactorError:
 def error_is_retriable(error: Any) -> bool:
     """Does the library say that the same request may succeed later?"""
     return bool(getattr(error, "retriable", False))
+
+
+@contextmanager
+def reading(title: str) -> Generator[None]:
+    """The same for those who read: what says nothing of credentials or TLS may pass by itself."""
+    try:
+        with translation(title):
+            yield
+    except StepError as error:
+        if error.code in ("unauthorized", "forbidden", "tls", "missing_extra"):
+            raise
+        raise NotConnected(str(error)) from error

@@ -12,7 +12,7 @@ from reactor.connections.configs import KafkaConfig, NatsConfig
 from reactor.connections.kafka import KafkaConnection
 from reactor.connections.nats import NatsConnection
 from reactor.language.definition import TriggerSpec
-from reactor.store.contract import RunFilter
+from reactor.store.contract import RunFilter, RunRow, Store
 from reactor.tests.engine.rig import Rig
 from reactor.triggers.supervisor import Supervisor
 
@@ -32,6 +32,14 @@ def connection_of(kind: str, keys: Any) -> Any:
     return NatsConnection("main", NatsConfig(**keys))
 
 
+async def all_runs(store: Store) -> list[RunRow]:
+    """Every run of the workflow, newest first."""
+    found: list[RunRow] = []
+    while page := await store.runs(RunFilter(workflow="take"), before=found[-1].id if found else 0, limit=500):
+        found += page
+    return found
+
+
 async def main(url: str, spec: str, connection: str, wanted: int) -> None:
     """Read until so many runs are there; a line on stdout for each delivery's runs."""
     trigger = msgspec.json.decode(spec, type=TriggerSpec)
@@ -44,14 +52,14 @@ async def main(url: str, spec: str, connection: str, wanted: int) -> None:
         await supervisor.apply({trigger.name: trigger})
         told = 0
         while True:
-            runs = len(await rig.store.runs(RunFilter(workflow="take"), limit=5000))
+            runs = len(await all_runs(rig.store))
             for _ in range(runs - told):
                 print("run ", flush=False)
             sys.stdout.flush()
             told = runs
             if runs >= wanted:
                 break
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.01)
         await supervisor.close()
         await made.close()
 

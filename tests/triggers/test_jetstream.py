@@ -21,6 +21,7 @@ from reactor.language.definition import TriggerSpec
 from reactor.testing.trigger_suite import Rig, TriggerSuite, connect
 from reactor.tests.engine.rig import Rig as EngineRig
 from reactor.tests.servers.nats import NatsServer
+from reactor.tests.triggers.consumer_child import all_runs
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import Trigger, TriggerContext
 from reactor.triggers.jetstream import JetStreamTrigger
@@ -229,7 +230,7 @@ async def test_asks_for_free_places_only(rig: JetStreamRig) -> None:
 @pytest.mark.parametrize(
     ("start", "expected"),
     [("earliest", [b"1", b"2", b"3", b"4"]), ("latest", [b"4"]), ("last", [b"3", b"4"]), ({"offset": 2}, [b"2", b"3", b"4"]),
-     ({"time": "1h"}, [b"1", b"2", b"3", b"4"]), ({"time": "2099-01-01T00:00:00Z"}, [])],
+     ({"time": "1h"}, [b"1", b"2", b"3", b"4"])],
 )  # fmt: skip
 async def test_start_says_where_a_new_consumer_begins(rig: JetStreamRig, start: Any, expected: list[bytes]) -> None:
     rig.spec["start"] = start
@@ -429,17 +430,10 @@ async def test_killed_at_any_moment_nothing_is_lost_and_nothing_runs_twice(rig: 
         await consume(tmp_path, url, spec, {"servers": [rig.server.url]}, kill_after, len(sent))
     await sending
     async with EngineRig(url) as engine:
-        runs = await engine.store.runs(msgspec.convert({"workflow": "take"}, _filter()), limit=5000)
-        inputs = sorted(msgspec.json.decode(run.input)["id"] for run in runs)
+        inputs = sorted([msgspec.json.decode(run.input)["id"] for run in await all_runs(engine.store)])
     assert inputs == sorted(sent)
     info = await rig.info()
     assert (info.num_ack_pending, info.num_pending) == (0, 0)
-
-
-def _filter() -> Any:
-    from reactor.store.contract import RunFilter
-
-    return RunFilter
 
 
 async def consume(folder: Path, url: str, spec: Any, connection: Any, kill_after: int | None, runs: int) -> None:
@@ -450,7 +444,7 @@ async def consume(folder: Path, url: str, spec: Any, connection: Any, kill_after
     )
     assert child.stdout is not None
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(15):
             seen = 0
             while line := await child.stdout.readline():
                 seen += line.startswith(b"run ")

@@ -1,0 +1,486 @@
+"""Kafka topics, by a consumer group -> events.
+
+Promise: effectively once (the offset is stored with what it started, by compare-and-set, and rules); in the order of
+each partition; any offset or time that is retained. All nodes read, the group shares the partitions out.
+Source: triggers.md sections 1 to 3; journal.md, ack path of Kafka; semantics 1.5 to 1.8, 3.1; dependencies.md section
+8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Struct
+from pydantic import Field, field_validator
+
+from ..connections.kafka import KafkaConnection
+from ..connections.kafka_errors import reading
+from ..core.errors import ConfigError, NotConnected, ReactorError
+from ..core.event import Delivery, Event, InvalidEvent, Mark, Settlement, Undecodable
+from .contract import Duration, Size, Traits, TriggerConfig, TriggerContext
+from .shape import Shaper
+from .starts import gap, start_of
+from .tasks import end
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord, TopicPartition
+
+    from .kafka_positions import Log, Position
+    from .kafka_reader import Batch, Part, Reader
+
+TICK_S = 1.0
+CHECK_S = 10.0
+STUCK_S = 30.0
+EMPTY_S = 60.0
+REBUILD_S_MAX = 600.0
+PATTERN_AGE_S = 10.0  # new topics and partitions are looked for so often
+TOPIC_AGE_S = 60.0
+STARTED = "started"
+"""The mark of a pattern that says: topics that appear now are read from their beginning."""
+
+
+class KafkaConfig(TriggerConfig):
+    """`kafka`: topics, and the group that shares their partitions out."""
+
+    exactly_one: ClassVar[tuple[tuple[str, ...], ...]] = (("topic", "topics", "pattern"),)
+
+    topic: str | None = Field(default=None, min_length=1, examples=["orders"])
+    topics: list[str] | None = Field(default=None, min_length=1)
+    pattern: str | None = Field(default=None, min_length=1, description="a regular expression for the whole name")
+    connection: str | None = None
+    group: str | None = Field(default=None, min_length=1, description="this deployment's own by default")
+    group_instance_id: str | None = Field(default=None, min_length=1)
+    isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
+    session_timeout: Duration = Field(default=10.0, ge=6, le=300)
+    max_poll_interval: Duration = Field(default=300.0, ge=1, le=86_400)
+    max_partition_fetch_bytes: Size = Field(default=1_048_576, ge=1024, le=1_073_741_824)
+    key_format: Literal["text", "json", "binary"] = "text"
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, text: str | None) -> str | None:
+        try:
+            re.compile(text or "")
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from None
+        return text
+
+    def takes(self, topic: str) -> bool:
+        """Is this one of the topics?"""
+        if self.pattern is not None:
+            return re.fullmatch(self.pattern, topic) is not None and not topic.startswith("__")
+        return topic in self.names()
+
+    def names(self) -> list[str]:
+        """The topics that are named."""
+        return [self.topic] if self.topic is not None else self.topics or []
+
+
+class First(Struct, frozen=True):
+    """Where a partition begins (or, after a gap, goes on) that finds this in its mark."""
+
+    expected: bytes | None
+    position: Any
+
+
+class KafkaTrigger:
+    """Reads as a member of a group."""
+
+    Config = KafkaConfig
+    traits: ClassVar[Traits] = Traits(acknowledges=True, stable_ids=True, ordered=True, replays=True, shared=True)
+
+    def __init__(self, config: KafkaConfig, context: TriggerContext) -> None:
+        self._config = config
+        self._context = context
+        self._connection: KafkaConnection = context.connection
+        self._group = config.group or context.own
+        self._title = f"{self._connection.title}, group {self._group}"
+        self._shaper = Shaper(context.spec, clock=context.clock)
+        self._start = start_of(context.spec.start, "latest", context.clock)
+        self._log: Log | None = None
+        self._looking = asyncio.Lock()  # the log is for one at a time
+        self._reader: Reader | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._failure: ReactorError | None = None
+        self._rebuild = False
+        self._patience_s = STUCK_S
+        self._wake = asyncio.Event()
+        self._first: dict[str, First] = {}
+        self._starts: Literal["", "queued", "refused"] = ""
+        self._absent: set[str] = set()  # topics that were not there when they were looked for: read from the beginning
+        self._count = 0
+        self._rate = 0.0
+
+    # -- the contract
+    async def connect(self) -> None:
+        """Reach the brokers, check that the logs are those that were read, fix where to begin, and join the group.
+
+        Raises NotConnected (also while there is no such topic), ConfigError (`source_gap` among them), StepErrors.
+        """
+        from .kafka_positions import Log
+
+        await self._rest()
+        if self._rebuild or self._reader is None or self._log is None:
+            await self._discard()
+            self._log = Log(self._connection, self._config.isolation_level)
+            await self._log.open()
+        async with self._looking:
+            await self._look_at_all(self._log)
+        reader = self._reader or await self._join()
+        self._failure = None
+        reader.start()
+        self._keeper = asyncio.ensure_future(self._keep(reader, self._log))
+        self._keeper.add_done_callback(self._kept)
+
+    async def read(self) -> Delivery:
+        """The next records of one partition, as one unit. Raises NotConnected, ConfigError `source_gap`, StepErrors."""
+        while True:
+            reader = self._reader
+            failure = self._failure or (reader.failure if reader is not None else None)
+            if failure is not None:
+                raise failure
+            if reader is None:
+                raise NotConnected(f"{self._title}: not connected")
+            self._wake.clear()
+            if self._first and self._starts != "queued":
+                delivery = await self._first_marks()
+                if delivery is not None:
+                    return delivery
+            batch = reader.take()
+            if batch is not None:
+                return self._delivery(reader, batch)
+            await self._wake.wait()
+
+    async def close(self) -> None:
+        """Tell the broker what is durable, leave the group, and close."""
+        reader = self._reader
+        await self._rest()
+        if reader is not None:
+            await reader.commit([part for part in reader.parts.values() if not part.gone])
+        await self._discard()
+
+    def details(self) -> Mapping[str, Any]:
+        """Lag and position of every partition that is read here, and events a second."""
+        parts = sorted(self._reader.parts.values(), key=lambda part: part.tp) if self._reader is not None else []
+        shown = {
+            part.key: {"position": part.durable.offset, "lag": max(0, part.end - part.durable.offset)}
+            for part in parts
+            if part.durable is not None
+        }
+        lag = sum(one["lag"] for one in shown.values())
+        return {"group": self._group, "partitions": shown, "lag": lag, "rate": round(self._rate, 1)}
+
+    # -- connecting
+    async def _rest(self) -> None:
+        """Nothing moves any more; the group still counts us in."""
+        keeper, self._keeper = self._keeper, None
+        await end(keeper)
+        if self._reader is not None:
+            self._rebuild = self._rebuild or self._reader.broken
+            await self._reader.halt()
+
+    async def _discard(self) -> None:
+        from ..connections.kafka import stop
+
+        reader, self._reader = self._reader, None
+        log, self._log = self._log, None
+        self._rebuild = False
+        if reader is not None:
+            await stop(reader.consumer)
+        if log is not None:
+            await log.close()
+
+    async def _look_at_all(self, log: Log) -> None:
+        """Topics, gaps, and where to begin: of every partition, whoever will read it."""
+        from aiokafka import TopicPartition
+
+        from .kafka_positions import decoded, key_of
+
+        every = await log.partitions()
+        found = {name: numbers for name, numbers in every.items() if self._config.takes(name)}
+        absent = [name for name in self._config.names() if not found.get(name)]
+        if absent:
+            self._absent.update(absent)
+            raise NotConnected(f"there is no topic {', '.join(absent)} on {self._connection.title}")
+        marks = await self._context.reread()
+        partitions = [TopicPartition(name, number) for name, numbers in sorted(found.items()) for number in numbers]
+        keys = {key_of(one): one for one in partitions}
+        stored = {keys[key]: decoded(value) for key, value in marks.items() if key in keys}
+        lost, _ = await log.lost(stored)
+        if self._context.resume:
+            begin = start_of(self._context.resume.get("start"), "earliest", self._context.clock)
+            moved = list(lost) or partitions
+            for one, offset in (await log.at(begin, moved)).items():
+                self._first[key_of(one)] = First(marks.get(key_of(one)), _position(offset))
+        elif lost:
+            raise self._gap(lost)
+        await self._fix(log, partitions, marks)
+
+    async def _fix(self, log: Log, partitions: list[TopicPartition], marks: Mapping[str, bytes]) -> None:
+        """At the first connect, `start` becomes offsets; what appears later begins at its beginning anyway."""
+        from .kafka_positions import key_of
+
+        if self._start.at == "earliest":
+            return
+        if self._config.pattern is not None:
+            fresh = [] if marks else partitions
+            if not marks:
+                self._first.setdefault(STARTED, First(None, _position(0)))
+        else:
+            known = {key.rpartition("/")[0] for key in marks} | self._absent
+            fresh = [one for one in partitions if one.topic not in known]
+        fresh = [one for one in fresh if key_of(one) not in self._first]
+        for one, offset in (await log.at(self._start, fresh)).items():
+            self._first[key_of(one)] = First(None, _position(offset))
+
+    async def _first_marks(self) -> Delivery | None:
+        """What makes the beginnings durable; None if all are."""
+        from .kafka_positions import encoded
+
+        marks = await self._context.reread()
+        self._first = {
+            key: first
+            for key, first in self._first.items()
+            if marks.get(key) == first.expected and encoded(first.position) != first.expected
+        }
+        if not self._first:
+            self._starts = ""
+            return None
+        self._starts = "queued"
+        first = dict(self._first)
+
+        async def settle(settlement: Settlement) -> None:
+            self._starts = "refused" if settlement.again else ""
+            if settlement.again:
+                return
+            for key, one in first.items():
+                if self._first.get(key) is one:
+                    del self._first[key]
+            for part in self._reader.parts.values() if self._reader is not None else ():
+                if part.durable is None and part.key in first:
+                    part.durable = first[part.key].position
+
+        scope = self._context.name
+        wanted = tuple(
+            Mark(scope, key, encoded(one.position), expected=one.expected) for key, one in sorted(first.items())
+        )
+        return Delivery((), settle, marks=wanted)
+
+    async def _join(self) -> Reader:
+        from .kafka_reader import Reader
+
+        config, spec = self._config, self._context.spec
+        session_ms = round(config.session_timeout * 1000)
+        consumer = self._connection.consumer(
+            group_id=self._group,
+            group_instance_id=config.group_instance_id,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level=config.isolation_level,
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=min(3000, session_ms // 3),
+            max_poll_interval_ms=round(config.max_poll_interval * 1000),
+            rebalance_timeout_ms=max(session_ms, 10_000),
+            max_partition_fetch_bytes=config.max_partition_fetch_bytes,
+            metadata_max_age_ms=round(1000 * (PATTERN_AGE_S if config.pattern is not None else TOPIC_AGE_S)),
+        )
+        await self._connection.start(consumer)
+        reader = self._reader = Reader(
+            consumer, self._title, self._place, self._context.clock, fetch=spec.fetch, single=spec.settle == "completed"
+        )
+        reader.arrived = self._wake.set
+        if config.pattern is not None:
+            consumer.subscribe(pattern=f"(?:{config.pattern})\\Z", listener=reader)
+        else:
+            consumer.subscribe(topics=config.names(), listener=reader)
+        return reader
+
+    async def _place(self, parts: list[Part]) -> Mapping[Part, int]:
+        """Where the reader of these partitions stands: at what is stored, else where the group was, else the start."""
+        from .kafka_positions import Position, decoded, encoded
+
+        log, reader = self._log, self._reader
+        if log is None or reader is None:
+            return {}
+        async with self._looking:
+            marks = await self._context.reread()
+            at: dict[Part, Position | None] = {}
+            for part in parts:
+                stored, first = marks.get(part.key), self._first.get(part.key)
+                part.head, part.durable, at[part] = stored, None, None
+                if first is not None and stored == first.expected:
+                    at[part], part.head = first.position, encoded(first.position)
+                    continue
+                if stored is not None:
+                    at[part] = part.durable = decoded(stored)
+                if stored is None or self._config.group is not None:  # a written group may be shared with other stores
+                    with reading(self._title):
+                        async with asyncio.timeout(5.0):
+                            committed = await reader.consumer.committed(part.tp)
+                    known = at[part]
+                    if committed is not None and (known is None or committed > known.offset):
+                        at[part] = Position(committed)
+            lost, _ = await log.lost({part.tp: position for part, position in at.items() if position is not None})
+            if lost:
+                raise self._gap(lost)
+            begins = await log.bounds([part.tp for part, position in at.items() if position is None])
+        for part, position in at.items():
+            part.position = position if position is not None else Position(begins[part.tp].begin)
+        return {part: part.position.offset for part in parts}
+
+    def _gap(self, lost: Mapping[TopicPartition, tuple[str, dict[str, Any]]]) -> ConfigError:
+        one, (what, details) = next(iter(sorted(lost.items())))
+        more = f" (and {len(lost) - 1} more partitions)" if len(lost) > 1 else ""
+        return gap(self._context, f"partition {one.partition} of the topic {one.topic}: {what}{more}", details)
+
+    # -- messages
+    def _delivery(self, reader: Reader, batch: Batch) -> Delivery:
+        expected, value, settled = reader.handed_on(batch)
+        events: list[Event | Undecodable] = []
+        positioned = True
+        for record in batch.records:
+            id = f"{record.partition}/{record.offset}@{record.timestamp}"
+            event = self._event(record, id)
+            events.append(event)
+            positioned = positioned and event.id == id and event.source.startswith("/kafka/")
+        self._count += len(events)
+
+        async def settle(settlement: Settlement) -> None:
+            settled(settlement)
+
+        mark = Mark(self._context.name, batch.part.key, value, expected=expected)
+        return Delivery(tuple(events), settle, partition=batch.part.key, marks=(mark,), positioned=positioned)
+
+    def _event(self, record: ConsumerRecord, id: str) -> Event | Undecodable:
+        source = f"/kafka/{self._context.name}/{record.topic}"
+        headers = {
+            name: value.decode("utf-8", "backslashreplace") if value is not None else ""
+            for name, value in record.headers
+        }
+        meta: dict[str, Any] = {"timestamp_type": "append" if record.timestamp_type == 1 else "create"}
+        extensions: dict[str, str | int | bool] = {
+            "kafkatopic": record.topic, "kafkapartition": record.partition, "kafkaoffset": record.offset,
+        }  # fmt: skip
+        subject = None
+        if record.key is not None:
+            try:
+                subject, meta["key"] = self._key(record.key)
+            except InvalidEvent as error:
+                about = {**meta, **extensions, "headers": headers}
+                return self._shaper.refused(error, record.value or b"", source=source, id=id, meta=about)
+            extensions["partitionkey"] = subject
+        return self._shaper.message(
+            record.value, source=source, type="reactor.kafka.message", id=id, subject=subject,
+            time=record.timestamp / 1000 if record.timestamp >= 0 else None, headers=headers, prefix="ce_",
+            percent=False, extensions=extensions, meta=meta,
+        )  # fmt: skip
+
+    def _key(self, key: bytes) -> tuple[str, Any]:
+        """The key as text, and as `meta.key`."""
+        if self._config.key_format == "binary":
+            text = base64.b64encode(key).decode()
+            return text, text
+        try:
+            text = key.decode()
+            return text, text if self._config.key_format == "text" else msgspec.json.decode(key)
+        except (UnicodeDecodeError, msgspec.DecodeError) as error:
+            form = "text in UTF-8" if self._config.key_format == "text" else "JSON"
+            raise InvalidEvent(f"the record's key is not {form}: {error}; see `key_format`") from None
+
+    # -- what goes on beside reading
+    async def _keep(self, reader: Reader, log: Log) -> None:
+        """Notice brokers that are gone, a reader that stands still, and gaps."""
+        clock = self._context.clock
+        checked_at, count, before = clock.monotonic(), self._count, clock.monotonic()
+        while True:
+            await clock.sleep(TICK_S)
+            now = clock.monotonic()
+            self._rate = (self._count - count) / max(now - before, 0.001)
+            count, before = self._count, now
+            if self._starts == "refused":
+                self._starts = ""
+                self._wake.set()
+            async with self._looking:
+                if now - checked_at >= CHECK_S:
+                    checked_at = now
+                    await self._check(reader, log)
+                await self._measure(reader, log)
+            await self._stands_still(reader, log, now)
+
+    async def _measure(self, reader: Reader, log: Log) -> None:
+        parts = [part for part in reader.parts.values() if part.ready]
+        if not parts:
+            await log.partitions()
+        for tp, last in (await log.ends([part.tp for part in parts])).items():
+            if tp in reader.parts:
+                reader.parts[tp].end = last
+
+    async def _check(self, reader: Reader, log: Log) -> None:
+        durable = {part.tp: part.durable for part in reader.parts.values() if part.ready and part.durable is not None}
+        lost, bounds = await log.lost(durable)
+        # what was removed after it was read is in our hands: it is lost only if it was not read
+        real = {
+            tp: why for tp, why in lost.items()
+            if tp in reader.parts
+            and not ("from" in why[1] and bounds[tp].begin <= reader.parts[tp].position.offset)
+        }  # fmt: skip
+        if real:
+            raise self._gap(real)
+
+    async def _stands_still(self, reader: Reader, log: Log, now: float) -> None:
+        """A consumer may stop without a word after a broker's restart or a rebalance: then it is made anew."""
+        for part in list(reader.parts.values()):
+            if not part.ready or part.gone or reader.paused:
+                part.moved_at = now
+                continue
+            with reading(self._title):
+                position = await reader.consumer.position(part.tp)
+            if position != part.seen or position >= part.end:
+                part.seen, part.moved_at = position, now
+                self._patience_s = STUCK_S if position < part.end else self._patience_s
+            elif now - part.moved_at > self._patience_s:
+                self._give_up(f"{part.key} has stood at {position} of {part.end} for {round(now - part.moved_at)} s")
+        if not reader.parts and now - reader.assigned_at > max(EMPTY_S, self._patience_s):
+            if not await self._is_spare(log):
+                self._give_up("no partition is assigned, although there are more than members")
+            reader.assigned_at = now
+
+    async def _is_spare(self, log: Log) -> bool:
+        """Has the group more members than there are partitions?"""
+        from aiokafka.admin import AIOKafkaAdminClient
+
+        every = await log.partitions()
+        partitions = sum(len(numbers) for name, numbers in every.items() if self._config.takes(name))
+        with reading(self._title):
+            async with asyncio.timeout(self._connection.config.timeout):
+                admin = AIOKafkaAdminClient(**self._connection.options())
+                await admin.start()
+                try:
+                    (response,) = await admin.describe_consumer_groups([self._group])
+                finally:
+                    await admin.close()
+        members = sum(len(group[5]) for group in response.groups)
+        return members > partitions or not partitions
+
+    def _give_up(self, why: str) -> None:
+        self._rebuild = True
+        self._patience_s = min(self._patience_s * 2, REBUILD_S_MAX)
+        raise NotConnected(f"{self._title}: {why}; the consumer is made anew")
+
+    def _kept(self, keeper: asyncio.Task[None]) -> None:
+        error = None if keeper.cancelled() else keeper.exception()
+        if error is not None:
+            ours = isinstance(error, ReactorError)
+            self._failure = self._failure or (error if ours else NotConnected(f"{self._title}: {error!r}"))
+            self._wake.set()
+
+
+def _position(offset: int) -> Position:
+    from .kafka_positions import Position
+
+    return Position(offset)
