@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reactor.triggers.file_changes import Changed, Changes, Entry, decode_line, encode_line
@@ -92,7 +92,15 @@ class World:
             self.mirror[changed.name] = (changed.stamp.size, changed.stamp.mtime_ns)
 
 
+BACK_AND_FORTH = [
+    ("write", "a"),
+    ("scan", 5),
+    *[("rename", "a", "b"), ("scan", 5), ("rename", "b", "a"), ("scan", 5)] * 2,
+]
+
+
 @settings(max_examples=300)
+@example(BACK_AND_FORTH[:-2])
 @given(STEPS)
 def test_the_events_tell_what_is_there(steps: list[tuple[object, ...]]) -> None:
     with tempfile.TemporaryDirectory() as root:
