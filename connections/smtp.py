@@ -8,6 +8,7 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from typing import Any, ClassVar, TypeVar
 
@@ -21,6 +22,7 @@ from .contract import Tls
 from .tls import client_context
 
 T = TypeVar("T")
+SESSIONS_MAX = 8  # messages on their way at once; further ones wait
 
 
 class Refusal(Struct, frozen=True):
@@ -41,6 +43,7 @@ class SmtpConnection:
         self.name = name
         self.config = config
         self._project = project
+        self._threads: ThreadPoolExecutor | None = None
         self.title = f"the mail server {config.host}:{config.port}"
 
     async def open(self) -> None:
@@ -48,7 +51,10 @@ class SmtpConnection:
         await self.test()
 
     async def close(self) -> None:
-        """Nothing is kept between messages."""
+        """End the threads; nothing else is kept between messages."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+            self._threads = None
 
     async def test(self) -> str:
         """Log in, NOOP."""
@@ -89,7 +95,9 @@ class SmtpConnection:
                 finally:
                     client.close()
 
-        future = asyncio.get_running_loop().run_in_executor(None, run)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(SESSIONS_MAX, thread_name_prefix=f"reactor-smtp-{self.name}")
+        future = asyncio.get_running_loop().run_in_executor(self._threads, run)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:

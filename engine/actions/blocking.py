@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
+from .threads import Threads
+
 T = TypeVar("T")
+THREADS_MAX = 32  # blocking calls at once; further ones wait
+
+_threads = Threads(THREADS_MAX, "reactor-blocking")
 
 
 class Stop(Exception):
@@ -33,7 +39,7 @@ class StopSign:
 async def blocking(function: Callable[[StopSign], T]) -> T:
     """The result of a function that runs in a thread and looks at the sign; it has ended when this raises."""
     sign = StopSign()
-    future = asyncio.get_running_loop().run_in_executor(None, function, sign)
+    future = _threads.run(partial(function, sign))
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

@@ -6,11 +6,11 @@ A plain function runs in a thread unless the step's `isolation` says otherwise. 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import ctypes
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, Field
@@ -32,6 +32,7 @@ from .calling import (
 from .context import Context, State
 from .contract import ActionBase, Call, StateEffect
 from .functions import is_registered_form, split_reference
+from .threads import Threads
 from .workers import Workers
 
 THREADS_MAX = 64  # plain functions that run at once; further ones wait for a thread
@@ -66,7 +67,7 @@ class PythonAction(ActionBase):
 
     def __init__(self) -> None:
         self._compiled: dict[str, Compiled | StepClass] = {}
-        self._threads: concurrent.futures.ThreadPoolExecutor | None = None
+        self._threads = Threads(THREADS_MAX, "reactor-step")
         self._workers: Workers | None = None
 
     def check(self, with_: Any) -> list[tuple[str, str]]:
@@ -154,10 +155,8 @@ class PythonAction(ActionBase):
 
     async def _in_thread(self, compiled: Compiled, target: Any, kwargs: dict[str, Any], stop: threading.Event) -> Any:
         """Run it in a thread; cancelled, ask it to stop, and wait until it has (semantics 9.3)."""
-        if self._threads is None:
-            self._threads = concurrent.futures.ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="reactor-step")
         job = _ThreadJob(compiled, target, kwargs)
-        future = asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, job.run)
+        future = self._threads.run(partial(copy_context().run, job.run))
         try:
             returned = await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -182,9 +181,7 @@ class PythonAction(ActionBase):
         if self._workers is not None:
             await self._workers.close()
             self._workers = None
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            self._threads = None
+        self._threads.close()
 
 
 class _ThreadJob:
