@@ -1,4 +1,4 @@
-"""The process that test_kill.py kills: an engine on a file, told by stdin what to accept, its effects in a ledger outside."""
+"""The process that test_kill.py kills: an engine on a file, told by stdin what to accept; its effects are outside."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ inputs: {id: string}
 when: [{event: job.new, with: {id: "${{ event.data.id }}"}}]
 steps:
   - {name: one, python: {function: "m:effect", args: {id: "${{ inputs.id }}", place: one}}}
-  - {name: both, parallel: {branches: {a: [{name: two, python: {function: "m:effect", args: {id: "${{ inputs.id }}", place: two}}}],
-                                       b: [{name: three, python: {function: "m:effect", args: {id: "${{ inputs.id }}", place: three}}}]}}}
+  - name: both
+    parallel:
+      branches:
+        a: [{name: two, python: {function: "m:effect", args: {id: "${{ inputs.id }}", place: two}}}]
+        b: [{name: three, python: {function: "m:effect", args: {id: "${{ inputs.id }}", place: three}}}]
   - {name: four, python: {function: "m:effect", args: {id: "${{ inputs.id }}", place: four}}}
 ---
 workflow: followed

@@ -21,9 +21,13 @@ inputs: {id: string}
 when: [{event: order.new, with: {id: "${{ event.data.id }}"}}]
 on_error: compensate_all
 steps:
-  - {name: reserve, python: {function: "m:do", args: {what: reserve}}, compensate: {python: {function: "m:do", args: {what: release}}}}
+  - name: reserve
+    python: {function: "m:do", args: {what: reserve}}
+    compensate: {python: {function: "m:do", args: {what: release}}}
   - {name: price, transform: {total: "${{ size(inputs.id) }}"}}
-  - {name: charge, python: {function: "m:do", args: {what: charge}}, compensate: {python: {function: "m:do", args: {what: refund}}}}
+  - name: charge
+    python: {function: "m:do", args: {what: charge}}
+    compensate: {python: {function: "m:do", args: {what: refund}}}
   - {name: ship, python: {function: "m:ship", args: {id: "${{ inputs.id }}"}}}
 ---
 workflow: after

@@ -9,7 +9,6 @@ import pytest
 from .conftest import World
 from .rig import Rig, steps
 
-
 LIST = """
 workflow: in-a-list
 inputs: {n: integer}
@@ -30,12 +29,20 @@ async def test_a_list_runs_top_to_bottom_and_hands_data_on(rig: Rig, world: Worl
 
 SAGA = """
 workflow: saga
-on_error: {policy}
+on_error: POLICY
 steps:
-  a: {{python: {{function: "m:act", args: {{name: a}}}}, compensate: {{python: {{function: "m:undo", args: {{name: a}}}}}}}}
-  b: {{needs: [a], python: {{function: "m:act", args: {{name: b}}}}, compensate: {{python: {{function: "m:undo", args: {{name: "${{{{ output }}}}"}}}}}}}}
-  c: {{needs: [b], python: {{function: "m:act", args: {{name: c}}}}, compensate: {{when: failed, python: {{function: "m:undo", args: {{name: c}}}}}}}}
-  d: {{needs: [c], python: {{function: "m:act", args: {{name: d}}}}}}
+  a:
+    python: {function: "m:act", args: {name: a}}
+    compensate: {python: {function: "m:undo", args: {name: a}}}
+  b:
+    needs: [a]
+    python: {function: "m:act", args: {name: b}}
+    compensate: {python: {function: "m:undo", args: {name: "${{ output }}"}}}
+  c:
+    needs: [b]
+    python: {function: "m:act", args: {name: c}}
+    compensate: {when: failed, python: {function: "m:undo", args: {name: c}}}
+  d: {needs: [c], python: {function: "m:act", args: {name: d}}}
 """
 
 
@@ -52,7 +59,7 @@ steps:
 async def test_each_policy_undoes_what_it_says(
     rig: Rig, world: World, policy: str, state: str, done: list[str]
 ) -> None:
-    await rig.deploy(SAGA.format(policy=policy))
+    await rig.deploy(SAGA.replace("POLICY", policy))
     world.fail["c"] = [ValueError("no")]
     run = await rig.run("saga")
     assert (run["state"], world.done) == (state, done)
@@ -64,7 +71,7 @@ async def test_each_policy_undoes_what_it_says(
 
 @pytest.mark.rule("9.1")
 async def test_a_handler_that_fails_does_not_stop_the_rest(rig: Rig, world: World) -> None:
-    await rig.deploy(SAGA.format(policy="compensate_all"))
+    await rig.deploy(SAGA.replace("POLICY", "compensate_all"))
     world.fail = {"c": [ValueError("no")], "undo b": [ValueError("stuck")]}
     run = await rig.run("saga")
     assert run["state"] == "compensation_failed"
@@ -76,7 +83,7 @@ async def test_a_handler_that_fails_does_not_stop_the_rest(rig: Rig, world: Worl
 
 
 async def test_a_retry_by_hand_starts_at_the_failed_step(rig: Rig, world: World) -> None:
-    await rig.deploy(SAGA.format(policy="fail_fast"))
+    await rig.deploy(SAGA.replace("POLICY", "fail_fast"))
     world.fail["c"] = [ValueError("no")]
     run = await rig.run("saga")
     assert run["state"] == "failed"
@@ -86,7 +93,7 @@ async def test_a_retry_by_hand_starts_at_the_failed_step(rig: Rig, world: World)
 
 
 async def test_cancel_stops_the_step_under_way_and_undoes_the_others(rig: Rig, world: World) -> None:
-    await rig.deploy(SAGA.format(policy="compensate_all"))
+    await rig.deploy(SAGA.replace("POLICY", "compensate_all"))
     world.gates["c"] = asyncio.Event()
     head = await rig.runs.start("saga")
     await rig.until(lambda: world.overlap)
@@ -126,7 +133,9 @@ steps:
   - name: both
     parallel:
       branches:
-        left: [{name: l1, python: {function: "m:act", args: {name: l1}}}, {name: l2, python: {function: "m:act", args: {name: l2}}}]
+        left:
+          - {name: l1, python: {function: "m:act", args: {name: l1}}}
+          - {name: l2, python: {function: "m:act", args: {name: l2}}}
         right: [{name: r1, python: {function: "m:act", args: {name: r1}}}]
   - name: guarded
     try:

@@ -242,8 +242,8 @@ async def test_a_run_that_kills_its_process_again_and_again_is_paused(lives: Reo
     head = await rig.runs.start("deadly")
     await rig.until(lambda: world.overlap)
     for _ in range(5):
-        rig = await lives()
-        await rig.until(lambda: rig.engine.executor.runs)
+        again = await lives()
+        assert again.engine.executor.runs
     rig = await lives()
     run = await rig.runs.get(head["id"])
     assert run["state"] == "paused"
