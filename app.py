@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -106,8 +107,15 @@ class App:
         """
         self.failed = asyncio.get_running_loop().create_future()
         await self.store.open()
+        try:
+            await self._start()
+        except BaseException:
+            await self.store.close()
+            raise
+
+    async def _start(self) -> None:
         self._compose()
-        await self.engine.open(self.project.vars, self._environment())
+        await self.engine.open(self.project.vars, self.project.environment(os.environ))
         self.arrivals.vars = self.engine.prepare.vars
         await self.deploys.open()
         if self.carry_on:
@@ -134,7 +142,6 @@ class App:
         self.intake = Intake(
             store, self.arrivals, self.engine, clock, self.counts, fatal=self._fatal, outcomes=self.runs_api.outcomes
         )
-        self.intake.completes, self.intake.holds = self._settles_completed, self._held_back
         self.outbox.publish = self.intake.publish
         self.events_api = EventsApi(store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
         self.supervisor = Supervisor(
@@ -150,6 +157,8 @@ class App:
             render=lambda value: self.secrets.render(value, project.env, project.vars),
         )
         self.deploys = Deploys(store, self.rules, self.engine.workflows, project.triggers, self._apply)
+        self.intake.completes = self.deploys.settles_completed
+        self.intake.holds = functools.partial(self.deploys.held_back, self.engine.full)
         self.workflows_api = WorkflowsApi(self.engine, self.deploys)
 
     async def close(self) -> None:
@@ -181,19 +190,9 @@ class App:
         """What workflows of this project may name."""
         return self.project.vocabulary(self.words(), self.secrets)
 
-    def _environment(self) -> dict[str, str]:
-        return {name: os.environ[name] for name in self.project.env if name in os.environ}
-
     async def _apply(self, specs: Mapping[str, TriggerSpec]) -> None:
         if self._open and self.listen:
             await self.supervisor.apply(specs)
-
-    def _settles_completed(self, trigger: str) -> bool:
-        spec = self.deploys.specs.get(trigger)
-        return spec is not None and spec.settle == "completed"
-
-    def _held_back(self, trigger: str) -> bool:
-        return any(self.engine.full(workflow) for workflow in self.deploys.takers.get(trigger, ()))
 
     def _fatal(self, error: StoreFailed) -> None:
         """The store closed for good: the server exits, an embedding program sees it in `failed`."""

@@ -129,6 +129,10 @@ class Project:
             return Origin("file", str(self.source.place(path)))
         return Origin("default")
 
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The environment variables that expressions may read."""
+        return {name: environ[name] for name in self.env if name in environ}
+
     def secrets(self, environ: Mapping[str, str]) -> Secrets:
         """The project's secrets."""
         return Secrets(self.secrets_from, self.root, environ)

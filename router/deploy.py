@@ -106,6 +106,15 @@ class Deploys:
             await self._registry.change(name, **to)
             await self._swap()
 
+    def settles_completed(self, trigger: str) -> bool:
+        """Is this trigger's source told only when the runs have ended?"""
+        spec = self.specs.get(trigger)
+        return spec is not None and spec.settle == "completed"
+
+    def held_back(self, full: Callable[[str], bool], trigger: str) -> bool:
+        """Has a workflow of this trigger as many waiting runs as it may (semantics 5.9)?"""
+        return any(full(workflow) for workflow in self.takers.get(trigger, ()))
+
     def check_triggers(self, definitions: Iterable[WorkflowDefinition]) -> None:
         """Raise ConfigError if an entry names a trigger that the project has not."""
         for definition in definitions:
