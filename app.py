@@ -85,7 +85,9 @@ class App:
         )
         server = self.project.server
         address = f"{server.host}:{server.port}" if listen else ""  # nobody answers there otherwise
-        self.store = open_store(self.project.store, durability=self.project.durability, clock=clock, address=address)
+        self.store = open_store(
+            self.project.store_url, durability=self.project.durability, clock=clock, address=address
+        )
         self.failed: asyncio.Future[StoreFailed] | None = None
         self._registered: list[Loaded] = []
         self._cache = LoadCache()
@@ -209,9 +211,7 @@ class App:
         loaded = self.functions.register(workflow)
         self._registered.append(loaded)
         if self._open:
-            raise ConfigError(
-                "the app is open already", hint="use `await app.deploy(…)`, or register before `async with app`"
-            )
+            raise ConfigError("the app is open already", hint="use `await app.deploy(…)`, or register before it opens")
         return workflow
 
     async def deploy(self, *workflows: Any) -> list[str]:
@@ -219,9 +219,7 @@ class App:
         return await self.deploys.deploy([self.functions.register(w) for w in workflows], origin="program")
 
     async def load(self) -> LoadResult:
-        """Read the project's workflow files and put the good ones in force; a broken file keeps its last good
-        revision.
-        """
+        """Read the project's files and put the good ones in force; a broken one keeps its last good revision."""
         files = self.project.workflow_files()
         result = load_files(files, self.vocabulary(), self._cache, beside=self._registered)
         await self.deploys.sync(result.loaded, failed=result.failed)

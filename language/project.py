@@ -129,6 +129,13 @@ class Project:
             return Origin("file", str(self.source.place(path)))
         return Origin("default")
 
+    @property
+    def store_url(self) -> str:
+        """Where the store is: the path of an SQLite file starts from the project's folder."""
+        path = self.store.removeprefix("sqlite:///")
+        inside = path != self.store and not FilePath(path).is_absolute()
+        return f"sqlite:///{FilePath(self.root) / path}" if inside else self.store
+
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """The environment variables that expressions may read."""
         return {name: environ[name] for name in self.env if name in environ}
