@@ -72,6 +72,19 @@ class Changes:
         there = {name for name, line in self.ledger.items() if line.there and name.startswith(prefix)}
         return there.union(name for name in self.waiting if name.startswith(prefix))
 
+    def differing(self, found: Mapping[str, Stamp], folder: str) -> tuple[dict[str, Stamp], set[str]]:
+        """Of what a scan found below a folder, what is not as the ledger has it; and what is gone. Changes nothing."""
+        ledger, waiting = self.ledger, self.waiting
+        other = {
+            name: stamp
+            for name, stamp in found.items()
+            if (line := ledger.get(name)) is None
+            or not line.there
+            or (line.inode, line.size, line.mtime_ns) != stamp
+            or name in waiting
+        }
+        return other, self.known_under(folder) - found.keys()
+
     def known_within(self, gone: set[str]) -> set[str]:
         """Known files that are named, or that lie in a folder that is."""
         folders = {name for name in gone if name not in self.ledger and name not in self.waiting}

@@ -66,8 +66,8 @@ class World:
 
     def scan(self, accepted: int) -> None:
         """Look at everything; the store takes at most so many of the events."""
-        found = self.tree.scan()
-        self.changes.compare(found, self.changes.known_under("") - found.keys(), 0.0)
+        found, gone = self.changes.differing(self.tree.scan(), "")
+        self.changes.compare(found, gone, 0.0)
         waiting = list(self.changes.waiting.values())
         self.changes.ripened([(each, self.tree.look(each.name), 0.0) for each in waiting], 0.0)
         while self.changes.complete and accepted:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from reactor.core.durations import format_instant
+from reactor.core.clock import SYSTEM
+from reactor.core.durations import format_instant, parse_instant
 from reactor.core.errors import EndOfEvents
 from reactor.core.event import Delivery, Event, Settlement
 from reactor.core.limits import MISFIRE_RUNS_MAX
@@ -15,7 +16,7 @@ from reactor.language.definition import TriggerSpec
 from reactor.testing.clock import VirtualClock
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import TriggerContext
-from reactor.triggers.schedule import ScheduleTrigger
+from reactor.triggers.schedule import CronTrigger, ScheduleTrigger
 from reactor.triggers.wheel import Wheel, wheel
 
 
@@ -331,6 +332,34 @@ async def test_jitter_is_the_same_on_every_node_and_keeps_the_order(ticker: Any)
     assert all(0 <= each <= 60_000 for each in late), "never past the next due instant"
     assert len(set(late)) > 20
     assert nodes[0].events[0].id == "tick@2026-03-01T10:01:00Z"
+
+
+@pytest.mark.rule("8.3")
+@pytest.mark.req("T-CRON-3")
+async def test_two_nodes_make_the_same_events(ticker: Any) -> None:
+    nodes = [ticker("cron", {"schedule": "*/7 * * * *", "timezone": "Asia/Kolkata"}) for _ in range(2)]
+    for t in nodes:
+        t.clock.step(nodes.index(t) * 13)  # their clocks differ
+        await t.start()
+        await t.clock.advance(3600)
+    one, two = ({(event.source, event.id) for event in t.events} for t in nodes)
+    assert one == two
+    assert len(one) == 9
+
+
+@pytest.mark.uncovered
+@pytest.mark.req("T-CRON-2")
+async def test_every_second_in_real_time(ticker: Any) -> None:
+    t = ticker("cron", {"schedule": "* * * * * *"}, clock=SYSTEM)
+    spec = TriggerSpec(name="tick", kind="cron", config=t.config)
+    trigger = CronTrigger(Kinds().config("cron", t.config), TriggerContext(name="tick", spec=spec))
+    await trigger.connect()
+    late: list[float] = []
+    while len(late) < 3:
+        delivery = await trigger.read()
+        await delivery.settle(Settlement())
+        late += [SYSTEM.now() - parse_instant(str(event.time)) for event in delivery.events if isinstance(event, Event)]
+    assert all(0 <= each < 0.5 for each in late), late
 
 
 async def test_a_refused_fire_comes_again_under_its_id_before_the_next(ticker: Any) -> None:
