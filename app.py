@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from .connections.registry import Registry as Connections
 from .connections.words import connection_words
 from .core.clock import SYSTEM, Clock
 from .core.errors import ConfigError, StoreFailed
-from .core.event import Event, Receipt
+from .core.event import Receipt
 from .core.http import Routes
 from .core.telemetry import Telemetry
 from .engine.actions.catalogue import Catalogue as Actions
@@ -135,7 +135,7 @@ class App:
         self.rules, self.counts, self.unmatched = Rules(), Counts(), Unmatched(store, clock)
         self.outbox = Outbox(store, self.rules, clock)
         find, files = self.functions.function, project.server.files
-        services = ActionServices(store, project.root, files, self.connections.get, find, self._hand_in)
+        services = ActionServices(store, project.root, files, self.connections.get, find)
         self.engine = Engine(
             store, clock, self.actions, services, self.outbox, self.telemetry, secrets=self.secrets, fatal=self._fatal
         )
@@ -146,6 +146,7 @@ class App:
         )
         self.outbox.publish = self.intake.publish
         self.events_api = EventsApi(store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
+        services.publish_local = self.events_api.publish
         self.supervisor = Supervisor(
             self.intake.publish,
             read_marks=store.marks,
@@ -201,9 +202,6 @@ class App:
         log.critical("the store failed: %s", error)
         if self.failed is not None and not self.failed.done():
             self.failed.set_result(error)
-
-    async def _hand_in(self, events: Sequence[Event]) -> None:
-        await self.events_api.publish(events)
 
     # -- workflows
     def register(self, workflow: Any) -> Any:

@@ -19,14 +19,14 @@ class ActionServices:
         files: tuple[str, ...],
         connection: Callable[[str, str | None], Any],
         function: Callable[[str], Callable[..., Any]],
-        publish: Callable[[Any], Awaitable[Any]],
     ) -> None:
         self.project = os.path.abspath(project)
         self.files = tuple(os.path.abspath(os.path.join(project, folder)) for folder in files)
         self._store = store
         self._connection = connection
         self._function = function
-        self._publish = publish
+        self.publish_local: Callable[[Any], Awaitable[Any]]
+        """Hands events to this deployment's own router: set once there is one."""
 
     def connection(self, kind: str, name: str | None) -> Any:
         """See Services."""
@@ -35,10 +35,6 @@ class ActionServices:
     def function(self, reference: str) -> Callable[..., Any]:
         """See Services."""
         return self._function(reference)
-
-    async def publish_local(self, events: Any) -> None:
-        """See Services."""
-        await self._publish(events)
 
     async def state(self, scope: str, key: str) -> StateResult | None:
         """See Services."""

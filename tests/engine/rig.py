@@ -119,9 +119,6 @@ class Rig:
         await executor.timers.close()
         await self.store.close()
 
-    async def _hand_in(self, events: Any) -> None:
-        await self.events.publish(events)
-
     async def _apply(self, specs: Any) -> None:
         pass
 
