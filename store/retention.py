@@ -59,6 +59,9 @@ class Retention:
         if "ledger" in keep:
             yield "ledger", _by("ledger", "trigger, due", "due < ?", limit, now - keep["ledger"])
         yield "marks", _by("mark", "scope, key", "at > 0 AND at < ?", limit, now)
+        # Rows that were made to be locked, or emptied under their lock.
+        yield "empty_marks", _by("mark", "scope, key", "value IS NULL", limit)
+        yield "empty_states", _by("state", "scope, key", "value IS NULL", limit)
         yield "flow", _by("flow", "policy, key", "state IS NULL", limit)
         yield "blobs", _blobs(now, limit)
 

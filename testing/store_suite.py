@@ -407,6 +407,8 @@ class StoreSuite(FlowTests, RetentionTests):
         assert await store.state("wf", "n") == StateResult(3.5, 3.5, 2)
         await store.submit(Unit(state=StateChange((StateOp("delete", "wf", "n"),), lambda r: JournalRow(1, 1, 0, b""))))
         assert await store.state("wf", "n") is None
+        await store.retain({}, limit=10)
+        assert (await store.sizes())["state"] == 1
 
     async def test_definitions_workflows_and_rules_are_kept(self, store: Store) -> None:
         """A definition once by its digest, the others as last written."""

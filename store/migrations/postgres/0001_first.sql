@@ -81,6 +81,7 @@ CREATE TABLE mark (
     scope text NOT NULL, key text NOT NULL, value bytea, at double precision NOT NULL DEFAULT 0, PRIMARY KEY (scope, key)
 );
 CREATE INDEX mark_at ON mark (at) WHERE at > 0;
+CREATE INDEX mark_empty ON mark (scope) WHERE value IS NULL;
 
 CREATE TABLE ledger (
     trigger text NOT NULL, due double precision NOT NULL, outcome text NOT NULL, reason text NOT NULL, at double precision NOT NULL,
@@ -95,6 +96,7 @@ CREATE INDEX outbox_bus ON outbox (key) WHERE owes & 2 <> 0;
 CREATE TABLE state (
     scope text NOT NULL, key text NOT NULL, value bytea, version bigint NOT NULL DEFAULT 0, PRIMARY KEY (scope, key)
 );
+CREATE INDEX state_empty ON state (scope) WHERE value IS NULL;
 
 CREATE TABLE blob (digest bytea PRIMARY KEY, size bigint NOT NULL, named_at double precision NOT NULL, whole integer NOT NULL);
 CREATE INDEX blob_named ON blob (named_at);

@@ -74,6 +74,7 @@ CREATE TABLE mark (
     scope TEXT NOT NULL, key TEXT NOT NULL, value BLOB, at REAL NOT NULL DEFAULT 0, PRIMARY KEY (scope, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mark_at ON mark (at) WHERE at > 0;
+CREATE INDEX mark_empty ON mark (scope) WHERE value IS NULL;
 
 CREATE TABLE ledger (
     trigger TEXT NOT NULL, due REAL NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
@@ -88,6 +89,7 @@ CREATE INDEX outbox_bus ON outbox (key) WHERE owes & 2 <> 0;
 CREATE TABLE state (
     scope TEXT NOT NULL, key TEXT NOT NULL, value BLOB, version INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (scope, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX state_empty ON state (scope) WHERE value IS NULL;
 
 CREATE TABLE blob (digest BLOB PRIMARY KEY, size INTEGER NOT NULL, named_at REAL NOT NULL, whole INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX blob_named ON blob (named_at);
