@@ -38,6 +38,7 @@ CHECK_S = 10.0
 STUCK_S = 30.0
 EMPTY_S = 60.0
 REBUILD_S_MAX = 600.0
+COMMITTED_S_MAX = 5.0
 PATTERN_AGE_S = 10.0  # new topics and partitions are looked for so often
 TOPIC_AGE_S = 60.0
 STARTED = "started"
@@ -129,9 +130,11 @@ class KafkaTrigger:
             await self._discard()
             self._log = Log(self._connection, self._config.isolation_level)
             await self._log.open()
+            self._reader = await self._member()
+        reader = self._reader
         async with self._looking:
-            await self._look_at_all(self._log)
-        reader = self._reader or await self._join()
+            await self._look_at_all(self._log, reader)
+        self._join(reader)
         self._failure = None
         reader.start()
         self._keeper = asyncio.ensure_future(self._keep(reader, self._log))
@@ -195,7 +198,7 @@ class KafkaTrigger:
         if log is not None:
             await log.close()
 
-    async def _look_at_all(self, log: Log) -> None:
+    async def _look_at_all(self, log: Log, reader: Reader) -> None:
         """Topics, gaps, and where to begin: of every partition, whoever will read it."""
         from aiokafka import TopicPartition
 
@@ -219,9 +222,11 @@ class KafkaTrigger:
                 self._first[key_of(one)] = First(marks.get(key_of(one)), _position(offset))
         elif lost:
             raise self._gap(lost)
-        await self._fix(log, partitions, marks)
+        await self._fix(log, reader, partitions, marks)
 
-    async def _fix(self, log: Log, partitions: list[TopicPartition], marks: Mapping[str, bytes]) -> None:
+    async def _fix(
+        self, log: Log, reader: Reader, partitions: list[TopicPartition], marks: Mapping[str, bytes]
+    ) -> None:
         """At the first connect, `start` becomes offsets; what appears later begins at its beginning anyway."""
         from .kafka_positions import key_of
 
@@ -235,6 +240,8 @@ class KafkaTrigger:
             known = {key.rpartition("/")[0] for key in marks} | self._absent
             fresh = [one for one in partitions if one.topic not in known]
         fresh = [one for one in fresh if key_of(one) not in self._first]
+        if self._config.group is not None:  # others may have read for this group: then it goes on where they were
+            fresh = [one for one in fresh if await self._committed(reader, one) is None]
         for one, offset in (await log.at(self._start, fresh)).items():
             self._first[key_of(one)] = First(None, _position(offset))
 
@@ -271,7 +278,13 @@ class KafkaTrigger:
         )
         return Delivery((), settle, marks=wanted)
 
-    async def _join(self) -> Reader:
+    async def _committed(self, reader: Reader, partition: TopicPartition) -> int | None:
+        with reading(self._title):
+            async with asyncio.timeout(COMMITTED_S_MAX):
+                return await reader.consumer.committed(partition)
+
+    async def _member(self) -> Reader:
+        """A consumer that may join the group. Raises as KafkaConnection.start."""
         from .kafka_reader import Reader
 
         config, spec = self._config, self._context.spec
@@ -290,15 +303,22 @@ class KafkaTrigger:
             metadata_max_age_ms=round(1000 * (PATTERN_AGE_S if config.pattern is not None else TOPIC_AGE_S)),
         )
         await self._connection.start(consumer)
-        reader = self._reader = Reader(
+        reader = Reader(
             consumer, self._title, self._place, self._context.clock, fetch=spec.fetch, single=spec.settle == "completed"
         )
         reader.arrived = self._wake.set
+        return reader
+
+    def _join(self, reader: Reader) -> None:
+        """Join the group, if that is not done."""
+        config, consumer = self._config, reader.consumer
+        if reader.joined:
+            return
+        reader.joined = True
         if config.pattern is not None:
             consumer.subscribe(pattern=f"(?:{config.pattern})\\Z", listener=reader)
         else:
             consumer.subscribe(topics=config.names(), listener=reader)
-        return reader
 
     async def _place(self, parts: list[Part]) -> Mapping[Part, int]:
         """Where the reader of these partitions stands: at what is stored, else where the group was, else the start."""
@@ -319,9 +339,7 @@ class KafkaTrigger:
                 if stored is not None:
                     at[part] = part.durable = decoded(stored)
                 if stored is None or self._config.group is not None:  # a written group may be shared with other stores
-                    with reading(self._title):
-                        async with asyncio.timeout(5.0):
-                            committed = await reader.consumer.committed(part.tp)
+                    committed = await self._committed(reader, part.tp)
                     known = at[part]
                     if committed is not None and (known is None or committed > known.offset):
                         at[part] = Position(committed)

@@ -93,6 +93,7 @@ class Reader(ConsumerRebalanceListener):
         self.consumer = consumer
         self.parts: dict[TopicPartition, Part] = {}
         self.failure: ReactorError | None = None
+        self.joined = False  # it was told what to read
         self.broken = False  # the library gave up: this consumer is of no more use
         self.arrived: Callable[[], None] = lambda: None
         self.assigned_at = clock.monotonic()  # when partitions were last given or taken

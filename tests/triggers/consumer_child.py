@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from typing import Any
 
@@ -62,6 +63,29 @@ async def main(url: str, spec: str, connection: str, wanted: int) -> None:
             await asyncio.sleep(0.01)
         await supervisor.close()
         await made.close()
+
+
+async def consume(url: str, spec: Any, connection: Any, kill_after: int | None, runs: int) -> None:
+    """Run this module as a process; it is killed after so many runs, else ends by itself when all are there."""
+    arguments = [url, msgspec.json.encode(spec).decode(), msgspec.json.encode(connection).decode(), str(runs)]
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", "reactor.tests.triggers.consumer_child", *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    assert child.stdout is not None
+    try:
+        async with asyncio.timeout(15):
+            seen = 0
+            while line := await child.stdout.readline():
+                seen += line.startswith(b"run ")
+                if kill_after is not None and seen >= kill_after:
+                    break
+            if kill_after is not None:
+                child.send_signal(signal.SIGKILL)
+            status = await child.wait()
+    finally:
+        if child.returncode is None:
+            child.kill()
+    assert status == (-signal.SIGKILL if kill_after is not None else 0)
 
 
 if __name__ == "__main__":

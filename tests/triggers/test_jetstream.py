@@ -3,8 +3,6 @@
 import asyncio
 import itertools
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from reactor.language.definition import TriggerSpec
 from reactor.testing.trigger_suite import Rig, TriggerSuite, connect
 from reactor.tests.engine.rig import Rig as EngineRig
 from reactor.tests.servers.nats import NatsServer
-from reactor.tests.triggers.consumer_child import all_runs
+from reactor.tests.triggers.consumer_child import all_runs, consume
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import Trigger, TriggerContext
 from reactor.triggers.jetstream import JetStreamTrigger
@@ -229,8 +227,8 @@ async def test_asks_for_free_places_only(rig: JetStreamRig) -> None:
 
 @pytest.mark.parametrize(
     ("start", "expected"),
-    [("earliest", [b"1", b"2", b"3", b"4"]), ("latest", [b"4"]), ("last", [b"3", b"4"]), ({"offset": 2}, [b"2", b"3", b"4"]),
-     ({"time": "1h"}, [b"1", b"2", b"3", b"4"])],
+    [("earliest", [b"1", b"2", b"3", b"4"]), ("latest", [b"4"]), ("last", [b"3", b"4"]),
+     ({"offset": 2}, [b"2", b"3", b"4"]), ({"time": "1h"}, [b"1", b"2", b"3", b"4"])],
 )  # fmt: skip
 async def test_start_says_where_a_new_consumer_begins(rig: JetStreamRig, start: Any, expected: list[bytes]) -> None:
     rig.spec["start"] = start
@@ -425,35 +423,12 @@ async def test_killed_at_any_moment_nothing_is_lost_and_nothing_runs_twice(rig: 
     url = f"sqlite:///{tmp_path}/reactor.db"
     sent = [f"k{number}" for number in range(600)]
     sending = asyncio.ensure_future(SUITE._emit_all(rig, [msgspec.json.encode({"id": each}) for each in sent]))
-    spec = {"name": "orders", "kind": "jetstream", "config": rig.config}
+    spec = {"name": "orders", "kind": "jetstream", "config": {**rig.config, "durable": "reactor-01234567-orders"}}
     for kill_after in (150, 150, None):
-        await consume(tmp_path, url, spec, {"servers": [rig.server.url]}, kill_after, len(sent))
+        await consume(url, spec, {"servers": [rig.server.url]}, kill_after, len(sent))
     await sending
     async with EngineRig(url) as engine:
         inputs = sorted([msgspec.json.decode(run.input)["id"] for run in await all_runs(engine.store)])
     assert inputs == sorted(sent)
     info = await rig.info()
     assert (info.num_ack_pending, info.num_pending) == (0, 0)
-
-
-async def consume(folder: Path, url: str, spec: Any, connection: Any, kill_after: int | None, runs: int) -> None:
-    """A process with a store, an engine and a supervisor that reads; killed after so many runs, else ends when all are there."""
-    arguments = [url, msgspec.json.encode(spec).decode(), msgspec.json.encode(connection).decode(), str(runs)]
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "reactor.tests.triggers.consumer_child", *arguments, stdout=asyncio.subprocess.PIPE
-    )
-    assert child.stdout is not None
-    try:
-        async with asyncio.timeout(15):
-            seen = 0
-            while line := await child.stdout.readline():
-                seen += line.startswith(b"run ")
-                if kill_after is not None and seen >= kill_after:
-                    break
-            if kill_after is not None:
-                child.send_signal(signal.SIGKILL)
-            status = await child.wait()
-    finally:
-        if child.returncode is None:
-            child.kill()
-    assert status == (-signal.SIGKILL if kill_after is not None else 0)
