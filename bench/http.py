@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import statistics
 import sys
@@ -25,6 +26,7 @@ from reactor.language.loader import load_text
 from reactor.web.server import WebServer
 
 PAD = "x" * 880
+_sources = itertools.count()
 BODY = json.dumps({"order": 4711, "total": 99.5, "pad": PAD}).encode()
 ACCEPT = "workflow: accept\ncancel_on: [{event: accept}]\nsteps: [{log: {message: never}}]\n"
 STEP = '  - {name: s%d, python: {function: "reactor.bench.http:noop", args: {x: 1}}}\n'
@@ -58,6 +60,7 @@ class Connection(asyncio.Protocol):
         self.number = 0
         self.began = 0.0
         self.due = 0.0
+        self.got = b""
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -73,6 +76,14 @@ class Connection(asyncio.Protocol):
         self.transport.write(self.load.request % (b"%08d%08d" % (self.place, self.number)))
 
     def data_received(self, data: bytes) -> None:
+        self.got += data
+        head = self.got.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        length = self.got.index(b"content-length: ") + 16
+        if len(self.got) < head + 4 + int(self.got[length : self.got.index(b"\r", length)]):
+            return
+        data, self.got = self.got, b""
         now = time.perf_counter()
         if not data.startswith(b"HTTP/1.1 2"):
             self.load.failed.append(data[:300].decode("latin-1"))
@@ -124,7 +135,14 @@ async def client(wanted: dict[str, Any]) -> dict[str, Any]:
 
 async def call(port: int, request: str, connections: int, seconds: float, every: float = 0.0) -> dict[str, Any]:
     """A client process's figures."""
-    wanted = {"port": port, "request": request, "connections": connections, "seconds": seconds, "every": every}
+    source = f"{next(_sources):06d}"  # the same length as the word: events of two measurements are no repetitions
+    wanted = {
+        "port": port,
+        "request": request.replace("SOURCE", source),
+        "connections": connections,
+        "seconds": seconds,
+        "every": every,
+    }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "reactor.bench.http", "--client", json.dumps(wanted), stdout=asyncio.subprocess.PIPE
     )
@@ -145,7 +163,7 @@ def request(path: str, body: bytes, content_type: str) -> str:
 
 def event(type: str) -> bytes:
     """A CloudEvent of 1 KiB."""
-    head = f'{{"specversion":"1.0","id":"%s","source":"/bench","type":"{type}","data":'
+    head = f'{{"specversion":"1.0","id":"%s","source":"/bench/SOURCE","type":"{type}","data":'
     return head.encode() + BODY + b"}"
 
 
