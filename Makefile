@@ -3,6 +3,7 @@
 # make check   lint, format and types only
 # make format  let ruff rewrite what it can
 # make pages   write the generated pages of docs/ anew (rules and requirements with their tests)
+# make proto   generate the stubs of proto/ anew
 # make bench | bench-peers | soak | lock | clean
 # Use another interpreter with `make run PYTHON=python3.12`.
 
@@ -17,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check lint types format pages bench bench-peers soak lock clean \
+.PHONY: help run test check lint types format pages proto bench bench-peers soak lock clean \
 	setup-run setup-test setup-servers test-covered test-uncovered
 
 help:
@@ -53,6 +54,10 @@ test-uncovered: setup-test
 
 pages: setup-test
 	$(PY) docs/generate.py
+
+proto: setup-test
+	$(PY) -m grpc_tools.protoc -Ireactor/proto=proto --python_out=.types --pyi_out=.types --grpc_python_out=.types \
+		reactor/proto/v1/plugin.proto reactor/proto/v1/trigger.proto reactor/proto/v1/action.proto
 
 bench: setup-test setup-servers
 	$(PY) -m reactor.bench
