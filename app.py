@@ -146,7 +146,6 @@ class App:
         )
         self.outbox.publish = self.intake.publish
         self.events_api = EventsApi(store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
-        services.publish_local = self.events_api.publish
         self.supervisor = Supervisor(
             self.intake.publish,
             read_marks=store.marks,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from ..store.contract import StateResult, Store
@@ -25,8 +25,6 @@ class ActionServices:
         self._store = store
         self._connection = connection
         self._function = function
-        self.publish_local: Callable[[Any], Awaitable[Any]]
-        """Hands events to this deployment's own router: set once there is one."""
 
     def connection(self, kind: str, name: str | None) -> Any:
         """See Services."""

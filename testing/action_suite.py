@@ -42,7 +42,6 @@ class LentServices:
         self._connections = connections
         self._functions = dict(functions or {})
         self._states = dict(states or {})
-        self.published: list[Any] = []
 
     def connection(self, kind: str, name: str | None) -> Any:
         """From the registry that was given; raises StepError `missing_connection` without one."""
@@ -53,10 +52,6 @@ class LentServices:
     def function(self, reference: str) -> Callable[..., Any]:
         """A function that was given, else what the reference names."""
         return self._functions.get(reference) or resolve(reference, self.project)
-
-    async def publish_local(self, events: Any) -> None:
-        """Remember them."""
-        self.published.append(events)
 
     async def state(self, scope: str, key: str) -> StateResult | None:
         """A durable value that was given."""

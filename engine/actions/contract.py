@@ -58,10 +58,6 @@ class Services(Protocol):
         """The Python function or class that `module:name` names, or a registered one. Raises StepError."""
         ...
 
-    async def publish_local(self, events: Any) -> None:
-        """Hand events to this deployment's own router."""
-        ...
-
     async def state(self, scope: str, key: str) -> StateResult | None:
         """A durable value as the store has it now: what `context.state.get` shows. `scope` as in StateOp."""
         ...

@@ -64,7 +64,6 @@ class Rig:
             (".",),
             lambda k, n: self.connection(k, n),
             self.functions.__getitem__,
-            self._hand_in,
         )
         self.rules = Rules()
         self.outbox = Outbox(self.store, self.rules, self.clock)
