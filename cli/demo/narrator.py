@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from ...core.clock import Clock
@@ -88,4 +88,6 @@ def _ms(duration: float) -> str:
 
 
 def _words(data: Any) -> str:
-    return ", ".join(f"{key} {value}" for key, value in data.items()) if isinstance(data, dict) else str(data)
+    if not isinstance(data, dict):
+        return str(data)
+    return ", ".join(f"{key} {value}" for key, value in cast("dict[str, Any]", data).items())

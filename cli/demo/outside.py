@@ -1,4 +1,4 @@
-"""What stands for the outside world in the demo: a webhook that shows what it gets, and a bank that refuses large sums."""
+"""What stands for the outside world: a webhook that shows what it gets, and a bank that refuses large sums."""
 
 from __future__ import annotations
 
