@@ -5,6 +5,7 @@ says.
 from __future__ import annotations
 
 import asyncio
+import functools
 import traceback
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,10 +18,10 @@ from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, code_matches
 from ..core.limits import BACKOFF_TIMER_S
 from ..language.cel import Expression
 from ..language.definition import Retry
-from ..language.templates import Compiled
+from ..language.templates import Compiled, compile_value
 from .actions.contract import Action, Call, EmitEffect, StateEffect
 from .active import ActiveRun
-from .plan import Node, wrong
+from .plan import OPEN, Node, wrong
 from .run import StepRecord
 
 NO_RETRY = Retry(attempts=1)
@@ -48,6 +49,27 @@ class Attempt(NamedTuple):
 
     record: StepRecord
     effect: EmitEffect | StateEffect | None = None
+
+
+def _event_driven(work: Work) -> bool:
+    """Does what an event, the inputs or a step said decide which host is called? Of an action that does not say which
+    part of its `with` decides that, all of it counts.
+    """
+    if not any(path[0] in _SAID for path in work.with_.reads):
+        return False
+    host = getattr(work.action, "host", None)
+    if host is None:
+        return True
+    undo = work.node.step.compensate if work.undo else None
+    return _reads_said(host(work.node.step.with_ if undo is None else undo.with_))
+
+
+@functools.lru_cache(maxsize=4_096)
+def _reads_said(template: str) -> bool:
+    return any(path[0] in _SAID for path in compile_value(template, OPEN).reads)
+
+
+_SAID = frozenset(("event", "inputs", "steps", "output", "error"))
 
 
 class Attempts:
@@ -108,7 +130,7 @@ class Attempts:
             temp_dir=lambda: self._x.temp_dir(run),
             log=lambda level, message, fields: self._x.log(run, node, level, message, fields),
             progress=lambda share, text: self._x.tell_progress(run, node, share, text),
-            event_driven=any(path[0] in ("event", "inputs", "steps") for path in work.with_.reads),
+            event_driven=_event_driven(work),
             isolation=node.step.isolation,
             undo=work.undo,
         )
