@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
@@ -16,6 +16,7 @@ import msgspec
 
 from ..core.clock import SYSTEM
 from ..core.errors import ConfigError, StoreUnavailable
+from ..language.values import is_list, is_mapping
 from .failures import Answered, Unreachable
 from .parsing import Given
 from .place import Place, find, token
@@ -94,15 +95,14 @@ class Client:
                 f"what answers at {self.where} is no Reactor (status {reply.status})", hint="check the address"
             ) from None
         if reply.status >= 400:
-            problem: dict[str, Any] = value if isinstance(value, dict) else {}
-            raise Answered({"status": reply.status, **problem}, self.where)
+            raise Answered({"status": reply.status, **(value if is_mapping(value) else {})}, self.where)
         return value
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true"
-    return ",".join(value) if isinstance(value, list) else str(value)  # pyright: ignore[reportUnknownArgumentType]
+    return ",".join(value) if is_list(value) else str(value)
 
 
 Handler = Callable[[Given, Client], Awaitable[int | None]]
@@ -119,7 +119,7 @@ async def _speak(handler: Handler, given: Given) -> int:
 
 
 @asynccontextmanager
-async def connect(given: Given) -> AsyncIterator[Client]:
+async def connect(given: Given) -> AsyncGenerator[Client]:
     """The client for a command: a server that was named, the one that has the store, or the store itself.
 
     Raises Unreachable, ConfigError.
@@ -141,7 +141,7 @@ async def connect(given: Given) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def _served(url: str) -> AsyncIterator[Client]:
+async def _served(url: str) -> AsyncGenerator[Client]:
     from .over_http import OverHttp
 
     if not url.startswith(("http://", "https://")):
@@ -162,7 +162,7 @@ async def _answers(client: Client) -> bool:
 
 
 @asynccontextmanager
-async def _opened(place: Place, given: Given) -> AsyncIterator[Client]:
+async def _opened(place: Place, given: Given) -> AsyncGenerator[Client]:
     from .in_process import InProcess
 
     app = place.app(listen=False, carry_on=given.verb.speaks == "act")
@@ -195,9 +195,9 @@ async def _open(app: App, place: Place) -> None:
 
 
 async def _load(app: App) -> None:
-    from .output import note
+    from .output import note, relative
 
     result = await app.load()
     if result.failed:
-        files = ", ".join(sorted(result.failed))
+        files = ", ".join(sorted(relative(file) for file in result.failed))
         note(f"warning: {files}: not loaded for its errors; `reactor validate` shows them")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..language.diagnostics import printable
+from ..language.values import is_list
 
 _CELL_CHARS_MAX = 60
 
@@ -30,6 +32,12 @@ def line(value: Mapping[str, Any]) -> None:
 def note(text: str) -> None:
     """Say something to people beside the output, on stderr."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+def relative(path: str | Path) -> str:
+    """A file as it is named from the current folder, if it is below it."""
+    full = Path(path).absolute()
+    return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else str(full)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -60,16 +68,12 @@ def cell(value: Any, *, whole: bool = False) -> str:
         text = "yes" if value else "no"
     elif isinstance(value, str):
         text = value
-    elif isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in _items(value)):
-        text = ", ".join(_items(value)) or "-"
+    elif is_list(value) and all(isinstance(item, str) for item in value):
+        text = ", ".join(value) or "-"
     else:
         text = json.dumps(value, ensure_ascii=False)
     text = printable(text.replace("\n", " "))
     return text if whole or len(text) <= _CELL_CHARS_MAX else text[: _CELL_CHARS_MAX - 1] + "…"
-
-
-def _items(value: Any) -> list[str]:
-    return list(value)
 
 
 _COLOURS = {

@@ -20,6 +20,7 @@ from ..language.overrides import overlaid
 from ..language.project import FILES, STORE_DEFAULT
 from ..language.project_keys import PROJECT
 from ..language.reader import PlainData
+from ..language.values import is_mapping
 
 if TYPE_CHECKING:
     from ..app import App
@@ -50,12 +51,9 @@ class Place(Struct, frozen=True):
             return None
         try:
             found = msgspec.json.decode(Path(f"{self.database}.lock").read_bytes(), type=Holder)
-            os.kill(found.pid, 0)
-        except PermissionError:  # it lives, and is another user's
-            return found
         except (OSError, msgspec.DecodeError):
             return None
-        return found if found.pid != os.getpid() else None
+        return found if found.pid != os.getpid() and _lives(found.pid) else None
 
     def server(self) -> str:
         """The address of the server that holds the store; empty if there is none."""
@@ -73,6 +71,16 @@ class Place(Struct, frozen=True):
         return App(self.store, project=self.root, **options)
 
 
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # it lives, and is another user's
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def find(root: Path, environ: Mapping[str, str]) -> Place:
     """The place of a project's folder: only what it needs of `reactor.yaml` is read. Raises InvalidDefinition."""
     diagnostics = Diagnostics()
@@ -80,10 +88,10 @@ def find(root: Path, environ: Mapping[str, str]) -> Place:
     document = None if path is None else load_document(path.read_bytes(), str(path), diagnostics)
     diagnostics.raise_errors()
     source = overlaid(document or PlainData({}), str(path or ""), environ, PROJECT.keys, diagnostics)
-    value: Any = source.value if isinstance(source.value, dict) else {}
+    value: Mapping[str, Any] = source.value if is_mapping(source.value) else {}
     store, server = value.get("store"), value.get("server")
-    url = store.get("url") if isinstance(store, dict) else store
-    base = server.get("base_path") if isinstance(server, dict) else None
+    url: Any = store.get("url") if is_mapping(store) else store
+    base: Any = server.get("base_path") if is_mapping(server) else None
     return Place(str(root), absolute(str(url or STORE_DEFAULT), root), str(base or "/"))
 
 

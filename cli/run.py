@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.event import from_mapping
 from ..core.ids import fresh_id
 from ..language.export import dump_yaml
+from ..language.values import is_mapping
 from . import output, values
 from .client import Client
 from .failures import Usage
@@ -59,7 +61,7 @@ async def _with_event(
         )
     written = values.mapping(given.text("event"), "--event")
     event = from_mapping({"specversion": "1.0", "id": fresh_id(), "source": "/reactor", **written})
-    taken = event.data if isinstance(event.data, dict) else {}
+    taken: Mapping[str, Any] = event.data if is_mapping(event.data) else {}
     fields = {name: taken[name] for name in schema.get("properties", {}) if name in taken}
     return await client.app.runs_api.start(
         reference, {**fields, **inputs}, event=event, labels=labels, actor="cli:local"

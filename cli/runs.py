@@ -40,7 +40,7 @@ async def status(given: Given, client: Client) -> None:
         output.table(
             ("step", "state", "attempts", "took", "error"),
             [
-                (s["name"], s["state"], s["attempts"], took(s), (s["error"] or {}).get("message"))
+                (s["name"], s["state"], s["attempts"], took(s), s["error"]["message"] if s["error"] else None)
                 for s in found["steps"]
             ],
         )
@@ -99,7 +99,8 @@ async def logs(given: Given, client: Client) -> None:
         output.dump(found, given.output)
         return
     for line in found:
-        fields = " ".join(f"{name}={output.cell(value)}" for name, value in (line["fields"] or {}).items())
+        logged: dict[str, Any] = line["fields"] or {}
+        fields = " ".join(f"{name}={output.cell(value)}" for name, value in logged.items())
         print(f"{line['at']} {line['level']:<7} {line['step']}: {line['message']}" + (f" {fields}" if fields else ""))
     if not found:
         output.note("its steps logged nothing")

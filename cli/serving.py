@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ class Serving:
             note(text_of(error))
 
     @asynccontextmanager
-    async def signals(self) -> AsyncIterator[None]:
+    async def signals(self) -> AsyncGenerator[None]:
         """Take signals."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, lambda: self.stop(why="Ctrl-C"))

@@ -9,6 +9,7 @@ import msgspec
 from ..core.errors import ConfigError
 from ..language.definition import WorkflowDefinition
 from ..language.export import dump_yaml, to_mapping
+from ..language.values import is_mapping
 from . import output
 from .client import Client
 from .failures import Usage
@@ -123,7 +124,7 @@ async def import_(given: Given, client: Client) -> None:
     wanted: dict[str, tuple[str, bytes]] = {}
     for file in given.words("files"):
         for document in load_documents(read(file), file):
-            name = document.value.get("workflow") if isinstance(document.value, dict) else None
+            name = document.value.get("workflow") if is_mapping(document.value) else None
             if not isinstance(name, str):
                 raise Usage(f"{document.place()}: a document without `workflow` is no workflow", hint="give it a name")
             if name in wanted:

@@ -64,7 +64,8 @@ class TextLines(logging.Formatter):
         """One line, or several with a traceback."""
         message = record.getMessage().replace("\n", "\n    ")
         named = [f"{name} {value}" for name, value in about(record).items()]
-        named += [f"{name}={value}" for name, value in (_extra(record, "fields") or {}).items()]
+        fields: dict[str, Any] = _extra(record, "fields") or {}
+        named += [f"{name}={value}" for name, value in fields.items()]
         told = error_of(record)
         if told and "code" in told and "trace" not in told:
             named.append(f"{told['code']}: {told['message']}")

@@ -1,0 +1,100 @@
+"""`dev`: the project, or one file, served and read again whenever something changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import replace
+from glob import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..language.loader import LoadResult
+from ..language.project import FILES
+from .failures import Usage, text_of
+from .output import note, relative
+from .parsing import Given
+from .place import find
+from .serve import hello
+from .serving import Serving, serve
+
+if TYPE_CHECKING:
+    from ..app import App
+
+SUFFIXES = (".yaml", ".yml", ".json", ".py")
+
+
+def dev(given: Given) -> int:
+    """Serve and watch until Ctrl-C."""
+    root, file = given.project, given.word("file")
+    if file:
+        path = Path(file).absolute()
+        if not path.is_file():
+            raise Usage(f"there is no file {file}", hint="name a workflow file, or none for the whole project")
+        root = root if path.is_relative_to(root) else path.parent
+        app = find(root, os.environ).app()
+        app.project = replace(app.project, workflows=(escape(str(path.relative_to(root))),))
+    else:
+        app = find(root, os.environ).app()
+    folders = watched(app)
+
+    async def beside(serving: Serving) -> None:
+        await _watch(serving, folders)
+
+    def greet(serving: Serving, result: LoadResult) -> None:
+        hello(serving, result)
+        note("watching " + ", ".join(relative(folder) for folder in folders))
+
+    return serve(app, greet, beside)
+
+
+def watched(app: App) -> list[Path]:
+    """The folders that the project's globs lead into; those inside another are left out."""
+    root = Path(app.project.root)
+    found = {_base(root, glob) for glob in app.project.workflows}
+    return sorted(each for each in found if not any(other in each.parents for other in found))
+
+
+def _base(root: Path, glob: str) -> Path:
+    base = root
+    for part in Path(glob).parts[:-1]:
+        if any(character in part for character in "*?[{"):
+            break
+        base /= part
+    return base if base.is_dir() else root
+
+
+async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
+    from watchfiles import (
+        Change,
+        DefaultFilter,
+        awatch,  # pyright: ignore[reportUnknownVariableType]  # it takes any kind of event
+    )
+
+    usual = DefaultFilter()
+
+    def wanted(change: Change, path: str) -> bool:
+        return path.endswith(SUFFIXES) and usual(change, path)
+
+    project = {str(Path(serving.app.project.root) / name) for name in FILES}
+    seen: AsyncGenerator[set[tuple[Change, str]], None] = awatch(
+        *folders, watch_filter=wanted, debounce=200, step=50, stop_event=serving.stopping
+    )
+    async for changes in seen:
+        paths = {path for _, path in changes}
+        note("changed: " + ", ".join(sorted(relative(path) for path in paths)))
+        if paths & project:
+            note(f"{relative(min(paths & project))}: start `reactor dev` again to let it take effect")
+        await _reload(serving)
+
+
+async def _reload(serving: Serving) -> None:
+    try:
+        result = await serving.reload()
+    except Exception as error:  # noqa: BLE001  # a file in the middle of being written: the last good state stays
+        note(text_of(error))
+        return
+    for file in sorted(result.failed):
+        note(f"{relative(file)}: what was good of it stays in force until its errors are mended")
+    if not result.failed:
+        note("loaded: " + (", ".join(one.definition.workflow for one in result.loaded) or "no workflow"))

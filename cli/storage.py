@@ -1,0 +1,108 @@
+"""store check, store snapshot: an SQLite store's file, looked at and copied while it may be in use.
+
+Nothing is written to the store: both read one consistent state through a connection of their own. Source: SQLite,
+"PRAGMA integrity_check" and "Online Backup API".
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..core.durations import format_size
+from ..core.errors import PermanentError, ReactorError, StoreFailed
+from . import output
+from .failures import Usage
+from .parsing import Given
+from .place import Place, find
+
+BUSY_MS_MAX = 5_000
+
+
+def check(given: Given) -> None:
+    """Look at every page. Raises StoreFailed with what is wrong."""
+    place = find(given.project, os.environ)
+    path = _file(place, "check", "ask PostgreSQL's own tools, such as pg_amcheck")
+    connection = _reader(path)
+    try:
+        found = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
+    finally:
+        connection.close()
+    if found != ["ok"]:
+        raise StoreFailed(
+            f"the store {path} is damaged: {'; '.join(map(str, found))}", hint="stop, and restore the newest snapshot"
+        )
+    holder = place.holder()
+    log = path.with_name(path.name + "-wal")
+    facts = {
+        "store": str(path),
+        "state": "sound",
+        "size": format_size(path.stat().st_size),
+        "log": format_size(log.stat().st_size) if log.exists() else None,
+        "in use by": f"process {holder.pid}" if holder is not None else None,
+    }
+    if given.output != "table":
+        output.dump(facts, given.output)
+    else:
+        output.pairs(facts)
+
+
+def snapshot(given: Given) -> None:
+    """Copy the state of now to a new file, durable when it returns."""
+    import apsw
+
+    path = _file(find(given.project, os.environ), "snapshot", "use pg_dump")
+    target = Path(given.word("file"))
+    if target.exists():
+        raise Usage(f"the file {target} exists already", hint="name a new file: a snapshot overwrites nothing")
+    fresh = target.with_name(target.name + ".part")
+    source = _reader(path)
+    try:
+        made = apsw.Connection(str(fresh))
+        try:
+            with made.backup("main", source, "main") as copy:
+                copy.step(-1)
+        finally:
+            made.close()
+        _sync(fresh)
+        fresh.rename(target)
+        _sync(target.parent.absolute())
+    except (apsw.Error, OSError) as error:
+        fresh.unlink(missing_ok=True)
+        raise StoreFailed(f"no snapshot could be written to {target}: {error}", hint="look at the disk") from None
+    finally:
+        source.close()
+    output.note(f"{target}: {format_size(target.stat().st_size)}, the state of {path}")
+
+
+def _file(place: Place, word: str, instead: str) -> Path:
+    path = place.database
+    if path is None:
+        raise ReactorError(
+            f"`reactor store {word}` is not available for a store that is no SQLite file",
+            code="unavailable",
+            hint=instead,
+        )
+    if not path.exists():
+        raise PermanentError(f"there is no store {path} yet", code="not_found", hint="the first start makes it")
+    return path
+
+
+def _reader(path: Path) -> Any:
+    import apsw
+
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(BUSY_MS_MAX)
+    except apsw.Error as error:
+        raise StoreFailed(f"the store {path} cannot be read: {error}", hint="check who may read it") from None
+    return connection
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
