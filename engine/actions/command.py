@@ -169,6 +169,9 @@ class _Program:
         """Start it; raises StepError: no such program or folder, not allowed, unfit arguments."""
         if not os.path.isdir(self._folder):  # noqa: ASYNC240  # one look, at the disk that the program starts from
             raise StepError("file_not_found", f"the working folder {self._folder} does not exist")
+        if any("\0" in text for text in (*self._argv, *self._env, *self._env.values())):
+            said = "an argument or a variable holds a null character"
+            raise StepError("invalid_input", f"`{self.title}` cannot be started: {said}")
         # Pipes of our own: asyncio's `wait` waits for its pipes too, which a process left behind may hold open.
         self._pipes = [Pipe(), Pipe(), Pipe()]
         feed, out, err = self._pipes

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import uvloop
 
 from reactor.core.errors import StepError
 from reactor.engine.actions.command import CommandAction
@@ -19,6 +20,14 @@ from reactor.testing.action_suite import ActionSuite
 from reactor.tests.actions.rig import KEY, Rig
 
 PYTHON = sys.executable
+
+
+@pytest.fixture(
+    scope="module", params=[asyncio.DefaultEventLoopPolicy(), uvloop.EventLoopPolicy()], ids=["asyncio", "uvloop"]
+)
+def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    """The server runs on uvloop, which starts programs in its own way."""
+    return request.param
 
 
 def alive(pid: int) -> bool:
@@ -169,7 +178,7 @@ async def test_what_cannot_be_started(rig: Rig, tmp_path: Path) -> None:
         await rig("command", {"argv": ["echo", "a\0b"]})
     assert (caught.value.code, str(caught.value)) == (
         "invalid_input",
-        "`echo` cannot be started: embedded null byte",
+        "`echo` cannot be started: an argument or a variable holds a null character",
     )
 
 

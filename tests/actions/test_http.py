@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
+from aiohttp.resolver import ThreadedResolver
 
 from reactor.connections.addresses import literal, verdict
 from reactor.connections.registry import Registry
@@ -329,11 +330,11 @@ async def test_private_addresses_when_the_host_comes_from_an_event(rig: Rig, sit
 
 
 async def test_names_are_judged_by_what_they_resolve_to(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def resolve(host: Any, port: Any, *args: Any, **more: Any) -> list[Any]:
-        rows = ["93.184.216.34", "169.254.169.254"]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0)) for address in rows]
+    async def resolve(self: Any, host: str, port: int, family: int) -> list[Any]:
+        more = {"hostname": host, "port": port, "family": socket.AF_INET, "proto": 6, "flags": 0}
+        return [{"host": address, **more} for address in ("93.184.216.34", "169.254.169.254")]
 
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
     error = await failure(rig, {"url": "http://innocent.example/x"})
     assert str(error) == (
         "GET http://innocent.example/x is refused: innocent.example is 169.254.169.254, a metadata service"
