@@ -40,12 +40,9 @@ def fresh_store_id() -> str:
 
 def digest(*parts: str | bytes | int) -> bytes:
     """16 bytes that stand for a sequence of parts; unequal sequences have unequal digests."""
-    h = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        raw = part if isinstance(part, bytes) else str(part).encode()
-        h.update(len(raw).to_bytes(4, "big"))
-        h.update(raw)
-    return h.digest()
+    texts = [part.hex() if isinstance(part, bytes) else str(part) for part in parts]
+    joined = "".join([f"{len(text)}:{text}" for text in texts])
+    return hashlib.blake2b(joined.encode(), digest_size=16).digest()
 
 
 def identity(trigger: str, source: str, id: str, replay: int = 0) -> bytes:
