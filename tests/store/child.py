@@ -1,6 +1,6 @@
 """A process that is to be killed: it submits units for ever, and says the number of each that was acknowledged.
 
-    python -P -m reactor.tests.store.child URL [lanes of work]
+    python -P -m reactor.tests.store.child URL LANES-OF-WORK [lying]
 
 Unit n starts run n with one journal row, one dead letter and one mark: all of them, or none, may be found afterwards.
 """
@@ -44,8 +44,8 @@ async def half_there(store: Store, acknowledged: set[int], numbers: list[int]) -
     return wrong
 
 
-async def main(url: str, lanes: int) -> None:
-    """Submit until killed."""
+async def main(url: str, lanes: int, lying: bool) -> None:
+    """Submit until killed; a lying one acknowledges before the unit is durable."""
     store = open_store(url, clock=SYSTEM)
     await store.open()
     numbers = ids.Numbers(store.node)
@@ -54,11 +54,14 @@ async def main(url: str, lanes: int) -> None:
         while True:
             number = numbers.draw()
             os.write(1, b"?%d\n" % number)
-            if not (await store.submit(whole_unit(number))).refused:
+            future = store.submit(whole_unit(number))
+            if lying:
+                os.write(1, b"!%d\n" % number)
+            if not (await future).refused and not lying:
                 os.write(1, b"!%d\n" % number)
 
     await asyncio.gather(*[lane() for _ in range(lanes)])
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), "lying" in sys.argv))

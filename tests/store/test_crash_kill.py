@@ -33,6 +33,19 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> Non
 
 
 @pytest.mark.uncovered
+async def test_the_check_of_kills_can_fail(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/reactor.db"
+    wrong: dict[int, list[bool]] = {}
+    for _ in range(5):
+        acked, tried = await killed(url, after=64, lanes=64, lying=True)
+        store = open_store(url, clock=SYSTEM)
+        await store.open()
+        wrong |= await half_there(store, acked, tried)
+        await store.close()
+    assert wrong
+
+
+@pytest.mark.uncovered
 async def test_a_log_cut_anywhere_leaves_a_prefix_of_the_groups(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/reactor.db", clock=SYSTEM)
     await store.open()
