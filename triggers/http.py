@@ -40,6 +40,7 @@ class HttpTrigger:
         self._config = config
         self._context = context
         self._queue: deque[Waiting] = deque()
+        self._taken: set[Waiting] = set()  # read, and not settled
         self._bytes = 0
         self._open = 0  # requests not answered yet
         self._more: asyncio.Future[None] | None = None
@@ -85,14 +86,17 @@ class HttpTrigger:
             await self._more
         waiting = self._queue.popleft()
         self._bytes -= waiting.size
+        self._taken.add(waiting)
+        waiting.settled.add_done_callback(lambda _: self._taken.discard(waiting))
         return Delivery(tuple(waiting.events), functools.partial(_settle, waiting))
 
     async def close(self) -> None:
-        """Serve nothing more; who waits to be read is told to come again."""
+        """Serve nothing more; who is not settled yet is told to come again: what became durable is a duplicate then."""
         if self._context.routes is not None:
             self._context.routes.remove(self._context.name)
-        while self._queue:
-            await _settle(self._queue.popleft(), Settlement(again=True))
+        for waiting in (*self._queue, *self._taken):
+            await _settle(waiting, Settlement(again=True))
+        self._queue.clear()
         self._bytes = 0
 
     def details(self) -> Mapping[str, Any]:

@@ -102,76 +102,74 @@ def _answer(endpoint: Endpoint) -> dict[str, Any]:
 
 def _beside() -> dict[str, Any]:
     """What is no endpoint of the tables."""
-    event: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/CloudEvent"}}
-    batch: dict[str, Any] = {"schema": {"type": "array", "items": event["schema"]}}
-    taken: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Taken"}}
-    hook: dict[str, Any] = {
-        "summary": "A request to an http trigger; its own keys say what it takes and answers",
-        "parameters": [{"name": "path", "in": "path", "required": True, "schema": {"type": "string"}}, _KEY],
-        "responses": {
-            "202": {"description": "durable", "content": {"application/json": taken}},
-            "default": _PROBLEM,
-        },
+    found = {"/events": _events(), "/hooks/{path}": _hooks(), f"{ROOT}/stream": {"get": _stream()}}
+    for path, name, summary, kind in (
+        ("/healthz", "healthz", "Does the process answer?", "application/json"),
+        ("/readyz", "readyz", "Does it take events? 503 while the store refuses", "application/json"),
+        ("/metrics", "metrics", "Counters and durations, for Prometheus", "text/plain"),
+        ("/api/openapi.json", "openapi", "This document", "application/json"),
+        ("/", "home", "A page that says what is here", "text/html"),
+    ):
+        answer: dict[str, Any] = {"description": "as asked", "content": {kind: {}}}
+        found[path] = {
+            "get": {"operationId": name, "summary": summary, "responses": {"200": answer, "default": _PROBLEM}}
+        }
+    return found
+
+
+_TAKEN: dict[str, Any] = {
+    "description": "durable",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Taken"}}},
+}
+
+
+def _events() -> dict[str, Any]:
+    event: dict[str, Any] = {"$ref": "#/components/schemas/CloudEvent"}
+    content = {
+        "application/cloudevents+json": {"schema": event},
+        "application/cloudevents-batch+json": {"schema": {"type": "array", "items": event}},
+        "*/*": {},
     }
     return {
-        "/events": {
-            "post": {
-                "operationId": "post_events",
-                "summary": "Hand in CloudEvents; answered once they are durable",
-                "description": "Needs the scope `emit`. Binary mode: attributes as ce- headers, any body.",
-                "requestBody": {
-                    "required": True,
-                    "content": {
-                        "application/cloudevents+json": event,
-                        "application/cloudevents-batch+json": batch,
-                        "*/*": {},
-                    },
-                },
-                "responses": {
-                    "202": {"description": "durable", "content": {"application/json": taken}},
-                    "default": _PROBLEM,
-                },
-            },
-            "options": {
-                "operationId": "events_handshake",
-                "summary": "The handshake of CloudEvents web hooks",
-                "responses": {"200": {"description": "the sender may"}},
-            },
+        "post": {
+            "operationId": "post_events",
+            "summary": "Hand in CloudEvents; answered once they are durable",
+            "description": "Needs the scope `emit`. Binary mode: attributes as ce- headers, any body.",
+            "requestBody": {"required": True, "content": content},
+            "responses": {"202": _TAKEN, "default": _PROBLEM},
         },
-        "/hooks/{path}": {
-            method: {**hook, "operationId": f"hook_{method}"} for method in ("get", "post", "put", "patch", "delete")
+        "options": {
+            "operationId": "events_handshake",
+            "summary": "The handshake of CloudEvents web hooks",
+            "responses": {"200": {"description": "the sender may"}},
         },
-        f"{ROOT}/stream": {
-            "get": {
-                "operationId": "stream",
-                "summary": "What happens, as Server-Sent Events; after a gap comes an event `reset`",
-                "parameters": [
-                    {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
-                    *(
-                        {"name": name, "in": "query", "schema": {"type": "string"}}
-                        for name in ("workflow", "run", "type", "last_event_id")
-                    ),
-                ],
-                "responses": {
-                    "200": {"description": "CloudEvents", "content": {"text/event-stream": {}}},
-                    "default": _PROBLEM,
-                },
-            }
-        },
-        **{
-            path: {
-                "get": {
-                    "operationId": name,
-                    "summary": summary,
-                    "responses": {"200": {"description": "as asked", "content": {kind: {}}}, "default": _PROBLEM},
-                }
-            }
-            for path, name, summary, kind in (
-                ("/healthz", "healthz", "Does the process answer?", "application/json"),
-                ("/readyz", "readyz", "Does it take events? 503 while the store refuses", "application/json"),
-                ("/metrics", "metrics", "Counters and durations, for Prometheus", "text/plain"),
-                ("/api/openapi.json", "openapi", "This document", "application/json"),
-                ("/", "home", "A page that says what is here", "text/html"),
-            )
+    }
+
+
+def _hooks() -> dict[str, Any]:
+    path = {"name": "path", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {
+        method: {
+            "operationId": f"hook_{method}",
+            "summary": "A request to an http trigger; its own keys say what it takes and answers",
+            "parameters": [path, _KEY],
+            "responses": {"202": _TAKEN, "default": _PROBLEM},
+        }
+        for method in ("get", "post", "put", "patch", "delete")
+    }
+
+
+def _stream() -> dict[str, Any]:
+    keys = [
+        {"name": name, "in": "query", "schema": {"type": "string"}}
+        for name in ("workflow", "run", "type", "last_event_id")
+    ]
+    return {
+        "operationId": "stream",
+        "summary": "What happens, as Server-Sent Events; after a gap comes an event `reset`",
+        "parameters": [{"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}, *keys],
+        "responses": {
+            "200": {"description": "CloudEvents", "content": {"text/event-stream": {}}},
+            "default": _PROBLEM,
         },
     }

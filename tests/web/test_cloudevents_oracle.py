@@ -97,8 +97,11 @@ def test_the_package_reads_what_we_write(wanted: dict[str, Any], data: Any) -> N
         extensions={n: v for n, v in wanted.items() if n.startswith("x")},
         data=data,
     )
-    for mode in ("binary", "structured"):
-        headers, body = content(OutMessage(to="http", target={}, event=ours, mode=mode))  # type: ignore[arg-type]
+    for message in (
+        OutMessage(to="http", target={}, event=ours, mode="binary"),
+        OutMessage(to="http", target={}, event=ours, mode="structured"),
+    ):
+        headers, body = content(message)
         theirs = from_http_event(HTTPMessage(headers, body))
         assert theirs.get_attributes() == wanted
         found = theirs.get_data()

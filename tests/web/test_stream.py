@@ -70,6 +70,11 @@ async def run(site: Site, id: str, type: str = "thing") -> str:
     return found
 
 
+def stream_of(site: Site) -> Any:
+    front: Any = site.web._front
+    return front._api.stream
+
+
 async def test_tells_events_runs_and_steps_in_order(site: Site) -> None:
     await site.put_flow()
     async with Client(site) as client:
@@ -132,7 +137,7 @@ async def test_what_nobody_saw_is_a_gap(site: Site) -> None:
     await site.put_flow()
     async with Client(site) as client:
         last = client.last
-    stream = site.web._front._api.stream  # type: ignore[union-attr]
+    stream = stream_of(site)
     await site.until(lambda: not stream._clients)
     stream._stop_listening()  # as after the time that it lingers
     assert site.app.engine.telling.listeners == []
@@ -146,7 +151,7 @@ async def test_a_slow_client_slows_no_run_and_is_told_of_its_gap(site: Site, mon
     monkeypatch.setattr("reactor.web.stream.STREAM_BUFFER_EVENTS", 50)
     await site.put_flow()
     async with Client(site) as slow:
-        stream = site.web._front._api.stream  # type: ignore[union-attr]
+        stream = stream_of(site)
         big = Event(type="big", source="/s", id="x", data="x" * 200_000, meta={"trigger": "t"})
         for _ in range(400):  # 80 MB: far more than any socket holds; the client reads nothing
             stream._told(big)
