@@ -36,6 +36,8 @@ TOMBSTONE_S = 100 * 86_400.0
 """How long a file that went is remembered: its next coming has another id. Over the longest `retention.dedupe`."""
 
 MARKS_AT_ONCE = 500
+AT_ONCE = 1_000
+"""Files compared in one turn of the loop, which is shared."""
 RESCANS_S = (0.3, 1.5)
 """When an added folder is looked through again: the kernel tells nothing of what came before it watched it."""
 RETRY_S = 0.5  # for what is not ready for another reason than time
@@ -230,8 +232,12 @@ class FileTrigger:
 
     async def _rescan(self, under: str) -> None:
         # The comparison is in the thread as well: a hundred thousand files would hold the loop up.
-        found, gone = await asyncio.to_thread(lambda: self._changes.differing(self._tree.scan(under), under))
-        self._changes.compare(found, gone, self._clock.monotonic())
+        found, gone = await asyncio.to_thread(lambda: self._changes.differing(self._tree.walk(under), under))
+        names = list(found)
+        for start in range(0, max(1, len(names)), AT_ONCE):
+            part = {name: found[name] for name in names[start : start + AT_ONCE]}
+            self._changes.compare(part, gone if not start else (), self._clock.monotonic())
+            await asyncio.sleep(0)
 
     async def _ripen(self, ripe: list[Changed]) -> None:
         """Look again at what has waited."""
@@ -247,9 +253,14 @@ class FileTrigger:
                 return stamp, ready.min_age - age + 0.001
             return stamp, RETRY_S if not tree.names.has_sentinel(path) or (ready.lock and is_locked(path)) else 0.0
 
-        answers = await asyncio.to_thread(lambda: [(each, *ask(each.name, each.stamp)) for each in ripe])
-        for name in self._changes.ripened(answers, self._clock.monotonic()):
-            self._touched.setdefault(name, 0)  # gone: if it was known, that may be an event as well
+        def ask_all(part: list[Changed]) -> list[tuple[Changed, Stamp | None, float]]:
+            return [(each, *ask(each.name, each.stamp)) for each in part]
+
+        ripe.sort(key=lambda each: each.stamp.mtime_ns)
+        for start in range(0, len(ripe), AT_ONCE):
+            answers = await asyncio.to_thread(ask_all, ripe[start : start + AT_ONCE])
+            for name in self._changes.ripened(answers, self._clock.monotonic()):
+                self._touched.setdefault(name, 0)  # gone: if it was known, that may be an event as well
 
     # -- the ledger, and what is delivered
 

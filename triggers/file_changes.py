@@ -72,18 +72,25 @@ class Changes:
         there = {name for name, line in self.ledger.items() if line.there and name.startswith(prefix)}
         return there.union(name for name in self.waiting if name.startswith(prefix))
 
-    def differing(self, found: Mapping[str, Stamp], folder: str) -> tuple[dict[str, Stamp], set[str]]:
-        """Of what a scan found below a folder, what is not as the ledger has it; and what is gone. Changes nothing."""
-        ledger, waiting = self.ledger, self.waiting
-        other = {
-            name: stamp
-            for name, stamp in found.items()
-            if (line := ledger.get(name)) is None
-            or not line.there
-            or (line.inode, line.size, line.mtime_ns) != stamp
-            or name in waiting
-        }
-        return other, self.known_under(folder) - found.keys()
+    def differing(
+        self, found: Iterable[tuple[str, tuple[int, int, int]]], folder: str
+    ) -> tuple[dict[str, Stamp], set[str]]:
+        """Of what a walk finds below a folder, what is not as the ledger has it; and what is gone. Changes nothing.
+
+        What has the version of something gone comes first: it was moved.
+        """
+        other: dict[str, Stamp] = {}
+        gone = self.known_under(folder)
+        for name, version in found:
+            gone.discard(name)
+            line = self.ledger.get(name)
+            known = line is not None and line.there and (line.inode, line.size, line.mtime_ns) == version
+            if not known or name in self.waiting:
+                other[name] = Stamp(*version)
+        if gone and other:
+            left = {line.stamp for name in gone if (line := self.ledger.get(name)) is not None and line.there}
+            other = dict(sorted(other.items(), key=lambda item: item[1] not in left))
+        return other, gone
 
     def known_within(self, gone: set[str]) -> set[str]:
         """Known files that are named, or that lie in a folder that is."""

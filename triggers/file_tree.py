@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -133,7 +133,10 @@ class Tree:
 
     def scan(self, under: str = "") -> dict[str, Stamp]:
         """All files that count below a folder (relative). Raises NotConnected if the root is not there."""
-        found: dict[str, Stamp] = {}
+        return {name: Stamp(*version) for name, version in self.walk(under)}
+
+    def walk(self, under: str = "") -> Iterator[tuple[str, tuple[int, int, int]]]:
+        """The same one by one, the version as a plain tuple: nothing is kept of files that are known."""
         self.identity()
         folders = [under]
         visited: set[tuple[int, int]] = set()
@@ -142,33 +145,30 @@ class Tree:
             try:
                 with os.scandir(self.path(folder) if folder else self.root) as entries:
                     for entry in entries:
-                        self._take(entry, f"{folder}/{entry.name}" if folder else entry.name, found, folders, visited)
+                        found = self._take(entry, f"{folder}/{entry.name}" if folder else entry.name, folders, visited)
+                        if found is not None:
+                            yield found
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
                     raise
-        return found
 
     def _take(
-        self,
-        entry: os.DirEntry[str],
-        name: str,
-        found: dict[str, Stamp],
-        folders: list[str],
-        visited: set[tuple[int, int]],
-    ) -> None:
+        self, entry: os.DirEntry[str], name: str, folders: list[str], visited: set[tuple[int, int]]
+    ) -> tuple[str, tuple[int, int, int]] | None:
         relative = self._shown(name)
         if self.names.ignored(relative):
-            return
+            return None
         try:
             at = entry.stat(follow_symlinks=self._follow)
         except OSError:
-            return  # gone again, or a link to nowhere
+            return None  # gone again, or a link to nowhere
         if S_ISDIR(at.st_mode):
             if self._recursive and (at.st_dev, at.st_ino) not in visited:  # a link may lead back up
                 visited.add((at.st_dev, at.st_ino))
                 folders.append(relative)
         elif S_ISREG(at.st_mode) and self.names.wanted(relative):
-            found[relative] = Stamp(at.st_ino, at.st_size, at.st_mtime_ns)
+            return relative, (at.st_ino, at.st_size, at.st_mtime_ns)
+        return None
 
     def look(self, relative: str) -> Stamp | None:
         """One file that counts; None if there is none."""

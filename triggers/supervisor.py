@@ -28,8 +28,8 @@ from .status import State, TriggerStatus
 CONNECT_S_MAX = 330.0
 """A `connect` that takes longer hangs: no connection's own time limit is above 5 minutes."""
 
-_START_AT_ONCE = 100
-"""Readers started in one turn of the loop, which is shared."""
+_START_AT_ONCE = 100  # readers in one turn of the loop, which is shared
+_READ_AT_ONCE = 64  # deliveries of one reader, likewise
 
 _log = logging.getLogger("reactor.triggers")
 
@@ -257,7 +257,8 @@ class Reader:
         self._marks.clear()
         self._marks.update(await self.owner.read_marks(self.spec.name))
         trigger = self.trigger = self.trigger or self._make()
-        await self.owner.limits.limited(CONNECT_S_MAX, trigger.connect(), f"`connect` of {self.spec.kind}", self._hangs)
+        whose = f"`connect` of {self.spec.kind}"
+        await self.owner.limits.limited(CONNECT_S_MAX, trigger.connect(), whose, self._hangs)
         self.enter("connected")
         connected_at = self.owner.clock.monotonic()
         try:
@@ -267,6 +268,8 @@ class Reader:
                 delivery = await trigger.read()
                 await self._publish(delivery)
                 self._backoff = None
+                if self._number % _READ_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # a backlog that is there already never waits by itself
         except TransientError:
             self.reconnects += 1
             if self.owner.clock.monotonic() - connected_at > self.spec.reconnect.get("max_delay_s", 30.0):
@@ -324,17 +327,9 @@ class Reader:
                 _log.warning("trigger %s: %s", self.spec.name, error, exc_info=error.__cause__)
 
         try:
-            await self.owner.publish(
-                self.spec.name,
-                Delivery(
-                    events=delivery.events,
-                    settle=settle,
-                    partition=delivery.partition,
-                    marks=delivery.marks,
-                    positioned=delivery.positioned,
-                    ledger=delivery.ledger,
-                ),
-            )
+            d = delivery
+            wrapped = Delivery(d.events, settle, d.partition, d.marks, d.positioned, d.ledger)
+            await self.owner.publish(self.spec.name, wrapped)
         except BaseException:
             if number in self._unsettled:
                 await settle(Settlement(again=True))

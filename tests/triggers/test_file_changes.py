@@ -66,7 +66,7 @@ class World:
 
     def scan(self, accepted: int) -> None:
         """Look at everything; the store takes at most so many of the events."""
-        found, gone = self.changes.differing(self.tree.scan(), "")
+        found, gone = self.changes.differing(self.tree.walk(), "")
         self.changes.compare(found, gone, 0.0)
         waiting = list(self.changes.waiting.values())
         self.changes.ripened([(each, self.tree.look(each.name), 0.0) for each in waiting], 0.0)
