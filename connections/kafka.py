@@ -19,7 +19,7 @@ from ..core.limits import MIB
 from .cloudevents_messages import bound
 from .configs import KafkaConfig
 from .contract import OutMessage, Tls
-from .kafka_errors import translation
+from .kafka_errors import lost_count, translation
 from .tls import client_context
 
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ class KafkaConnection:
             async with asyncio.timeout(self.config.timeout):
                 await admin.start()
                 try:
-                    response = await admin.create_topics([NewTopic(name, -1, -1)])
+                    topic = NewTopic(name, 1, 1)
+                    topic.num_partitions = topic.replication_factor = -1  # as the broker is set up
+                    response = await admin.create_topics([topic])
                 except TopicAlreadyExistsError:
                     return
                 finally:
@@ -185,10 +187,9 @@ class KafkaConnection:
                         producer = await self._producer(_acks(message.target.get("acks", "all")))
                         futures.append(await producer.send(**_record(message)))
                     sent = await asyncio.gather(*futures)
-        except TransientError:
-            raise  # the producer goes on trying, so that the order stays; a repetition comes after it
-        except StepError as error:
-            if error.code != "too_large" and producer is not None:
+        except (TransientError, StepError) as error:
+            # without an answer the producer goes on trying, so that the order stays and a repetition comes after it
+            if producer is not None and (isinstance(error, StepError) or lost_count(error.__cause__)):
                 await self._drop(producer)
             raise
         finally:

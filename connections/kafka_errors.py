@@ -64,9 +64,27 @@ def ours(error: BaseException, title: str) -> ReactorError:
         return StepError("publish.rejected", f"{title}: there is no such topic or partition")
     if isinstance(error, (kafka.KafkaTimeoutError, kafka.RequestTimedOutError)):
         return TransientError(text, code="timeout")
-    if isinstance(error, (kafka.KafkaConnectionError, kafka.NodeNotReadyError)) or error_is_retriable(error):
+    if isinstance(error, (kafka.KafkaConnectionError, kafka.NodeNotReadyError)) or lost_count(error):
+        return NotConnected(text)
+    if error_is_retriable(error):
         return NotConnected(text)
     return StepError("publish.rejected", text)
+
+
+def lost_count(error: BaseException | None) -> bool:
+    """Have an idempotent producer and the broker different numbers in mind? Then only a new producer can go on."""
+    from aiokafka import errors as kafka
+
+    return isinstance(
+        error,
+        (
+            kafka.OutOfOrderSequenceNumber,
+            kafka.DuplicateSequenceNumber,
+            kafka.InvalidProducerEpoch,
+            kafka.ProducerFenced,
+            kafka.UnknownProducerId,
+        ),
+    )
 
 
 def error_is_retriable(error: Any) -> bool:

@@ -2,6 +2,8 @@ from collections.abc import Sequence
 from typing import Any
 
 class NewTopic:
+    num_partitions: int
+    replication_factor: int
     def __init__(self, name: str, num_partitions: int, replication_factor: int) -> None: ...
 
 class AIOKafkaAdminClient:
