@@ -1,0 +1,293 @@
+"""Intake, dedupe and fan-out: semantics 1, 2 and 7.5-7.6, on both stores."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from reactor.core.errors import ErrorInfo, StepError
+from reactor.core.event import Delivery, Event, Mark, Settlement, Undecodable
+from reactor.core.ids import event_number
+from reactor.store.contract import RunFilter
+
+from .conftest import World
+from .rig import Rig
+
+ONE = """
+workflow: one
+inputs: {n: integer}
+when: [{event: go, with: {n: "${{ event.data.n }}"}}]
+steps: [{name: a, python: {function: "m:act", args: {name: "one ${{ inputs.n }}"}}}]
+"""
+TWO = ONE.replace("workflow: one", "workflow: two").replace("one ${{", "two ${{")
+
+
+async def deliver(rig: Rig, trigger: str, *events: Any, **more: Any) -> Settlement:
+    """What a trigger does with one read."""
+    settled: asyncio.Future[Settlement] = asyncio.get_running_loop().create_future()
+
+    async def settle(settlement: Settlement) -> None:
+        settled.set_result(settlement)
+
+    await rig.intake.publish(trigger, Delivery(events, settle, **more))
+    return await asyncio.wait_for(settled, 10)
+
+
+def go(id: str = "1", n: Any = 7, **more: Any) -> Event:
+    return Event(type="go", source="/test", id=id, data={"n": n}, **more)
+
+
+async def count(rig: Rig, workflow: str = "") -> int:
+    return len(await rig.store.runs(RunFilter(workflow=workflow), limit=100))
+
+
+@pytest.mark.rule("1.1")
+@pytest.mark.req("R-9")
+async def test_an_identity_is_routed_once_by_a_trigger_even_if_rules_were_added(rig: Rig) -> None:
+    await rig.deploy(ONE)
+    first = await deliver(rig, "t", go())
+    await rig.deploy(TWO)
+    second = await deliver(rig, "t", go())
+    assert (first.receipts[0].verdict, second.receipts[0].verdict) == ("accepted", "duplicate")
+    assert second.receipts[0].runs == first.receipts[0].runs
+    assert await count(rig) == 1
+
+
+@pytest.mark.rule("1.1")
+@pytest.mark.rule("2.1")
+async def test_by_two_triggers_it_reaches_both_and_still_starts_a_workflow_once(rig: Rig) -> None:
+    await rig.deploy(ONE)
+    one = await deliver(rig, "t1", go())
+    two = await deliver(rig, "t2", go())
+    assert two.receipts[0].verdict == "accepted"
+    assert two.receipts[0].runs == one.receipts[0].runs
+    assert await count(rig) == 1
+
+
+@pytest.mark.rule("1.2")
+async def test_position_event_and_run_are_one_unit(rig: Rig) -> None:
+    await rig.deploy(ONE)
+    await deliver(rig, "t", go("1"), marks=(Mark("t", "p0", b"1", expected=None),), positioned=True)
+    late = await deliver(rig, "t", go("2"), marks=(Mark("t", "p0", b"2", expected=b"0"),), positioned=True)
+    assert late.again
+    assert await count(rig) == 1
+    assert dict(await rig.store.marks("t")) == {"p0": b"1"}
+
+
+@pytest.mark.rule("1.3")
+async def test_a_rule_added_later_sees_earlier_events_only_by_replay(rig: Rig) -> None:
+    await rig.deploy(ONE)
+    receipt = (await deliver(rig, "t", go())).receipts[0]
+    await rig.deploy(TWO)
+    assert await count(rig, "two") == 0
+    again = await rig.events.replay(receipt.event)
+    assert again.verdict == "accepted"
+    assert (await count(rig, "one"), await count(rig, "two")) == (2, 1)
+    row = await rig.store.event(event_number(again.event) or 0)
+    assert b'"replay":1' in row.body
+
+
+@pytest.mark.rule("1.4")
+async def test_what_nobody_wants_is_no_duplicate_when_somebody_does(rig: Rig) -> None:
+    first = await deliver(rig, "t", go())
+    assert first.receipts[0].verdict == "unmatched"
+    listed = await rig.events.list()
+    assert [e["id"] for e in listed["items"]] == ["1"]
+    await rig.deploy(ONE)
+    second = await deliver(rig, "t", go())
+    assert second.receipts[0].verdict == "accepted"
+
+
+@pytest.mark.rule("1.5")
+async def test_an_event_without_an_id_is_a_new_event_each_time(rig: Rig) -> None:
+    await rig.deploy(ONE)
+    await deliver(rig, "t", go(""))
+    await deliver(rig, "t", go(""))
+    assert await count(rig) == 2
+
+
+@pytest.mark.rule("1.7")
+@pytest.mark.req("T-GEN-8")
+async def test_what_cannot_be_read_is_a_dead_letter_and_blocks_nothing(rig: Rig) -> None:
+    await rig.deploy(ONE)
+    bad = Undecodable(b"{broken", ErrorInfo("invalid_data", "no JSON at byte 1"), "/test", "2")
+    settlement = await deliver(rig, "t", go("1"), bad, go("3"))
+    assert [r.verdict for r in settlement.receipts] == ["accepted", "dead", "accepted"]
+    letters = (await rig.events.letters())["items"]
+    assert [(x["raw"], x["code"], x["error"]["message"]) for x in letters] == [
+        ("{broken", "invalid_data", "no JSON at byte 1")
+    ]
+
+
+@pytest.mark.rule("1.7")
+@pytest.mark.rule("1.11")
+async def test_what_fails_for_one_binding_leaves_the_others_and_can_be_retried(rig: Rig) -> None:
+    await rig.deploy(ONE, TWO.replace("event.data.n", "event.data.missing"))
+    receipt = (await deliver(rig, "t", go())).receipts[0]
+    assert (receipt.verdict, len(receipt.runs)) == ("accepted", 1)
+    letter = (await rig.events.letters())["items"][0]
+    assert (letter["workflow"], letter["code"]) == ("two", "expression")
+    assert letter["error"]["message"] == "event.data has no field missing (in event.data.missing)"
+    with pytest.raises(StepError) as still:
+        await rig.events.retry(letter["id"])
+    assert str(still.value) == "it failed again: event.data has no field missing (in event.data.missing)"
+    await rig.deploy(TWO)
+    assert (await rig.events.retry(letter["id"]))["state"] == "retried"
+    assert (await count(rig, "one"), await count(rig, "two")) == (1, 1)
+    assert (await rig.events.letters())["items"] == []
+
+
+@pytest.mark.rule("2.1")
+async def test_of_several_entries_that_fit_the_first_in_the_file_starts_the_run(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: several
+inputs: {by: string}
+when:
+  - {event: go, if: event.data.n > 100, with: {by: first}}
+  - {event: go, with: {by: second}}
+  - {event: "g*", with: {by: third}}
+steps: [{name: a, python: {function: "m:act", args: {name: "${{ inputs.by }}"}}}]
+"""
+    )
+    for n in (200, 1):
+        run = (await rig.emit("go", {"n": n})).runs[0]
+        await rig.ended(run)
+    assert world.done == ["first", "second"]
+
+
+@pytest.mark.rule("2.3")
+async def test_a_direct_start_skips_guards_and_its_key_holds(rig: Rig) -> None:
+    await rig.deploy(ONE + "unless: 'true'\n")
+    one = await rig.runs.start("one", {"n": 1}, key="k")
+    again = await rig.runs.start("one", {"n": 1}, key="k")
+    assert one["id"] == again["id"]
+    with pytest.raises(Exception, match="started the run .* with other inputs") as refused:
+        await rig.runs.start("one", {"n": 2}, key="k")
+    assert str(refused.value) == f"the key `k` started the run {one['id']} with other inputs"
+    assert await count(rig) == 1
+
+
+@pytest.mark.rule("2.4")
+async def test_inputs_are_computed_at_acceptance(url: str, world: World) -> None:
+    flow = """
+workflow: keeps
+inputs: {limit: integer}
+when: [{event: go, with: {limit: "${{ vars.limit }}"}}]
+steps:
+  - {name: w, wait: {for: 10ms}}
+  - {name: a, python: {function: "m:act", args: {name: "${{ inputs.limit }} ${{ vars.limit }}"}}}
+"""
+    rig = Rig(url, {"m:act": world.act}, vars={"limit": 5})
+    await rig.open()
+    await rig.deploy(flow)
+    run = (await rig.emit("go", {})).runs[0]
+    await rig.crash()
+    async with Rig(url, {"m:act": world.act}, vars={"limit": 6}) as rig:
+        await rig.ended(run)
+    assert world.done == ["5 5"]
+
+
+@pytest.mark.rule("5.2")
+async def test_guards_absent_fields_are_false_other_errors_dead_letters(rig: Rig) -> None:
+    await rig.deploy(ONE.replace("when: [{event: go,", "when: [{event: go, if: event.data.flag.deep,"))
+    cases = [
+        ({"n": 1}, "unmatched"),
+        ({"n": 1, "flag": None}, "unmatched"),
+        ({"n": 1, "flag": {"deep": "yes"}}, "dead"),
+    ]
+    for data, verdict in cases:
+        receipt = await rig.emit("go", data)
+        assert receipt.verdict == verdict, data
+    assert (await rig.emit("go", {"n": 1, "flag": {"deep": True}})).verdict == "accepted"
+    await rig.deploy(ONE.replace("when: [{event: go,", "when: [{event: go, unless: event.data.flag.deep,"))
+    assert (await rig.emit("go", {"n": 1})).verdict == "accepted"
+
+
+@pytest.mark.rule("7.5")
+@pytest.mark.req("T-EVT-2")
+async def test_a_workflow_that_starts_itself_is_stopped(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: loop
+when: [{event: go}, {workflow: loop}]
+steps: [{name: a, python: {function: "m:act", args: {name: turn}}}]
+"""
+    )
+    await rig.emit("go", {})
+
+    async def stopped() -> bool:
+        return bool((await rig.events.letters())["items"])
+
+    await rig.until(stopped)
+    letter = (await rig.events.letters())["items"][0]
+    assert letter["code"] == "loop"
+    assert letter["error"]["message"] == (
+        "the event comes after 17 runs that started one another; at most 16 are followed"
+    )
+    assert await count(rig) == 17
+
+
+@pytest.mark.rule("7.6")
+async def test_a_trailing_star_leaves_our_own_events_out(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: worker
+when: [{event: go}]
+steps: [{name: a, transform: 1}]
+---
+workflow: all
+when: [{event: "*"}]
+steps: [{name: a, python: {function: "m:act", args: {name: all}}}]
+---
+workflow: stem
+when: [{event: "rea*"}]
+steps: [{name: a, python: {function: "m:act", args: {name: stem}}}]
+---
+workflow: own
+inputs: {type: string}
+when: [{event: "reactor.run.comp*", match: {subject: [worker]}, with: {type: "${{ event.type }}"}}]
+steps: [{name: a, python: {function: "m:act", args: {name: "${{ inputs.type }}"}}}]
+"""
+    )
+    await rig.emit("go", {})
+    await rig.until(lambda: len(world.done) == 2)
+    await asyncio.sleep(0.05)
+    assert sorted(world.done) == ["all", "reactor.run.completed"]
+
+
+@pytest.mark.rule("11.4")
+@pytest.mark.req("R-1")
+@pytest.mark.req("R-2")
+@pytest.mark.req("R-3")
+async def test_explain_names_the_clause_and_the_value(rig: Rig) -> None:
+    await rig.deploy(
+        """
+workflow: big
+inputs: {total: integer}
+when: [{event: order.new, match: {data: {country: [DE]}}, if: event.data.total > 100}]
+unless: event.data.test == true
+steps: [{name: a, transform: 1}]
+limits: {concurrency: {max: 1, overflow: skip}}
+"""
+    )
+    texts: list[str] = []
+    for data in (
+        {"country": "FR", "total": 150},
+        {"country": "DE", "total": 50},
+        {"country": "DE", "total": 150, "test": True},
+        {"country": "DE", "total": "x", "test": False},
+    ):
+        receipt = await rig.emit("order.new", data)
+        found = await rig.events.explain(receipt.event)
+        texts.append(found["findings"][0]["text"])
+    assert texts[:3] == [
+        'data.country: expected "DE", found "FR"',
+        "when[0].if: event.data.total > 100 is false (event.data.total is 50)",
+        "unless: event.data.test == true is true (event.data.test is true)",
+    ]
+    good = await rig.emit("order.new", {"country": "DE", "total": 150})
+    found = (await rig.events.explain(good.event))["findings"][0]
+    assert (found["finding"], found["run"]) == ("matched", good.runs[0])
