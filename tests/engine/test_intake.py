@@ -164,7 +164,7 @@ async def test_a_direct_start_skips_guards_and_its_key_holds(rig: Rig) -> None:
     one = await rig.runs.start("one", {"n": 1}, key="k")
     again = await rig.runs.start("one", {"n": 1}, key="k")
     assert one["id"] == again["id"]
-    with pytest.raises(Exception, match="started the run .* with other inputs") as refused:
+    with pytest.raises(Exception, match="with other inputs") as refused:
         await rig.runs.start("one", {"n": 2}, key="k")
     assert str(refused.value) == f"the key `k` started the run {one['id']} with other inputs"
     assert await count(rig) == 1
