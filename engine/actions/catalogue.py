@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from pydantic import BaseModel, ValidationError
 
 from ...connections.fields import Fault, error_faults, model_faults
 from ...core.errors import ReactorError, StepError
 from ...language.diagnostics import did_you_mean
-from .contract import Action
+from .contract import Action, ActionBase, Call
 
 BUILT_IN: dict[str, tuple[str, str]] = {
     "approval": ("outline", "ApprovalAction"),
@@ -71,8 +71,9 @@ class Catalogue:
         return "unknown_action", f"unknown action `{name}`; {did_you_mean(name, self.names())}"
 
     def action(self, name: str) -> Action:
-        """The action of this name. Raises StepError `unknown_action` or `unavailable`, or what the plugin's maker
-        raises.
+        """The action of this name. Raises StepError `unknown_action` or `unavailable`.
+
+        A plugin's that cannot be made now is one whose calls fail for that reason; the next caller tries again.
         """
         made = self._made.get(name)
         if made is None:
@@ -83,7 +84,10 @@ class Catalogue:
                 module, cls = BUILT_IN[name]
                 made = cast("Action", getattr(importlib.import_module(f".{module}", __package__), cls)())
             else:
-                made = self._plugins[name]()
+                try:
+                    made = self._plugins[name]()
+                except ReactorError as error:
+                    return Unusable(error)
             self._made[name] = made
         return made
 
@@ -121,11 +125,28 @@ class Catalogue:
             given.setdefault("allOf", []).extend({"not": {"required": pair}} for pair in pairs)
         return {"with": given, "output": dict(getattr(action, "output", {}))}
 
+    def published(self, name: str) -> dict[str, Any] | None:
+        """The schema of `with`; None for a plugin's action that no definition has named: it is not made for that."""
+        return self.schema(name)["with"] if name in BUILT_IN or name in self._made else None
+
     async def close(self) -> None:
         """Close every action that was made, and has something to close."""
         made, self._made = self._made, {}
         closing = [close() for action in made.values() if (close := getattr(action, "close", None)) is not None]
         await asyncio.gather(*closing, return_exceptions=True)
+
+
+class Unusable(ActionBase):
+    """Stands for a plugin's action that cannot be made: takes any `with`, and every call fails for its reason."""
+
+    name: ClassVar[str] = "unusable"
+
+    def __init__(self, reason: ReactorError) -> None:
+        self.reason = reason
+
+    async def execute(self, call: Call) -> Any:
+        """Raises the reason."""
+        raise self.reason.with_traceback(None)
 
 
 def read_input(name: str, model: type[BaseModel], rendered: Any) -> Any:

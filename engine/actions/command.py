@@ -149,6 +149,7 @@ class _Program:
         self._folder = folder
         self._env = env
         self._limits = given.limits
+        self._grace_s = given.grace
         self._stdout = KeptOutput(given.limits.output)
         self._stderr = KeptOutput(given.limits.output)
         self._process: asyncio.subprocess.Process | None = None
@@ -175,8 +176,37 @@ class _Program:
         # Pipes of our own: asyncio's `wait` waits for its pipes too, which a process left behind may hold open.
         self._pipes = [Pipe(), Pipe(), Pipe()]
         feed, out, err = self._pipes
+        spawning = asyncio.ensure_future(self._spawn())
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            self._process = await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            await self._end_at_start(spawning)
+            raise
+        finally:
+            if self._process is None:
+                self._close_pipes()
+        feed.close_read()
+        out.close_write()
+        err.close_write()
+        self._bound()
+
+    async def _end_at_start(self, spawning: asyncio.Future[asyncio.subprocess.Process]) -> None:
+        """Cancelled before the loop has told of its start: it may run already, and is ended like any other."""
+        grace_s = self._grace_s
+        while not spawning.done():
+            try:
+                await asyncio.wait([spawning])
+            except asyncio.CancelledError:
+                grace_s = 0.0
+        if spawning.exception() is None:
+            self._process = spawning.result()
+            self._close_pipes()
+            await self.end(grace_s)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        feed, out, err = self._pipes
+        try:
+            return await asyncio.create_subprocess_exec(
                 *self._argv,
                 cwd=self._folder,
                 env=self._env,
@@ -195,13 +225,6 @@ class _Program:
         except OSError as e:
             code = "too_large" if e.errno == errno.E2BIG else "forbidden"
             raise StepError(code, f"`{self.title}` cannot be started: {e.strerror}") from e
-        finally:
-            if self._process is None:
-                self._close_pipes()
-        feed.close_read()
-        out.close_write()
-        err.close_write()
-        self._bound()
 
     def _close_pipes(self) -> None:
         for pipe in self._pipes:

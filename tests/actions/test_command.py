@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-import uvloop
 
 from reactor.core.errors import StepError
 from reactor.engine.actions.command import CommandAction
@@ -20,14 +19,6 @@ from reactor.testing.action_suite import ActionSuite
 from reactor.tests.actions.rig import KEY, Rig
 
 PYTHON = sys.executable
-
-
-@pytest.fixture(
-    scope="module", params=[asyncio.DefaultEventLoopPolicy(), uvloop.EventLoopPolicy()], ids=["asyncio", "uvloop"]
-)
-def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
-    """The server runs on uvloop, which starts programs in its own way."""
-    return request.param
 
 
 def alive(pid: int) -> bool:
@@ -328,3 +319,29 @@ async def test_many_at_once(rig: Rig) -> None:
     outputs = await asyncio.gather(*(rig("command", {"argv": ["echo", i]}) for i in range(20)))
     assert [output["stdout"] for output in outputs] == [f"{i}\n" for i in range(20)]
     assert set(usages([os.getpid()])[os.getpid()].pids) <= before
+
+
+@pytest.mark.req("E-CANC-1")
+async def test_cancel_at_any_moment_of_the_start_leaves_nothing(rig: Rig) -> None:
+    for turns in range(30):
+        task = asyncio.ensure_future(rig("command", {"argv": ["sleep", "613"], "grace": "1s"}))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with asyncio.timeout(10):
+        while b"sleep\x00613\x00" in commands():
+            await asyncio.sleep(0.01)
+
+
+def commands() -> set[bytes]:
+    """The command lines of all processes."""
+    found: set[bytes] = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit() and alive(int(name)):
+            try:
+                found.add(Path(f"/proc/{name}/cmdline").read_bytes())
+            except OSError:  # it has just ended
+                continue
+    return found
