@@ -14,8 +14,7 @@ from ..core.errors import ErrorInfo
 from ..core.event import Event, Outcome, Receipt
 from ..core.http import Behind, HttpResponse, Refused
 from ..language.cel import Activation
-from ..language.scope import Name, Scope
-from ..language.templates import as_text, compile_value
+from ..language.templates import as_text
 from .http_config import HttpConfig
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -23,7 +22,7 @@ _JSON = {"Content-Type": "application/json"}
 
 
 class Answers:
-    """Makes the answers of one trigger. Raises ConfigError at once for a template that reads what is not there."""
+    """Makes the answers of one trigger."""
 
     def __init__(self, config: HttpConfig, clock: Clock) -> None:
         respond = config.answer
@@ -31,10 +30,7 @@ class Answers:
         self._wait = config.wait
         self._clock = clock
         self.result = respond.on == "result"
-        names = ("event", "inputs", "outputs", "run") if self.result else ("event", "inputs")
-        scope = Scope({name: Name("object") for name in names})
-        made = {"headers": respond.headers, "body": respond.body, "json": respond.json_}
-        self._template = compile_value(made, scope) if respond.has("headers") or _has_body(respond) else None
+        self._template = respond.template()
         self._reads = {path[0] for path in self._template.reads} if self._template is not None else set[str]()
 
     async def make(self, events: Sequence[Event], receipts: Sequence[Receipt], behind: Behind | None) -> HttpResponse:
@@ -110,10 +106,6 @@ class Answers:
             hint=f"GET /api/v1/runs/{run} shows how it ends",
             details={"run": run},
         )
-
-
-def _has_body(respond: Any) -> bool:
-    return respond.has("body") or respond.has("json_")
 
 
 def _no_run(receipts: Sequence[Receipt]) -> Refused:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from ..connections.fields import Duration, Keys
+from ..language.scope import Name, Scope
+from ..language.templates import Compiled, compile_value
 from .contract import TriggerConfig
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
@@ -87,6 +89,14 @@ class Respond(Keys):
     headers: dict[str, str] = Field(default={})
     body: str | None = None
     json_: Any = Field(default=None, alias="json")
+
+    def template(self) -> Compiled | None:
+        """What the answer is made by; None if it is the plain one. Raises InvalidDefinition (the loader has looked)."""
+        if not (self.has("headers") or self.has("body") or self.has("json_")):
+            return None
+        names = ("event", "inputs", "outputs", "run") if self.on == "result" else ("event", "inputs")
+        made = {"headers": self.headers, "body": self.body, "json": self.json_}
+        return compile_value(made, Scope({name: Name("object") for name in names}))
 
 
 class HttpConfig(TriggerConfig):
