@@ -62,7 +62,12 @@ PAGE_ROWS_MAX = 500
 LOOP_STALL_S = 0.1  # a longer turn of the loop is logged
 CLOSE_S_MAX = 5.0  # a trigger's `close`
 
+# plugins
+IMPORT_S_MAX = 2.0  # of a plugin's module: the loop may wait for it once, and must not lose its lease meanwhile
+CHECK_S_MAX = 600.0  # of the public suite over one kind or action
+
 assert EVENT_BATCH_MAX <= FAN_OUT_RUNS_MAX
 assert INLINE_BYTES_MAX <= GROUP_BYTES_MAX
 assert RECOVERIES_ALONE <= RECOVERIES_MAX
 assert BACKOFF_TIMER_S <= WAIT_S_MAX
+assert IMPORT_S_MAX < NODE_TTL_S

@@ -91,6 +91,9 @@ class Endings:
                 except ReactorError as e:
                     run.cause, run.error = Cause.FAILURE, e.info(place=None)
             handlers = self.handlers(run)
+            if run.cause is not None and run.plan.starts_runs:
+                request = run.cancel or CancelRequest("its parent was stopped", "parent", self._x.clock.now())
+                await self._x.waits.end_children(run, request)
             if handlers and run.state is not RunState.COMPENSATING:
                 run.state = advance(run.state, Signal.UNDO).state or run.state
                 error = _encode(run.error) if run.error is not None else None

@@ -169,7 +169,19 @@ class Node:
 class Plan:
     """A definition ready to be carried out."""
 
-    __slots__ = ("by_name", "by_path", "definition", "digest", "inputs", "loners", "nodes", "outputs", "parts", "root")
+    __slots__ = (
+        "by_name",
+        "by_path",
+        "definition",
+        "digest",
+        "inputs",
+        "loners",
+        "nodes",
+        "outputs",
+        "parts",
+        "root",
+        "starts_runs",
+    )
 
     def __init__(self, definition: WorkflowDefinition) -> None:
         self.definition = definition
@@ -181,6 +193,7 @@ class Plan:
         self.by_path: Mapping[str, int] = {node.path: node.index for node in self.nodes}
         for part in self.parts:
             self._connect(part)
+        self.starts_runs = any(node.uses == "run-workflow" for node in self.nodes)
         self.loners = any(not node.step.parallel for node in self.nodes)  # is there a step that runs alone?
         self.outputs = compile_value(definition.outputs, OPEN) if definition.outputs is not None else None
         self.inputs: Checker | None = compile_schema(definition.inputs) if definition.inputs else None
