@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..app import App
 
 SUFFIXES = (".yaml", ".yml", ".json", ".py")
+WAKE_MS = 1_000
 
 
 def dev(given: Given) -> int:
@@ -78,9 +79,21 @@ async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
 
     project = {str(Path(serving.app.project.root) / name) for name in FILES}
     seen: AsyncGenerator[set[tuple[Change, str]], None] = awatch(
-        *folders, watch_filter=wanted, debounce=200, step=50, stop_event=serving.stopping
+        *folders,
+        watch_filter=wanted,
+        debounce=200,
+        step=50,
+        stop_event=serving.stopping,
+        rust_timeout=WAKE_MS,
+        yield_on_timeout=True,
     )
+    first = True
     async for changes in seen:
+        if not changes:
+            if first:  # what was changed between the first reading and the first watching
+                first = False
+                await serving.reload()
+            continue
         paths = {path for _, path in changes}
         note("changed: " + ", ".join(sorted(relative(path) for path in paths)))
         if paths & project:

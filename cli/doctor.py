@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from .. import __version__
+from ..core.durations import format_duration
 from ..core.errors import ReactorError
 from . import output
 from .parsing import Given
@@ -29,7 +30,7 @@ def doctor(given: Given) -> None:
         with contextlib.suppress(ReactorError):
             app.secrets.get(name)  # its value is masked from here on
     settings = [
-        {"key": key, "value": app.secrets.mask_value(_plain(value)), "origin": origin.kind, "where": origin.where}
+        {"key": key, "value": app.secrets.mask_value(_plain(key, value)), "origin": origin.kind, "where": origin.where}
         for key, value, origin in app.project.settings()
     ]
     found: dict[str, Any] = {
@@ -62,7 +63,9 @@ def doctor(given: Given) -> None:
     output.pairs({"secrets": ", ".join(found["secrets"]) or "none"})
 
 
-def _plain(value: Any) -> Any:
+def _plain(key: str, value: Any) -> Any:
+    if isinstance(value, float) and key.startswith(("retention.", "server.")):
+        return format_duration(value)
     return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
 
 

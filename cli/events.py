@@ -9,6 +9,7 @@ from ..core.clock import SYSTEM
 from ..core.ids import fresh_id
 from . import output, values
 from .client import Client
+from .failures import Unreachable
 from .parsing import Given
 
 FOLLOW_S = 0.5
@@ -69,6 +70,8 @@ async def events(given: Given, client: Client) -> None:
 
 
 async def _follow(given: Given, client: Client, query: dict[str, Any]) -> None:
+    if client.app is not None:
+        raise Unreachable("no server has this store: nothing can come", hint="start one with `reactor serve`")
     seen: dict[str, None] = {}
     first = True
     lines = given.output == "json" or not sys.stdout.isatty()

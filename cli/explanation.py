@@ -34,4 +34,4 @@ def findings(found: list[dict[str, Any]]) -> None:
     for each in found:
         print(f"  {each['workflow']} {each['binding']}: {each['finding'].replace('_', ' ')}")
         if each["text"] != each["finding"]:
-            print(f"      {output.cell(each['text'], whole=True)}")
+            print(f"      {output.cell(each['text'])}")

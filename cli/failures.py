@@ -59,7 +59,7 @@ def exit_code(error: BaseException) -> int:
 
 def tell(error: Exception, *, debug: bool = False) -> int:
     """Say it on stderr; its exit code."""
-    if debug:
+    if debug and not isinstance(error, Usage) and getattr(error, "code", "") != "unavailable":
         import traceback
 
         traceback.print_exception(error)

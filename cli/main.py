@@ -15,10 +15,10 @@ DONE, USAGE, INTERRUPTED = 0, 2, 130
 
 def main(argv: list[str] | None = None) -> int:
     """Carry out the command line (`sys.argv` by default); the exit code."""
-    named, rest = split(sys.argv[1:] if argv is None else argv)
-    before = rest[: rest.index("--")] if "--" in rest else rest
+    named, ahead, after = split(sys.argv[1:] if argv is None else argv)
+    options = [*ahead, *(after[: after.index("--")] if "--" in after else after)]
     try:
-        code = _carry_out(named, rest) if not _answers_itself(named, before) else _answer(named, before)
+        code = _answer(named, options) if _answers_itself(named, options) else _carry_out(named, ahead, after)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -32,46 +32,46 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  # told to people, with its exit code
         from .failures import tell
 
-        return tell(error, debug="--debug" in before)
+        return tell(error, debug="--debug" in options)
 
 
-def _answers_itself(named: list[str], before: list[str]) -> bool:
+def _answers_itself(named: list[str], options: list[str]) -> bool:
     """Does the table alone answer: help, the version, a verb of two words of which one is given?"""
     name = " ".join(named)
-    return not named or name in HEADS or (name in VERBS and ("-h" in before or "--help" in before))
+    return not named or name in HEADS or (name in VERBS and ("-h" in options or "--help" in options))
 
 
-def _answer(named: list[str], before: list[str]) -> int:
-    if not named and "--version" in before:
+def _answer(named: list[str], options: list[str]) -> int:
+    if not named and "--version" in options:
         print(__version__)
         return DONE
     from .help import find
 
     print(find(named))
-    return DONE if "-h" in before or "--help" in before else USAGE
+    return DONE if "-h" in options or "--help" in options else USAGE
 
 
-def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """The one or two words that name the verb, and all the others; options of every verb may stand before it."""
+def split(words: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """The one or two words that name the verb, the options ahead of the last of them, and all that follows."""
     valued = {f"--{option.name}" for option in GLOBAL if option.metavar}
     valued |= {f"-{option.short}" for option in GLOBAL if option.short}
     named: list[str] = []
-    rest: list[str] = []
+    ahead: list[str] = []
     i = 0
     while i < len(words) and words[i] != "--":
         if words[i].startswith("-"):
             taken = 2 if words[i] in valued else 1
-            rest += words[i : i + taken]
+            ahead += words[i : i + taken]
             i += taken
             continue
         named.append(words[i])
         i += 1
         if len(named) == 2 or not (named[0] in HEADS or any(n.startswith(named[0] + " ") for n in UNAVAILABLE)):
             break
-    return named, rest + words[i:]
+    return named, ahead, words[i:]
 
 
-def _carry_out(named: list[str], rest: list[str]) -> int:
+def _carry_out(named: list[str], ahead: list[str], after: list[str]) -> int:
     from importlib import import_module
 
     from .parsing import parse, refuse
@@ -80,7 +80,7 @@ def _carry_out(named: list[str], rest: list[str]) -> int:
     verb: Verb | None = VERBS.get(name)
     if verb is None:
         raise refuse(name)
-    given = parse(verb, rest)
+    given = parse(verb, ahead, after)
     module, _, function = verb.target.partition(":")
     handler = getattr(import_module(module, __package__), function)
     if not verb.speaks:

@@ -11,8 +11,6 @@ from typing import Any
 from ..language.diagnostics import printable
 from ..language.values import is_list
 
-_CELL_CHARS_MAX = 60
-
 
 def dump(value: Any, form: str) -> None:
     """Print a value as `json` or `yaml`."""
@@ -54,13 +52,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 def pairs(values: Mapping[str, Any]) -> None:
     """Print names and values, one a line; those without a value are left out."""
-    shown = {name: cell(value, whole=True) for name, value in values.items() if value not in (None, "", [], {})}
+    shown = {name: cell(value) for name, value in values.items() if value not in (None, "", [], {})}
     width = max((len(name) for name in shown), default=0)
     for name, text in shown.items():
         print(f"{name.ljust(width)}  {text}")
 
 
-def cell(value: Any, *, whole: bool = False) -> str:
+def cell(value: Any) -> str:
     """A value in one line."""
     if value is None or value == "":
         text = "-"
@@ -72,8 +70,7 @@ def cell(value: Any, *, whole: bool = False) -> str:
         text = ", ".join(value) or "-"
     else:
         text = json.dumps(value, ensure_ascii=False)
-    text = printable(text.replace("\n", " "))
-    return text if whole or len(text) <= _CELL_CHARS_MAX else text[: _CELL_CHARS_MAX - 1] + "…"
+    return printable(text.replace("\n", " "))
 
 
 _COLOURS = {

@@ -6,7 +6,7 @@ The table serves help, completion and this alike, so that no parser's own is nee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core.errors import ReactorError
@@ -87,38 +87,47 @@ class Given:
             raise Usage(f"`reactor {self.verb.name}` takes no further word; found `{left[0]}`", hint=_how(self.verb))
 
 
-def parse(verb: Verb, rest: Sequence[str]) -> Given:
-    """Read what stands after a verb. Raises Usage, Unavailable."""
-    options = {f"--{option.name}": option for option in (*verb.options, *GLOBAL)}
-    shorts = {f"-{option.short}": option for option in options.values() if option.short}
+def parse(verb: Verb, ahead: Sequence[str], after: Sequence[str]) -> Given:
+    """Read what stands ahead of a verb (options of every verb) and after it.
+
+    Raises Usage, and ReactorError `unavailable` for an option of the language that this version does not carry out.
+    """
     given = Given(verb)
-    words: list[str] = []
-    left = list(rest)
+    _read(given, GLOBAL, {}, ahead)
+    given.put_words(_read(given, (*verb.options, *GLOBAL), verb.unavailable, after))
+    if given.text("server") and not verb.speaks:
+        raise Usage(f"`reactor {verb.name}` works on the project's folder: it speaks to no server", hint=_how(verb))
+    return given
+
+
+def _read(given: Given, known: Sequence[Opt], unavailable: Mapping[str, str], written: Sequence[str]) -> list[str]:
+    """Take the options; the words between them."""
+    options = {f"--{option.name}": option for option in known}
+    shorts = {f"-{option.short}": option for option in known if option.short}
+    words, left = list[str](), list(written)
     while left:
         word = left.pop(0)
         if word == "--":
-            words += left
-            break
+            return [*words, *left]
         if not word.startswith("-") or word == "-":
             words.append(word)
             continue
         name, equals, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
+        if name.removeprefix("--") in unavailable:
+            raise _unavailable(f"`reactor {given.verb.name} {name}`", unavailable[name.removeprefix("--")])
         option = options.get(name) or shorts.get(name)
-        if name.removeprefix("--") in verb.unavailable:
-            raise _unavailable(f"`reactor {verb.name} {name}`", verb.unavailable[name.removeprefix("--")])
         if option is None:
             near = did_you_mean(name, options)
-            raise Usage(f"`reactor {verb.name}` has no option {name}", hint=near or _how(verb))
+            raise Usage(f"`reactor {given.verb.name}` has no option {name}", hint=near or _how(given.verb))
         if not option.metavar:
             if equals:
-                raise Usage(f"{name} takes no value; found `{value}`", hint=_how(verb))
+                raise Usage(f"{name} takes no value; found `{value}`", hint=_how(given.verb))
         elif not equals:
             if not left:
-                raise Usage(f"{name} needs a value: {option.help}", hint=_how(verb))
+                raise Usage(f"{name} needs a value: {option.help}", hint=_how(given.verb))
             value = left.pop(0)
         given.put_option(option, value)
-    given.put_words(words)
-    return given
+    return words
 
 
 def refuse(name: str) -> ReactorError:

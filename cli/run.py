@@ -38,8 +38,10 @@ async def run(given: Given, client: Client) -> int:
         return 0
     try:
         whole = await follow(client, started["id"], lines=False)
-    except asyncio.CancelledError:
-        output.note(f"run {started['id']} is not cancelled: `reactor watch {started['id']}` follows it")
+    except asyncio.CancelledError:  # Ctrl-C
+        output.note(
+            f"the run goes on: `reactor watch {started['id']}` follows it, `reactor cancel {started['id']}` ends it"
+        )
         raise
     _show(given, whole)
     return result(whole)

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import output
 from .client import Client
-from .follow import ENDED, changes
+from .follow import changes
 from .parsing import Given
 
 
@@ -77,6 +77,3 @@ def _show(given: Given, run: dict[str, Any]) -> None:
 def _unserved(client: Client) -> None:
     if client.app is not None:
         output.note("no server has this store: what is left to do goes on with `reactor serve`")
-
-
-__all__ = ["ENDED", "approve", "cancel", "pause", "reject", "rerun", "resume", "retry"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ..core.clock import SYSTEM
 from ..core.durations import format_instant
 from ..core.errors import ConfigError
 from ..triggers.catalogue import UNAVAILABLE, Kinds
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..app import App
 
 NEXT = 3  # fires that are shown ahead
+SWITCH_S_MAX = 2.0  # until a resumed trigger says that it reads
 
 
 async def list_(given: Given, client: Client) -> None:
@@ -58,7 +60,7 @@ def _details(each: dict[str, Any]) -> str:
         parts.append(f"{each['error']['code']}: {each['error']['message']}")
     if each["next_attempt_at"]:
         parts.append(f"next attempt {each['next_attempt_at']}")
-    parts += [f"{name} {output.cell(value, whole=True)}" for name, value in each["details"].items() if value]
+    parts += [f"{name} {output.cell(value)}" for name, value in each["details"].items() if value]
     return "; ".join(parts)
 
 
@@ -154,6 +156,10 @@ async def _switch(given: Given, client: Client, word: str, body: dict[str, Any])
             f"no server reads the triggers of {client.app.project.root}", hint="start one with `reactor serve`"
         )
     found = await client.post("triggers", name, word, body=body)
+    until = SYSTEM.monotonic() + SWITCH_S_MAX
+    while word == "resume" and found["state"] == "paused" and SYSTEM.monotonic() < until:
+        await SYSTEM.sleep(0.02)
+        found = await client.get("triggers", name)
     if given.output != "table":
         output.dump(found, given.output)
         return

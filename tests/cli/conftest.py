@@ -1,0 +1,17 @@
+"""A project a test, current folder included."""
+
+from pathlib import Path
+
+import pytest
+
+from reactor.tests.cli.rig import HELLO, Project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Project:
+    for name in ("REACTOR_URL", "REACTOR_TOKEN", "REACTOR_TOKEN_FILE", "REACTOR_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    project = Project(tmp_path, capsys)
+    project.write(hello=HELLO)
+    return project
