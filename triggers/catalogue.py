@@ -1,6 +1,7 @@
 """The kinds of trigger: by name, their module, imported when a config names them, and what is wrong with a config.
 
-A plugin's kind is a reference `package.module:Class` in a mapping handed in. Source: triggers.md sections 1, 3.
+A plugin's kind comes in a mapping handed in: a reference `package.module:Class`, or what gives the class when asked.
+Source: triggers.md sections 1, 3.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
 from ..connections.fields import error_faults
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, ReactorError
 from ..language.built_in import BUILT_IN as WORDS
 from ..language.catalogue import Fault
 from ..language.diagnostics import did_you_mean
@@ -27,7 +28,8 @@ class Kind:
     """Where a kind's class is, before its module is imported; its words are the language's (`language/built_in.py`).
 
     `short`: the key that a scalar stands for. `connection`: the kind of connection that it uses; empty: none. `reads`:
-    has a reader, or is a binding of the router alone.
+    has a reader, or is a binding of the router alone. `supply` gives a plugin's class in place of `target`; it raises
+    ConfigError, or TransientError while it is not there yet.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Kind:
     connection: str = ""
     reads: bool = True
     plugin: bool = False
+    supply: Callable[[], Any] | None = None
 
 
 _TARGETS = {
@@ -83,13 +86,15 @@ _BINDINGS: Mapping[str, type[BaseModel]] = {"event": EventConfig, "workflow": Wo
 
 
 class Kinds:
-    """The kinds of one deployment: the built-in ones, and those of plugins (`name` → `package.module:Class`)."""
+    """The kinds of one deployment: the built-in ones, and those of plugins by name (see the module's first lines)."""
 
-    def __init__(self, plugins: Mapping[str, str] | None = None) -> None:
+    def __init__(self, plugins: Mapping[str, str | Callable[[], Any]] | None = None) -> None:
         self._kinds: dict[str, Kind] = {
-            name: Kind(name, target, plugin=True) for name, target in (plugins or {}).items() if name not in BUILT_IN
+            name: Kind(name, each, plugin=True) if isinstance(each, str) else Kind(name, plugin=True, supply=each)
+            for name, each in (plugins or {}).items()
         }
         self._kinds.update(BUILT_IN)
+        self._loaded: set[str] = set()
 
     @property
     def all(self) -> Mapping[str, Kind]:
@@ -104,9 +109,14 @@ class Kinds:
     def load(self, kind: str) -> tuple[Kind, Any]:
         """A kind and its trigger class, imported now.
 
-        Raises ConfigError: unknown, `unavailable`, or it cannot be imported (the plugin is named).
+        Raises ConfigError: unknown, `unavailable`, or it cannot be imported (the plugin is named); TransientError: a
+        plugin is still being imported.
         """
         known = self._known(kind)
+        if known.supply is not None:
+            made = known.supply()
+            self._loaded.add(kind)
+            return known, made
         module, _, attribute = known.target.partition(":")
         try:
             found = getattr(importlib.import_module(module, __package__), attribute, None)
@@ -127,6 +137,14 @@ class Kinds:
         known = self._known(kind)
         return cast("type[BaseModel]", _BINDINGS[kind] if not known.reads else self.load(kind)[1].Config)
 
+    def schema(self, kind: str) -> dict[str, Any] | None:
+        """JSON Schema of a kind's own keys; None for a plugin's that no definition has named yet: it is not imported
+        for that. Raises ConfigError as `load`.
+        """
+        if self._known(kind).supply is not None and kind not in self._loaded:
+            return None
+        return self.model(kind).model_json_schema(by_alias=True)
+
     def spelt_out(self, kind: str, config: Any) -> Any:
         """The short form `every: 15s` as the mapping that it stands for."""
         known = self._kinds.get(kind)
@@ -146,11 +164,16 @@ class Kinds:
             raise ConfigError(f"{kind}: {text}", path=str(faults[0].path or ""), hint=faults[0].hint) from None
 
     def faults(self, kind: str, config: Any) -> list[Fault]:
-        """What is wrong with a config: (path, message, hint), in our own words. Empty if nothing is."""
+        """What is wrong with a config: (path, message, hint), in our own words. Empty if nothing is.
+
+        Nor is there a fault while the plugin of a kind cannot be used: the definition is right, and its trigger says
+        what is wrong with the plugin, until that is repaired.
+        """
         try:
             model = self.model(kind)
-        except ConfigError as error:
-            return [Fault((), str(error), error.hint, error.code)]
+        except ReactorError as error:
+            supplied = kind in self._kinds and self._kinds[kind].supply is not None
+            return [] if supplied else [Fault((), str(error), error.hint, error.code)]
         value = self.spelt_out(kind, config)
         try:
             model.model_validate(value)

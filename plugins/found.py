@@ -1,0 +1,171 @@
+"""Which plugins are installed: entry points, found without importing any of them.
+
+Groups: `reactor.triggers`, `reactor.actions`; `reactor.middleware` and `reactor.blocks` are found and listed, and not
+carried out by this version; `reactor.suites` names the public suite of a kind or action, for `reactor plugin check`.
+Source: plugins-and-tests, section 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from importlib import metadata
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from .. import __version__
+from ..language.built_in import BUILT_IN
+from ..language.loader_steps import BLOCKS, STEP
+from ..language.loader_triggers import COMMON, OWN_KINDS
+from ..language.loader_when import ENTRY
+
+What = Literal["trigger", "action", "middleware", "block"]
+State = Literal["found", "loaded", "importing", "failed", "unavailable"]
+
+GROUPS: dict[str, What] = {
+    "reactor.triggers": "trigger",
+    "reactor.actions": "action",
+    "reactor.middleware": "middleware",
+    "reactor.blocks": "block",
+}
+SUITES = "reactor.suites"
+DISTRIBUTION = "reactor-triggers"
+"""The name with which a plugin requires Reactor."""
+
+_is_name = re.compile(r"[a-z][a-z0-9_-]*").fullmatch
+_is_target = re.compile(r"\w+(\.\w+)*:\w+").fullmatch
+_requirement = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*\(?([^;()]*)\)?\s*(?:;.*)?").fullmatch
+_bound = re.compile(r"\s*(~=|==|!=|<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)*)\s*").fullmatch
+
+
+class Found(Struct, frozen=True):
+    """One thing that a plugin supplies.
+
+    `state`: `found` (no definition has named it yet), `loaded`, `importing` (it takes long, or hangs), `failed`,
+    `unavailable`; `problem` and `hint` say in words what is wrong. `words` are the names by which a definition can use
+    it: its own, unless somebody else has that, and always `<plugin>.<name>`. `suite` is what `plugin check` runs.
+    """
+
+    what: What
+    name: str
+    plugin: str
+    version: str
+    target: str
+    words: tuple[str, ...] = ()
+    state: State = "found"
+    problem: str = ""
+    hint: str = ""
+    suite: str = ""
+
+    def refused(self, state: State, problem: str, hint: str) -> Found:
+        """The same, which cannot be used."""
+        return msgspec.structs.replace(self, words=(), state=state, problem=problem, hint=hint)
+
+
+def discover(path: Sequence[str] | None = None) -> list[Found]:
+    """Everything that installed plugins supply, by plugin and name; of `sys.path`, or of these folders alone.
+
+    Nothing is imported, nothing is raised: what cannot be used says why.
+    """
+    found: list[Found] = []
+    versions: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for distribution in metadata.distributions() if path is None else metadata.distributions(path=list(path)):
+        points = [each for each in distribution.entry_points if each.group in GROUPS]
+        if not points:
+            continue
+        plugin, version = normalised(distribution.name), distribution.version
+        if plugin in versions:  # Python imports the one that is first on the path
+            if versions[plugin] != version:
+                others[plugin] = version
+            continue
+        versions[plugin] = version
+        unfit = _unfit(distribution.requires or ())
+        suites = {each.name: each.value for each in distribution.entry_points if each.group == SUITES}
+        found.extend(_found(point, plugin, version, suites.get(point.name, ""), unfit) for point in points)
+    return sorted(
+        (_worded(each, found, others) for each in found), key=lambda each: (each.plugin, each.what, each.name)
+    )
+
+
+def normalised(name: str) -> str:
+    """A distribution's name as definitions write it: lower case, words joined by `-`."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _found(point: metadata.EntryPoint, plugin: str, version: str, suite: str, unfit: str) -> Found:
+    what = GROUPS[point.group]
+    found = Found(what, point.name, plugin, version, point.value, suite=suite)
+    if unfit:
+        hint = f"install a version of {plugin} for Reactor {__version__}, or another Reactor"
+        return found.refused("failed", f"it needs {DISTRIBUTION}{unfit}; this is {__version__}", hint)
+    if what in ("middleware", "block"):
+        return found.refused("unavailable", f"{what} plugins are not carried out by this version yet", "")
+    if not _is_name(point.name):
+        hint = f"correct the entry point of {plugin}: lower-case letters, digits, `_` and `-`"
+        return found.refused("failed", f"`{point.name}` cannot be the name of a {_thing(what)}", hint)
+    if not _is_target(point.value):
+        hint = f"correct the entry point of {plugin}"
+        return found.refused("failed", f"`{point.value}` is not of the form package.module:Class", hint)
+    return found
+
+
+def _worded(found: Found, all_: Iterable[Found], others: dict[str, str]) -> Found:
+    """The same with the names by which it can be used, and whose names it met."""
+    if found.state != "found":
+        return found
+    qualified = f"{found.plugin}.{found.name}"
+    same = Counter(
+        each.plugin for each in all_ if (each.what, each.name, each.state) == (found.what, found.name, "found")
+    )
+    problem, hint, words = "", f"write {qualified}", (found.name, qualified)
+    if same[found.plugin] > 1:
+        return found.refused("failed", f"{found.plugin} supplies {found.name} twice", "correct its entry points")
+    if found.name in _taken(found.what):
+        problem, words = f"`{found.name}` is a word of Reactor's own", (qualified,)
+    elif len(same) > 1:
+        rivals = " and ".join(sorted(each for each in same if each != found.plugin))
+        problem, words = f"{rivals} supplies {found.name} too", (qualified,)
+    if found.plugin in others:
+        doubled = f"{found.plugin} is installed twice: {found.version} is used, {others[found.plugin]} is not"
+        problem, hint = (f"{problem}; {doubled}", hint) if problem else (doubled, f"uninstall one {found.plugin}")
+    return msgspec.structs.replace(found, words=words, problem=problem, hint=hint if problem else "")
+
+
+def _thing(what: What) -> str:
+    return "trigger kind" if what == "trigger" else what
+
+
+def _taken(what: What) -> Collection[str]:
+    """Words that a plugin's short name cannot be: the key of a kind or action must mean one thing."""
+    if what == "trigger":
+        own = {*BUILT_IN.kinds, *BUILT_IN.missing.get("kind", ()), *BUILT_IN.missing.get("join", ())}
+        return own | {*OWN_KINDS, "trigger", *ENTRY.keys, *COMMON.keys}
+    own = {*BUILT_IN.actions, *BUILT_IN.missing.get("action", ()), *BUILT_IN.missing.get("block", ())}
+    return own | {*BLOCKS, *STEP.keys}
+
+
+def _unfit(requires: Iterable[str]) -> str:
+    """The bounds on Reactor's version that this version does not keep; empty if it keeps all."""
+    for each in requires:
+        read = _requirement(each)
+        if read is None or normalised(read[1]) != DISTRIBUTION:
+            continue
+        bounds = [bound for bound in (_bound(part) for part in read[2].split(",")) if bound is not None]
+        if not all(_keeps(bound[1], bound[2]) for bound in bounds):
+            return read[2].strip()
+    return ""
+
+
+def _keeps(sign: str, text: str) -> bool:
+    """Does this version of Reactor keep one bound? Versions are compared number by number."""
+    bound = tuple(int(part) for part in text.split("."))
+    own = tuple(int(part) for part in re.findall(r"\d+", __version__)[:3])
+    width = max(len(own), len(bound))
+    a, b = own + (0,) * (width - len(own)), bound + (0,) * (width - len(bound))
+    if sign == "~=":
+        return a >= b and own[: len(bound) - 1] == bound[:-1]
+    return {"==": a == b, "!=": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[sign]
