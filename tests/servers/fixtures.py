@@ -3,7 +3,9 @@
 import itertools
 import os
 import re
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,16 +31,20 @@ def unique_name(unique_names: Iterator[str], request: pytest.FixtureRequest) -> 
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """A real PostgreSQL; `stop()` and `start()` cut it and bring it back."""
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in [folder, *folder.parents][:3]:  # the server's user must be able to walk here
-        if parent.stat().st_uid == os.geteuid() and str(parent) != "/":
-            parent.chmod(parent.stat().st_mode | 0o011)
-    server = open_postgres(folder / "server")
-    yield server
-    if not isinstance(server.process, GivenServer):
-        server.process.stop()
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL; `stop()` and `start()` cut it and bring it back.
+
+    Its folder is not under pytest's own: another session closes that to all other users, the server's among them.
+    """
+    with tempfile.TemporaryDirectory(prefix="reactor-postgres-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        server = open_postgres(folder / "server")
+        try:
+            yield server
+        finally:
+            if not isinstance(server.process, GivenServer):
+                server.process.stop()
 
 
 @pytest.fixture
