@@ -7,18 +7,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["ActionSuite", "StoreSuite", "VirtualClock", "build_parallel_workflow", "step_context"]
+__all__ = [
+    "ActionSuite",
+    "Rig",
+    "StoreSuite",
+    "TriggerSuite",
+    "VirtualClock",
+    "build_parallel_workflow",
+    "step_context",
+]
 
 if TYPE_CHECKING:
     from .action_suite import ActionSuite
     from .clock import VirtualClock
     from .context import step_context
     from .store_suite import StoreSuite
+    from .trigger_suite import Rig, TriggerSuite
     from .workflows import build_parallel_workflow
 
 _HOMES = {
     "ActionSuite": ".action_suite",
+    "Rig": ".trigger_suite",
     "StoreSuite": ".store_suite",
+    "TriggerSuite": ".trigger_suite",
     "VirtualClock": ".clock",
     "build_parallel_workflow": ".workflows",
     "step_context": ".context",
