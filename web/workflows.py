@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from ..core.errors import ConfigError
 from ..core.http import Refused
+from ..language.definition import Loaded
+from ..language.diagnostics import Diagnostics
 from ..language.loader import load_text
+from ..language.together import check_together
 from .endpoint import PAGE, Answer, Call, Endpoint, Param
 
 
@@ -38,6 +43,9 @@ async def put_workflow(call: Call) -> Answer:
             f"the text must define the workflow `{name}` and no other; it defines {found}",
             hint="send each workflow to its own address",
         )
+    found_together = _together(call, result.loaded[0])
+    found_together.raise_errors()
+    result.diagnostics.extend(found_together.items)
     new = name not in app.engine.workflows.names()
     changed: list[str] = []
     if not call.query.get("dry_run", False):
@@ -50,6 +58,25 @@ async def put_workflow(call: Call) -> Answer:
         "diagnostics": result.diagnostics.to_dicts(),
     }
     return Answer(found, 201 if new and changed else 200)
+
+
+def _together(call: Call, loaded: Loaded) -> Diagnostics:
+    """What is wrong between a definition and those that are there; of older versions only the steps count."""
+    own, registry = loaded.definition, call.app.engine.workflows
+    others: list[Loaded] = []
+    for name in registry.names():
+        current = registry.current(name)
+        for entry in registry.versions(name).values():
+            if (name, entry.definition.version) == (own.workflow, own.version):
+                continue
+            live = entry is current and name != own.workflow
+            definition = entry.definition if live else msgspec.structs.replace(entry.definition, when=())
+            others.append(Loaded(definition, {}, entry.loaded.file if entry.loaded is not None else ""))
+    result = Diagnostics()
+    for each in check_together([*others, loaded]).items:
+        if each.place.file == loaded.file or (each.code == "recursion" and own.workflow in each.found.split(" → ")):
+            result.add(each)
+    return result
 
 
 async def delete_workflow(call: Call) -> Answer:

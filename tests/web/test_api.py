@@ -76,6 +76,22 @@ async def test_a_definition_stands_at_its_own_address(site: Site) -> None:
     assert site.app.engine.workflows.names() == []
 
 
+async def test_a_definition_is_judged_beside_those_in_force(site: Site) -> None:
+    async def put(name: str, text: str) -> Any:
+        reply = await site.call("PUT", f"/api/v1/workflows/{name}", data=text, headers=YAML)
+        return reply.status, [d["message"] for d in reply.json.get("details", reply.json).get("diagnostics", [])]
+
+    call = "workflow: {0}\nsteps: [{{run-workflow: {{workflow: {1}}}}}]\n"
+    assert await put("a", call.format("a", "b")) == (422, ["there is no workflow `b`"])
+    assert await put("b", "workflow: b\nsteps: [{log: {message: x}}]\n") == (201, [])
+    assert await put("a", call.format("a", "b@^0")) == (201, [])
+    assert (await put("b", call.format("b", "a")))[0] == 422
+    answer = "workflow: {0}\nwhen: [{{http: {{path: /r, respond: result}}}}]\nsteps: [{{log: {{message: x}}}}]\n"
+    assert await put("c", answer.format("c")) == (201, [])
+    assert await put("c", answer.format("c") + "tags: [x]\n") == (200, [])
+    assert await put("d", answer.format("d")) == (422, ["`c` answers this path with its result already"])
+
+
 # -- runs
 @pytest.mark.rule("2.3")
 async def test_a_run_is_started_once_for_a_key(site: Site) -> None:
