@@ -80,7 +80,8 @@ class RunsApi:
 
     def _filter(self, wanted: Mapping[str, Any]) -> RunFilter:
         states: list[int] = []
-        for text in wanted.get("state") or ():
+        asked = wanted.get("state") or ()
+        for text in (asked,) if isinstance(asked, str) else asked:
             if text == "waiting":
                 text = "running"
             try:
