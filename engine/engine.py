@@ -158,8 +158,11 @@ class Engine:
         elif started.verdict == "held":
             row.state, row.started_at = int(RunState.QUEUED), None
             self.held[row.workflow] += 1
-            for limit in admission.of_row(row):
-                self._try_soon(limit.flow_key)
+            limits = admission.of_row(row)
+            # under one key whose places are taken, the end that frees one looks; trying now could overtake the urgent
+            if len(limits) > 1 or limits[0].kind == "throttle":
+                for limit in limits:
+                    self._try_soon(limit.flow_key)
 
     # -- direct starts
     async def start(
