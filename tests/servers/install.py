@@ -1,4 +1,4 @@
-"""Installs the servers that the tests start: PostgreSQL, NATS with JetStream, Apache Kafka.
+"""Installs what the tests start: PostgreSQL, NATS with JetStream, Apache Kafka, and pandoc for an example.
 
     python tests/servers/install.py [CACHE]
 
@@ -125,6 +125,14 @@ def install_kafka() -> None:
     (folder / "complete").touch()
 
 
+def install_pandoc() -> None:
+    """The program that an example makes its report with."""
+    if shutil.which("pandoc") is None:
+        apt("pandoc")
+    if shutil.which("pandoc") is None:
+        raise Missing("pandoc is not there after installing it")
+
+
 def main() -> int:
     """Install what is missing, one process at a time; 1 when something stays missing."""
     if len(sys.argv) > 1:
@@ -134,6 +142,7 @@ def main() -> int:
         "POSTGRES": install_postgres,
         "NATS": install_nats,
         "KAFKA": install_kafka,
+        "PANDOC": install_pandoc,
     }
     failed = 0
     with open(places.cache() / "lock", "w") as lock:
@@ -146,12 +155,13 @@ def main() -> int:
                 install()
             except Missing as why:
                 failed = 1
-                print(f"Test server {name.lower()}: {why}", file=sys.stderr)
-                print(f"  Or name one that runs: REACTOR_TEST_{name}=...", file=sys.stderr)
+                print(f"For the tests, {name.lower()}: {why}", file=sys.stderr)
+                if name != "PANDOC":
+                    print(f"  Or name one that runs: REACTOR_TEST_{name}=...", file=sys.stderr)
             else:
                 took = time.monotonic() - began
                 if took > 1:
-                    print(f"Test server {name.lower()}: ready after {took:.0f} s")
+                    print(f"For the tests, {name.lower()}: ready after {took:.0f} s")
     return failed
 
 
