@@ -124,7 +124,7 @@ def _worded(found: Found, all_: Iterable[Found], others: dict[str, str]) -> Foun
     problem, hint, words = "", f"write {qualified}", (found.name, qualified)
     if same[found.plugin] > 1:
         return found.refused("failed", f"{found.plugin} supplies {found.name} twice", "correct its entry points")
-    if found.name in _taken(found.what):
+    if found.name in taken(found.what):
         problem, words = f"`{found.name}` is a word of Reactor's own", (qualified,)
     elif len(same) > 1:
         rivals = " and ".join(sorted(each for each in same if each != found.plugin))
@@ -139,7 +139,7 @@ def _thing(what: What) -> str:
     return "trigger kind" if what == "trigger" else what
 
 
-def _taken(what: What) -> Collection[str]:
+def taken(what: What) -> Collection[str]:
     """Words that a plugin's short name cannot be: the key of a kind or action must mean one thing."""
     if what == "trigger":
         own = {*BUILT_IN.kinds, *BUILT_IN.missing.get("kind", ()), *BUILT_IN.missing.get("join", ())}
