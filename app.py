@@ -94,7 +94,6 @@ class App:
         self._loops: list[asyncio.Task[Any]] = []
         self._open = False
 
-    # -- life
     async def __aenter__(self) -> App:
         await self.open()
         return self
@@ -128,6 +127,7 @@ class App:
         keep = upkeep(self.store, self.clock, self.project.retention)
         self._loops = [asyncio.ensure_future(loop) for loop in (self.outbox.run(), self.unmatched.run(), keep)]
         await self.supervisor.apply(self.deploys.specs if self.listen else {})
+        await self.supervisor.tried()  # so that what happens from now on is not missed
 
     def _compose(self) -> None:
         """Every part, and who it speaks to."""

@@ -43,11 +43,10 @@ class Signals:
     async def cancel(self, number: int, request: CancelRequest) -> bool:
         """Cancel a run; False if it was cancelled already. Raises RunNotFound, SignalRefused if it has ended."""
         row = await self._row(number)
+        if row.state == RunState.CANCELLED:
+            return False
         if RunState(row.state).ended:
-            raise SignalRefused(
-                f"the run {self._text(number)} has ended: it is {name(row.state)}",
-                hint="only open runs can be cancelled",
-            )
+            raise self._over(number, row)
         if row.state == RunState.COMPENSATING and not request.force:
             raise SignalRefused(
                 f"the run {self._text(number)} is compensating", hint="`--force` ends it at once, without its handlers"
@@ -57,8 +56,8 @@ class Signals:
         committed = await self._e.store.submit(Unit(changes=(RunChange(number, "open", cancel=_encode(request)),)))
         if committed.refused:
             row = await self._row(number)
-            if RunState(row.state).ended:
-                raise SignalRefused(f"the run {self._text(number)} has ended: it is {name(row.state)}")
+            if RunState(row.state).ended and row.state != RunState.CANCELLED:
+                raise self._over(number, row)
             return False
         await self._carry_out(number, request)
         return True
@@ -226,6 +225,10 @@ class Signals:
             )
         if not await self._e.executor.waits.decide(run, node, answer):
             raise SignalRefused(f"the approval `{step}` of the run {self._text(number)} was answered before")
+
+    def _over(self, number: int, row: RunRow) -> SignalRefused:
+        message = f"the run {self._text(number)} has ended: it is {name(row.state)}"
+        return SignalRefused(message, hint="only open runs can be cancelled")
 
     async def _row(self, number: int) -> RunRow:
         row = await self._e.store.run(number)

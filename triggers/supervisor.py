@@ -88,7 +88,7 @@ class Supervisor:
                     if spec.enabled and name not in self._paused:
                         self._start(reader)
 
-    async def tried(self, limit_s: float) -> None:
+    async def tried(self, limit_s: float = 2.0) -> None:
         """Wait until every reader has tried to connect, at most so long: what happens from then on is not missed."""
         until = self.clock.monotonic() + limit_s
         while self.clock.monotonic() < until and any(reader.starting for reader in self.readers.values()):
