@@ -5,6 +5,7 @@ Source: requirements V-3 and V-6; the triggers page, section 1 (equal triggers a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -150,6 +151,7 @@ class _Together:
         """Equal triggers in place are one reader, so they must agree in what is written beside them, too."""
         first: dict[str, tuple[TriggerSpec, Loaded, str]] = {}
         answers: dict[str, Loaded] = {}
+        served: dict[str, tuple[str, Loaded]] = {}
         for each in self.loaded:
             for number, entry in enumerate(each.definition.when):
                 spec = entry.spec
@@ -169,6 +171,21 @@ class _Together:
                     if other is not each:
                         message = f"`{other.definition.workflow}` answers this path with its result already"
                         self.error("conflict", message, each, path, hint="give one of them another path")
+                for place in _served(spec):
+                    trigger, other = served.setdefault(place, (spec.name, each))
+                    if trigger != spec.name:
+                        message = f"{place} is served by another trigger already, of `{other.definition.workflow}`"
+                        hint = "give one of the two another path or method, or write their keys alike"
+                        self.error("conflict", message, each, path, found=place, hint=hint)
+
+
+def _served(spec: TriggerSpec) -> Iterable[str]:
+    """What an http trigger has for itself alone: each method of its path, whatever the names of its segments."""
+    path, methods = spec.config.get("path"), spec.config.get("method", "POST")
+    if spec.kind != "http" or not isinstance(path, str):
+        return []
+    names = [methods] if isinstance(methods, str) else methods
+    return [f"{name} /hooks{re.sub(r'{[^}]*}', '{}', path)}" for name in names]
 
 
 def _answers_with_result(spec: TriggerSpec) -> bool:

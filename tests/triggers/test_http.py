@@ -9,7 +9,13 @@ from typing import Any
 import aiohttp
 import pytest
 
+from reactor.core.errors import ConfigError
+from reactor.core.http import Routes
+from reactor.language.definition import TriggerSpec
 from reactor.tests.web.site import Reply, Site
+from reactor.triggers.contract import TriggerContext
+from reactor.triggers.http import HttpTrigger
+from reactor.triggers.http_config import HttpConfig
 
 
 def flow(http: Any, name: str = "flow", steps: str = "[{log: {message: hi}}]", **beside: Any) -> str:
@@ -245,12 +251,38 @@ async def test_an_idempotency_key_is_the_id(site: Site) -> None:
 
 async def test_one_path_has_one_trigger(site: Site) -> None:
     await serve(site, "/a/{x}")
-    await site.put_flow("two", text=flow({"path": "/a/{y}", "wait": "3s"}, "two"))
-    failed = await site.until(lambda: next((s for s in site.app.supervisor.status() if s.state == "failed"), None))
-    owner = next(s.name for s in site.app.supervisor.status() if s.state == "connected")
-    assert failed.error.message == f"POST /hooks/a/{{y}} is served by the trigger `{owner}` already"
-    assert failed.error.hint == "give one of the two another path or method"
+    text, headers = flow({"path": "/a/{y}", "wait": "3s"}, "two"), {"content-type": "application/yaml"}
+    refused = await site.call("PUT", "/api/v1/workflows/two", data=text, headers=headers)
+    assert refused.status == 422
+    (found,) = refused.json["details"]["diagnostics"]
+    assert found["message"] == "POST /hooks/a/{} is served by another trigger already, of `flow`"
+    assert found["hint"] == "give one of the two another path or method, or write their keys alike"
     assert (await site.call("POST", "/hooks/a/1", json={})).status == 202
+
+
+async def test_a_path_of_another_owner_is_refused_when_it_connects() -> None:
+    routes = Routes()
+    for name, path in (("one", "/a/{x}"), ("two", "/a/{y}")):
+        spec = TriggerSpec(name, "http", {"path": path})
+        trigger = HttpTrigger(HttpConfig.model_validate(spec.config), TriggerContext(name, spec, routes=routes))
+        if name == "one":
+            await trigger.connect()
+            continue
+        with pytest.raises(ConfigError) as caught:
+            await trigger.connect()
+        assert str(caught.value) == "POST /hooks/a/{y} is served by the trigger `one` already"
+        assert caught.value.hint == "give one of the two another path or method"
+        await trigger.close()
+    assert [route.owner for route in routes] == ["one"]
+
+
+async def test_without_a_web_server_it_says_so() -> None:
+    spec = TriggerSpec("one", "http", {"path": "/a"})
+    trigger = HttpTrigger(HttpConfig.model_validate(spec.config), TriggerContext("one", spec))
+    with pytest.raises(ConfigError) as caught:
+        await trigger.connect()
+    assert str(caught.value) == "the trigger one needs a web server, and there is none in this process"
+    await trigger.close()
 
 
 @pytest.mark.req("T-GEN-7")
