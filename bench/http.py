@@ -240,7 +240,7 @@ async def main() -> None:
                 await asyncio.sleep(0.01)
             server, task, port = await empty_server()
             plain = request("/", BODY[:-18] + b'%s"}', "application/json")
-            first = await call(port, plain, connections, seconds)
+            first = await measured(lambda: call(port, plain, connections, seconds), app)
             for name, text in cases.items():
                 found = await measured(lambda text=text: call(web.port, text, connections, seconds), app)
                 results[name] = found
@@ -250,12 +250,15 @@ async def main() -> None:
                     lambda text=text, every=every: call(web.port, text, connections, seconds, every), app
                 )
                 found["half"] = {k: half[k] for k in ("rate", "p50_ms", "p99_ms")}
-            last = await call(port, plain, connections, seconds)
+            last = await measured(lambda: call(port, plain, connections, seconds), app)
             server.should_exit = True
             await task
     results["empty handler"] = {"rate": statistics.mean((first["rate"], last["rate"])), "each": [first, last]}
     base = results["empty handler"]["rate"]
-    print(f"empty handler: {first['rate']:,.0f} and {last['rate']:,.0f} requests/s, {connections} connections")
+    print(
+        f"empty handler {first['rate']:8,.0f} and {last['rate']:,.0f} requests/s, {first['cpu_us']:.0f} and "
+        f"{last['cpu_us']:.0f} us CPU each; {connections} connections"
+    )
     for name in cases:
         found = results[name]
         print(
