@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Acks = Literal["all", 0, 1]
 IDEMPOTENCY_HEADER = "idempotency-key"
-STOP_S_MAX = 3.0  # a client whose broker is away is given so long to say goodbye
+STOP_S_MAX = 2.5  # a client whose broker is away is given so long to say goodbye
 REQUEST_BYTES_MAX = 65 * MIB  # the topic's own `max.message.bytes` is the limit that counts
 BATCH_BYTES_MAX = 256 * 1024
 
@@ -234,13 +234,15 @@ async def stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
     try:
         async with asyncio.timeout(STOP_S_MAX):
             await client.stop()
-    except TimeoutError:  # what waits for the broker is given up; the sockets and tasks are not left behind
-        parts = [getattr(inside, name, None) for name in ("_coordinator", "_fetcher", "_sender", "client", "_client")]
-        for part in parts:
-            task = getattr(part, "_coordination_task", None)
+    except TimeoutError:  # what waits for the broker is given up; neither tasks nor sockets are left behind
+        coordinator = getattr(inside, "_coordinator", None)
+        for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task"):
+            task: asyncio.Task[Any] | None = getattr(coordinator, name, None)
             if task is not None:
                 task.cancel()
-            elif part is not None:
+        for name in ("_fetcher", "_sender", "client", "_client"):
+            part = getattr(inside, name, None)
+            if part is not None:
                 await part.close()
 
 

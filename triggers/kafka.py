@@ -193,10 +193,9 @@ class KafkaTrigger:
         reader, self._reader = self._reader, None
         log, self._log = self._log, None
         self._rebuild = False
-        if reader is not None:
-            await stop(reader.consumer)
-        if log is not None:
-            await log.close()
+        await asyncio.gather(
+            *([stop(reader.consumer)] if reader is not None else []), *([log.close()] if log is not None else [])
+        )
 
     async def _look_at_all(self, log: Log, reader: Reader) -> None:
         """Topics, gaps, and where to begin: of every partition, whoever will read it."""

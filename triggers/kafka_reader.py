@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 POLL_MS = 200
 DRAIN_S_MAX = 3.0
 COMMIT_S = 1.0
-COMMIT_S_MAX = 2.0
+COMMIT_S_MAX = 1.5
 PAUSE_AFTER_S = 0.5  # a full buffer is mostly emptied at once: only then are the partitions paused
 BUFFER_BYTES_MAX = 16 * 1024 * 1024
 

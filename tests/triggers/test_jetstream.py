@@ -15,11 +15,13 @@ from reactor.connections.configs import NatsConfig
 from reactor.connections.nats import NatsConnection
 from reactor.core.errors import ConfigError, NotConnected
 from reactor.core.event import Delivery, Event, Settlement, Undecodable
+from reactor.core.limits import CLOSE_S_MAX
 from reactor.language.definition import TriggerSpec
 from reactor.testing.trigger_suite import Rig, TriggerSuite, connect
 from reactor.tests.engine.rig import Rig as EngineRig
 from reactor.tests.servers.nats import NatsServer
 from reactor.tests.triggers.consumer_child import all_runs, consume
+from reactor.triggers import jetstream, jetstream_pull
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import Trigger, TriggerContext
 from reactor.triggers.jetstream import JetStreamTrigger
@@ -374,6 +376,41 @@ async def test_two_readers_share_one_consumer(rig: JetStreamRig) -> None:
     assert sorted(got[0] + got[1]) == sorted(sent)
     assert got[0]
     assert got[1]
+
+
+@pytest.mark.rule("1.6")
+async def test_completed_settles_each_by_itself(rig: JetStreamRig) -> None:
+    rig.spec["settle"] = "completed"
+    trigger = await rig.open()
+    for payload in (b"1", b"2"):
+        await rig.emit(payload)
+    first, second = await SUITE._read(rig, trigger, 2)
+    assert [len(delivery.events) for delivery in (first, second)] == [1, 1]
+    await SUITE._accept(rig, second)
+    await SUITE._accept(rig, first)
+
+
+async def test_a_server_that_is_frozen_is_noticed_by_its_silence(
+    rig: JetStreamRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jetstream_pull, "HEARTBEAT_S", 0.3)
+    monkeypatch.setattr(jetstream, "TICK_S", 0.1)
+    trigger = await rig.open()
+    await rig.emit(b"1")
+    assert await payloads(rig, trigger, 1) == [b"1"]
+    reading = asyncio.ensure_future(trigger.read())
+    await asyncio.sleep(0)
+    rig.server.process.pause()
+    try:
+        with pytest.raises(NotConnected) as error:
+            await asyncio.wait_for(reading, 8)
+        async with asyncio.timeout(CLOSE_S_MAX):
+            await trigger.close()
+    finally:
+        rig.server.process.resume()
+    assert str(error.value) == (
+        f"the consumer reactor-01234567-orders of the stream {rig.stream} is silent: not even heartbeats come"
+    )
 
 
 @pytest.mark.req("T-GEN-2")

@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from reactor.core.errors import ConfigError, NotConnected
 from reactor.core.event import Delivery, Event, Settlement, Undecodable
+from reactor.core.limits import CLOSE_S_MAX
 from reactor.language.definition import TriggerSpec
 from reactor.testing.trigger_suite import Rig, TriggerSuite, connect
 from reactor.tests.engine.rig import Rig as EngineRig
@@ -471,6 +472,36 @@ async def test_a_consumer_that_stands_still_is_made_anew(rig: KafkaRig, monkeypa
     await connect(trigger, 10)
     assert trigger._reader.consumer is not stuck
     assert await payloads(rig, trigger, 1) == [b"2"]
+
+
+@pytest.mark.rule("1.6")
+async def test_completed_settles_each_by_itself_and_the_group_waits_for_the_oldest(rig: KafkaRig) -> None:
+    rig.spec["settle"] = "completed"
+    trigger = await rig.open()
+    for payload in (b"1", b"2", b"3"):
+        await rig.emit(payload)
+    first, second, third = await SUITE._read(rig, trigger, 3)
+    assert [len(delivery.events) for delivery in (first, second, third)] == [1, 1, 1]
+    await SUITE._accept(rig, second.__class__((), marks=first.marks))  # the first is durable, its run goes on
+    await SUITE._accept(rig, second)
+    (part,) = trigger._reader.parts.values()
+    assert (part.durable.offset, part.to_commit) == (2, 0)
+    await first.settle(Settlement())
+    assert part.to_commit == 2
+    await SUITE._accept(rig, third)
+    assert part.to_commit == 3
+
+
+async def test_closing_is_done_in_time_although_the_broker_is_frozen(rig: KafkaRig) -> None:
+    trigger = await rig.open()
+    await rig.emit(b"1")
+    await SUITE._accepted(rig, trigger, 1)
+    rig.server.process.pause()
+    try:
+        async with asyncio.timeout(CLOSE_S_MAX):
+            await trigger.close()
+    finally:
+        rig.server.process.resume()
 
 
 @pytest.mark.req("T-GEN-2")
