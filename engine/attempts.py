@@ -147,7 +147,7 @@ class Attempts:
         effect = None
         if type(output) is EmitEffect or type(output) is StateEffect:
             effect, output = output, None
-        if node.output is not None and not work.undo:
+        if node.output is not None and not work.undo and effect is None:
             fault = wrong(node.output, output, f"output of `{node.path}`")
             if fault is not None:
                 raise _BadOutput(fault)
@@ -162,7 +162,7 @@ class Attempts:
 
     def _policy(self, run: ActiveRun, work: Work, error: ErrorInfo, attempt: int) -> Retry | None:
         """The policy under which this error is repeated, or None: the step's `retry`, then its `on_error`."""
-        if work.node.at_most_once and not work.undo:
+        if (work.node.at_most_once and not work.undo) or work.uses == "fail":
             return None
         policy = work.retry or (None if work.undo else self._default(run)) or NO_RETRY
         if attempt < policy.attempts and self._retryable(run, work, policy, error):
@@ -179,7 +179,7 @@ class Attempts:
 
     def _retryable(self, run: ActiveRun, work: Work, policy: Retry, error: ErrorInfo) -> bool:
         if policy.on:
-            if not any(code_matches(pattern, error.code) for pattern in policy.on):
+            if not any(code_matches(pattern, code) for pattern in policy.on for code in error.codes()):
                 return False
         elif error.class_ != "retry":
             return False

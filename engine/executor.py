@@ -248,10 +248,11 @@ class Executor:
 
     def work(self, run: ActiveRun, node: Node) -> Work:
         """A step as work."""
+        action = self.actions.action(node.uses)
         return Work(
             node,
             node.uses,
-            self.actions.action(node.uses),
+            action,
             node.with_,
             node.reads,
             run.key(node),

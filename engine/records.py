@@ -83,7 +83,7 @@ class Records:
     ) -> StepRecord:
         """Make a step's end durable with its effect; the record as it was written."""
         if isinstance(effect, StateEffect):
-            return await self._write_state(run, node, record, effect)
+            return await self._write_state(run, node, record, effect, kind)
         outbox: tuple[OutboxRow, ...] = ()
         if isinstance(effect, EmitEffect):
             event, outbox = telling.emitted(run, node, effect)
@@ -94,14 +94,16 @@ class Records:
         await self._store.submit(Unit(journal=(self.row(run, node, kind, body),), outbox=outbox, bytes_=len(body)))
         return record
 
-    async def _write_state(self, run: ActiveRun, node: Node, record: StepRecord, effect: StateEffect) -> StepRecord:
+    async def _write_state(
+        self, run: ActiveRun, node: Node, record: StepRecord, effect: StateEffect, kind: Kind
+    ) -> StepRecord:
         """The operations and the result in one unit; refused ones make the step fail, and nothing of them is done."""
         written: list[StepRecord] = []
 
         def row(results: Sequence[StateResult]) -> JournalRow:
             done = msgspec.structs.replace(record, output=effect.made_of(results))
             written[:] = [done]
-            return self.row(run, node, Kind.RESULT, _encode(done))
+            return self.row(run, node, kind, _encode(done))
 
         committed = await self._store.submit(Unit(state=StateChange(effect.ops, row)))
         if not committed.refused:
@@ -114,7 +116,7 @@ class Records:
             record.attempts,
         )
         failed = msgspec.structs.replace(record, state="failed", output=None, error=error)
-        await self._store.submit(Unit(journal=(self.row(run, node, Kind.RESULT, _encode(failed)),)))
+        await self._store.submit(Unit(journal=(self.row(run, node, kind, _encode(failed)),)))
         return failed
 
     async def transition(
