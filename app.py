@@ -130,7 +130,6 @@ class App:
         await self.supervisor.tried()  # so that what happens from now on is not missed
 
     def _compose(self) -> None:
-        """Every part, and who it speaks to."""
         store, clock, project = self.store, self.clock, self.project
         self.rules, self.counts, self.unmatched = Rules(), Counts(), Unmatched(store, clock)
         self.outbox = Outbox(store, self.rules, clock)
@@ -145,6 +144,7 @@ class App:
             store, self.arrivals, self.engine, clock, self.counts, fatal=self._fatal, outcomes=self.runs_api.outcomes
         )
         self.outbox.publish = self.intake.publish
+        self.outbox.open(project.bus, self.connections.get, self.engine.telling.listeners)
         self.events_api = EventsApi(store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
         self.supervisor = Supervisor(
             self.intake.publish,

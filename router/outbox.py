@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+from ..connections.bus import Send, bus_of
 from ..core.clock import Clock
 from ..core.errors import ReactorError, StoreFailed, StoreUnavailable
 from ..core.event import Delivery, Event, decode
 from ..core.limits import EVENT_BYTES_MAX, SWEEP_S
+from ..language.project import Bus
 from ..store.contract import BUS, ROUTER, OutboxRow, Store, Unit
 from .intake import OWN
 from .rules import Rules
@@ -21,9 +23,6 @@ WINDOW = 128
 MEMORY_EVENTS = 10_000
 STEPS = "reactor.step."
 BACKOFF_S_MAX = 30.0
-
-Send = Callable[[Sequence[Event]], Awaitable[None]]
-"""A sink of the bus: confirmed when it returns. Raises ReactorErrors."""
 
 
 class Publish(Protocol):
@@ -46,6 +45,19 @@ class Outbox:
         self._memory: deque[Event] = deque(maxlen=MEMORY_EVENTS)  # step events for the bus, oldest dropped
         self.bus_error = ""  # why the bus does not take events now
         self.bus_since: float | None = None  # … and since when
+
+    def open(
+        self,
+        bus: Bus,
+        connections: Callable[[str, str | None], Any],
+        listeners: list[Callable[[Event], None]],
+    ) -> None:
+        """Send to the project's bus too. Raises StepError if its connection cannot be had."""
+        keys = {**bus.config, "connection": bus.connection or None}
+        self.bus = bus_of(bus.kind, keys, connections, bus.events)
+        self.bus_types = bus.events
+        if self.bus is not None:
+            listeners.append(self.hear)
 
     # -- what the engine asks
     def listens(self) -> bool:
