@@ -45,18 +45,8 @@ class Event:
     """
 
     __slots__ = (
-        "_data",
-        "_view",
-        "datacontenttype",
-        "dataschema",
-        "extensions",
-        "id",
-        "meta",
-        "source",
-        "subject",
-        "time",
-        "type",
-    )
+        "_data", "_view", "datacontenttype", "dataschema", "extensions", "id", "meta", "source", "subject", "time", "type",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -175,16 +165,9 @@ def decode(body: bytes | bytearray | memoryview, *, bytes_max: int = EVENT_BYTES
     if w.specversion != "1.0":
         raise _bad("specversion", '"1.0"', w.specversion)
     event = Event(
-        type=w.type,
-        source=w.source,
-        id=w.id,
-        subject=w.subject,
-        time=w.time,
-        datacontenttype=w.datacontenttype,
-        dataschema=w.dataschema,
-        data=w.data if w.data is UNSET else Raw(bytes(w.data)),
-        extensions=extensions,
-    )
+        type=w.type, source=w.source, id=w.id, subject=w.subject, time=w.time, datacontenttype=w.datacontenttype,
+        dataschema=w.dataschema, data=w.data if w.data is UNSET else Raw(bytes(w.data)), extensions=extensions,
+    )  # fmt: skip
     check(event)
     return event
 
@@ -411,7 +394,6 @@ class Publish(Protocol):
         """Queue a delivery of this trigger; returns when it is queued, not when it is durable.
 
         Waits while the trigger's share of the inbox is full. The delivery's `settle` is called once it is durable
-        (or, under
-        `settle: completed`, when its runs have ended), or refused for now.
+        (or, under `settle: completed`, when its runs have ended), or refused for now.
         """
         ...
