@@ -45,7 +45,8 @@ class Event:
     """
 
     __slots__ = (
-        "_data", "_view", "datacontenttype", "dataschema", "extensions", "id", "meta", "source", "subject", "time", "type",
+        "_data", "_view", "datacontenttype", "dataschema", "extensions", "id", "meta", "source", "subject", "time",
+        "type",
     )  # fmt: skip
 
     def __init__(
