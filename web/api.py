@@ -57,7 +57,7 @@ class Api:
         if path not in _BESIDE:
             await self._router(scope, receive, send)
             return
-        if scope["method"] not in ("GET", "HEAD"):
+        if scope["method"] not in (("GET",) if path == f"{ROOT}/stream" else ("GET", "HEAD")):
             raise Refused(
                 405,
                 "method_not_allowed",

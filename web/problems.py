@@ -14,6 +14,7 @@ from ..core.event import InvalidEvent
 from ..core.http import Refused
 from ..engine.engine import DuplicateStart
 from ..engine.runs_api import BadFilter
+from ..store.contract import UnitRefused
 
 log = logging.getLogger("reactor.web")
 _encode = msgspec.json.Encoder(enc_hook=str).encode
@@ -60,6 +61,8 @@ def problem_of(error: BaseException) -> Problem:
     """The answer to an error; one that nobody expected is logged, and says nothing of the inside."""
     if isinstance(error, ReactorError):
         return problem(_status(error), error.info(), headers=_headers(error))
+    if isinstance(error, UnitRefused):
+        return problem(422, ErrorInfo("invalid_input", f"the store cannot keep this: {error}"))
     log.error("a request failed by a defect of Reactor", exc_info=error)
     return problem(500, ErrorInfo("internal", "the request failed by a defect of Reactor; its log has the details"))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reactor.store.contract import UnitRefused
 from reactor.tests.web.site import Site
 
 YAML = {"content-type": "application/yaml"}
@@ -145,13 +146,10 @@ async def test_signals_are_taken_and_refused_in_words(site: Site) -> None:
     assert ended["state"] == "cancelled"
     assert ended["cancel"]["reason"] == "enough"
     assert ended["cancel"]["actor"] == "api:local"
-    late = (await site.post(f"/api/v1/runs/{run}/cancel")).problem()
-    assert late == {
-        "status": 409,
-        "code": "conflict",
-        "detail": f"the run {run} has ended: it is cancelled",
-        "hint": "only open runs can be cancelled",
-    }
+    assert (await site.post(f"/api/v1/runs/{run}/cancel")).status == 202  # asked twice it is one
+    late = (await site.post(f"/api/v1/runs/{run}/pause")).problem()
+    assert (late["status"], late["code"]) == (409, "conflict")
+    assert late["detail"].startswith(f"the run {run}")
     new = await site.post(f"/api/v1/runs/{run}/rerun")
     assert (new.status, new.json["inputs"]) == (202, {"n": 1})
     assert [h["kind"] for h in (await site.get(f"/api/v1/runs/{run}/history"))["items"]].count("transition") >= 3
@@ -338,3 +336,20 @@ async def test_a_defect_says_nothing_of_the_inside(site: Site, monkeypatch: pyte
         "detail": "the request failed by a defect of Reactor; its log has the details",
         "hint": "",
     }
+
+
+async def test_what_the_store_cannot_keep_is_the_senders_fault(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: Any, **__: Any) -> None:
+        raise UnitRefused("a text has a null character")
+
+    monkeypatch.setattr(site.app.runs_api, "start", refused)
+    found = (await site.post("/api/v1/runs", {"workflow": "a"})).problem()
+    assert (found["status"], found["code"]) == (422, "invalid_input")
+    assert found["detail"] == "the store cannot keep this: a text has a null character"
+
+
+async def test_a_head_request_has_no_body(site: Site) -> None:
+    for path in ("/healthz", "/api/v1/runs", "/"):
+        reply = await site.call("HEAD", path)
+        assert (reply.status, reply.body) == (200, b"")
+    assert (await site.call("HEAD", "/api/v1/stream")).status == 405
