@@ -194,10 +194,10 @@ FAULTS: list[tuple[Any, dict[str, str], int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "headers", "status", "detail"), FAULTS)
-async def test_says_what_is_malformed(site: Site, body: Any, headers: dict[str, str], status: int, detail: str) -> None:
-    found = await refused(site, body, headers)
-    assert (found["status"], found["detail"]) == (status, detail)
+async def test_says_what_is_malformed(site: Site) -> None:
+    for body, headers, status, detail in FAULTS:
+        found = await refused(site, body, headers)
+        assert (found["status"], found["detail"]) == (status, detail)
     assert (await site.get("/api/v1/events"))["items"] == []
 
 
