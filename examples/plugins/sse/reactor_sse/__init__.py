@@ -1,0 +1,1 @@
+"""Server-Sent Events as a source of events for Reactor."""
