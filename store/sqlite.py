@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import apsw
 from msgspec.structs import astuple
 
-from ..core.clock import Clock
+from ..core.clock import SYSTEM, Clock
 from ..core.errors import StoreFailed, StoreUnavailable
 from ..core.ids import digest
 from ..core.limits import READ_TXN_S_MAX
@@ -22,12 +22,13 @@ from .contract import Claimed, Committed, EventRow, JournalRow, RunRow, Unit
 from .group import GroupCommit
 from .reads import Reads, Row
 from .retention import Ask, Retention, blob_steps, bound_unmatched, expired_days
-from .sqlite_file import FileLock, connect, connect_reader, fetch, meaning, path_of, prepare, private_file, run
+from .sqlite_file import FileLock, InUse, connect, connect_reader, fetch, meaning, path_of, prepare, private_file, run
 from .sqlite_writer import SqliteWriter
 from .statements import JOURNAL_COLUMNS, RUN_COLUMNS, UNMATCHED, Statement
 
 T = TypeVar("T")
 SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
+_LOCK_TRIES, _LOCK_WAIT_S = 6, 0.05
 _INTERRUPT_STEPS = 100_000  # of SQLite's machine between two looks at the clock
 
 
@@ -50,7 +51,7 @@ class SqliteStore(Reads):
         self._pages = ThreadPoolExecutor(1, thread_name_prefix="store-pages")
 
     async def open(self) -> None:
-        self._lock.take()
+        await self._take_lock()
         try:
             connection = connect(self._path, "OFF" if self._private else SYNCHRONOUS[self.durability])
             self._connections.append(connection)
@@ -68,6 +69,15 @@ class SqliteStore(Reads):
             raise
         self._writer = SqliteWriter(connection, self._path, self.node, self._clock)
         self._groups = GroupCommit([self._writer], self._clock)
+
+    async def _take_lock(self) -> None:
+        """Take the file's lock; one that was killed a moment ago may still be letting go of it."""
+        for _ in range(_LOCK_TRIES - 1):
+            try:
+                return self._lock.take()
+            except InUse:
+                await SYSTEM.sleep(_LOCK_WAIT_S)
+        return self._lock.take()
 
     async def close(self) -> None:
         if self._groups is not None:

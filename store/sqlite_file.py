@@ -42,6 +42,10 @@ def path_of(url: str) -> Path | None:
     return Path(name)
 
 
+class InUse(ConfigError):
+    """Another process has the file."""
+
+
 class FileLock:
     """An exclusive lock beside a database, held by the process: kill -9 frees it, spawned children do not inherit
     it.
@@ -54,7 +58,9 @@ class FileLock:
         self._descriptor = -1
 
     def take(self) -> None:
-        """Raises ConfigError naming the holder's pid and address if another process has it."""
+        """Raises InUse naming the holder's pid and address if another process has it, ConfigError if it cannot be
+        opened.
+        """
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -68,7 +74,7 @@ class FileLock:
         except OSError:
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise ConfigError(
+            raise InUse(
                 f"the store {self._database} is in use by {holder}",
                 path="store",
                 hint="stop that process, or give this one a store of its own",
