@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from reactor.language.loader import load_text
 from reactor import App, Workflow, step
+from reactor.language.loader import load_text
 
 FLOW_YAML = """
 workflow: five-yaml
@@ -34,12 +34,16 @@ steps:
     for i, source in ((1, "inputs.n"), *((k, f"steps.s{k - 1}.output") for k in range(2, 6)))
 )
 
-FAN_YAML = "workflow: fan\nparallel_limit: 100\nsteps:\n" + "".join(
-    f'  p{i}: {{python: {{function: "reactor.bench.workflows:noop", args: {{x: {i}}}}}}}\n' for i in range(100)
-) + '  join: {needs: all, transform: {done: true}}\n'
+NOOP = "reactor.bench.workflows:noop"
+FAN_YAML = (
+    "workflow: fan\nparallel_limit: 100\nsteps:\n"
+    + "".join(f'  p{i}: {{python: {{function: "{NOOP}", args: {{x: {i}}}}}}}\n' for i in range(100))
+    + "  join: {needs: all, transform: {done: true}}\n"
+)
 
+SLOW = "reactor.bench.workflows:slow"
 SLOW_YAML = "workflow: slow\nsteps:\n" + "".join(
-    f'  - {{name: s{i}, python: {{function: "reactor.bench.workflows:slow", args: {{place: {i}}}}}}}\n' for i in range(5)
+    f'  - {{name: s{i}, python: {{function: "{SLOW}", args: {{place: {i}}}}}}}\n' for i in range(5)
 )
 
 
@@ -93,7 +97,7 @@ async def opened(store: str) -> App:
     app = App(store=store, project=None)
     app.register(FivePython)
     await app.open()
-    loaded = load_text("\n---\n".join((FLOW_YAML, FAN_YAML, SLOW_YAML)), "bench.yaml", app.vocabulary())
+    loaded = load_text(f"{FLOW_YAML}\n---\n{FAN_YAML}\n---\n{SLOW_YAML}", "bench.yaml", app.vocabulary())
     loaded.diagnostics.raise_errors()
     await app.deploys.deploy(loaded.loaded)
     return app
@@ -124,7 +128,8 @@ async def flows(store: str, only: set[str]) -> dict[str, Any]:
             await many(app, name, 300, 50)
             if "W1" in only:
                 _, each = await many(app, name, 300, 1)
-                found[f"W1 {form} p50/p99 ms"] = [round(statistics.median(each) * 1e3, 2), round(percentile(each, 0.99) * 1e3, 2)]
+                shown = (statistics.median(each), percentile(each, 0.99))
+                found[f"W1 {form} p50/p99 ms"] = [round(value * 1e3, 2) for value in shown]
             if "W2" in only:
                 rates: list[float] = []
                 cpu: list[float] = []
@@ -169,7 +174,8 @@ async def killed(folder: Path, count: int = 500) -> dict[str, Any]:
         )
 
     first = await child()
-    assert first.stdout is not None and first.stdin is not None
+    assert first.stdout is not None
+    assert first.stdin is not None
     await first.stdout.readline()
     first.stdin.write(f"{count}\n".encode())
     await first.stdout.readline()
@@ -178,7 +184,8 @@ async def killed(folder: Path, count: int = 500) -> dict[str, Any]:
     await first.wait()
     begun = time.perf_counter()
     second = await child()
-    assert second.stdout is not None and second.stdin is not None
+    assert second.stdout is not None
+    assert second.stdin is not None
     ready = (await second.stdout.readline()).decode().split()[1]
     second.stdin.write(b"0\n")
     await second.stdout.readline()

@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -89,7 +89,7 @@ class Event:
         """
         view = self._view
         if view is None:
-            view = {"specversion": "1.0", "id": self.id, "source": self.source, "type": self.type}
+            view = self._view = {"specversion": "1.0", "id": self.id, "source": self.source, "type": self.type}
             for name in _ATTRIBUTES:
                 value = getattr(self, name)
                 if value is not None:
@@ -102,7 +102,6 @@ class Event:
             elif data is not UNSET:
                 view["data"] = data
             view["meta"] = self.meta
-            self._view = view
         return view
 
     def replace(self, **changes: Any) -> Event:
@@ -272,7 +271,7 @@ def check(event: Event) -> None:
         for name, value in event.extensions.items():
             if _EXTENSION(name) is None or len(name) > EXTENSION_NAME_CHARS_MAX:
                 raise InvalidEvent(f"the extension `{name}` is not named by lower-case letters and digits alone")
-            if not isinstance(value, (str, int, bool)):
+            if not isinstance(cast("object", value), (str, int, bool)):
                 raise _bad(name, "text, a whole number, true or false", value)
 
 
