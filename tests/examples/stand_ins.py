@@ -46,6 +46,7 @@ class StandIns:
             web.get("/s3/{bucket}/{key:.+}", self._object),
             web.post("/model/chat/completions", self._model),
             web.post("/review", self._review),
+            web.route("*", "/any/{rest:.*}", self._any),
         ])  # fmt: skip
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -123,6 +124,9 @@ class StandIns:
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
         answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1741569952, "model": asked["model"]}
         return web.json_response({**answer, "choices": choices, "usage": usage})
+
+    async def _any(self, request: web.Request) -> web.Response:
+        return web.json_response({"id": "1", "path": request.match_info["rest"]})
 
     async def _review(self, request: web.Request) -> web.Response:
         return web.json_response(self.review)
