@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import aiohttp
 from pydantic import Field
+
 from reactor.triggers.contract import (
     ConfigError,
     Delivery,

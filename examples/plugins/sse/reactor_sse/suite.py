@@ -7,6 +7,7 @@ from typing import Self
 
 import pytest
 from aiohttp import web
+
 from reactor.language.definition import TriggerSpec
 from reactor.testing.trigger_suite import Rig, TriggerSuite
 from reactor.triggers.contract import Event, Trigger, TriggerContext
@@ -66,7 +67,8 @@ class SseServer:
         try:
             while True:
                 async with self._changed:
-                    await self._changed.wait_for(lambda: len(self.messages) > sent)
+                    while len(self.messages) == sent:
+                        await self._changed.wait()
                     coming = self.messages[sent:]
                     sent = len(self.messages)
                 await response.write("".join(coming).encode())

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from reactor.language.definition import TriggerSpec
-from reactor.triggers.contract import ConfigError, EndOfEvents, NotConnected, TriggerContext, Undecodable
 from reactor_sse.source import SseTrigger
 from reactor_sse.stream import Message, Parser
 from reactor_sse.suite import SseServer, TestSse
+
+from reactor.language.definition import TriggerSpec
+from reactor.triggers.contract import ConfigError, EndOfEvents, NotConnected, TriggerContext, Undecodable
 
 __all__ = ["TestSse"]
 
