@@ -30,6 +30,7 @@ from .tasks import end
 CHECK_S = 10.0
 TICK_S = 1.0
 AGAIN_S = 1.0  # a refused message comes again after so long, if the refusal did not say
+_WORDS = ("earliest", "latest", "last")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -78,7 +79,8 @@ class JetStreamTrigger:
         self._shaper = Shaper(context.spec, clock=context.clock)
         self._durable = config.durable or re.sub(r"[^A-Za-z0-9_-]", "_", context.own)
         self._source = f"/jetstream/{context.name}/{config.stream}"
-        self._start = start_of(context.spec.start, "earliest", context.clock)
+        self._start = start_of(context.spec.start, "earliest", context.clock, _WORDS)
+        _policy(self._start)  # its faults are found before anything is connected
         self._session: Session | None = None
         self._pull: Pull | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -168,7 +170,7 @@ class JetStreamTrigger:
         if lost is not None or (consumer is None and stored is not None) or self._context.resume:
             if not self._context.resume:
                 raise lost or self._gap("its consumer was removed, and with it the position", {"stream": config.stream})
-            begin = start_of(self._context.resume.get("start"), "earliest", self._context.clock)
+            begin = start_of(self._context.resume.get("start"), "earliest", self._context.clock, _WORDS)
             if consumer is not None:
                 await stream.delete_consumer(config.stream, self._durable)
             consumer = None

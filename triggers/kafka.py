@@ -24,7 +24,7 @@ from ..core.errors import ConfigError, NotConnected, ReactorError
 from ..core.event import Delivery, Event, InvalidEvent, Mark, Settlement, Undecodable
 from .contract import Duration, Size, Traits, TriggerConfig, TriggerContext
 from .shape import Shaper
-from .starts import gap, start_of
+from .starts import gap, offsets_of, start_of
 from .tasks import end
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class KafkaConfig(TriggerConfig):
     pattern: str | None = Field(default=None, min_length=1, description="a regular expression for the whole name")
     connection: str | None = None
     group: str | None = Field(default=None, min_length=1, description="this deployment's own by default")
-    group_instance_id: str | None = Field(default=None, min_length=1)
+    group_instance_id: str | None = Field(default=None, min_length=1, description="static member: of one node alone")
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     session_timeout: Duration = Field(default=10.0, ge=6, le=300)
     max_poll_interval: Duration = Field(default=300.0, ge=1, le=86_400)
@@ -103,6 +103,8 @@ class KafkaTrigger:
         self._title = f"{self._connection.title}, group {self._group}"
         self._shaper = Shaper(context.spec, clock=context.clock)
         self._start = start_of(context.spec.start, "latest", context.clock)
+        if self._start.at == "offset":
+            offsets_of(self._start.offset)  # its faults are found before anything is connected
         self._log: Log | None = None
         self._looking = asyncio.Lock()  # the log is for one at a time
         self._reader: Reader | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiokafka import TopicPartition
@@ -15,8 +15,7 @@ from msgspec import Struct
 
 from ..connections.kafka import KafkaConnection, stop
 from ..connections.kafka_errors import reading
-from ..core.errors import ConfigError
-from .starts import Start
+from .starts import Start, offsets_of
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer
@@ -114,7 +113,7 @@ class Log:
             after = {one: answer.offset for one, answer in found.items() if answer is not None}
             return {one: after.get(one, bounds[one].end) for one in partitions}
         if start.at == "offset":
-            wanted = _offsets(start.offset)
+            wanted = offsets_of(start.offset)
             return {
                 one: min(max(wanted.get(one.partition, 0), bounds[one].begin), bounds[one].end) for one in partitions
             }
@@ -172,14 +171,3 @@ class Log:
     def _open(self) -> AIOKafkaConsumer:
         assert self._consumer is not None, "it is open"
         return self._consumer
-
-
-def _offsets(given: Any) -> dict[int, int]:
-    """`start.offset` of Kafka: a mapping of partitions to offsets."""
-    try:
-        found = {int(str(one)): offset for one, offset in cast("Mapping[Any, Any]", given).items()}
-        if all(isinstance(offset, int) and not isinstance(offset, bool) and offset >= 0 for offset in found.values()):
-            return found
-    except (AttributeError, ValueError):
-        pass
-    raise ConfigError("`start.offset` of kafka is a mapping of partitions to offsets: {0: 4711}", path="start.offset")

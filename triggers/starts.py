@@ -5,7 +5,7 @@ Source: triggers.md section 1 (`start`, Gap).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from msgspec import Struct
@@ -24,11 +24,14 @@ class Start(Struct, frozen=True):
     offset: Any = None
 
 
-def start_of(value: Any, default: str, clock: Clock) -> Start:
-    """The value of `start`, or the kind's default. Raises ConfigError."""
+def start_of(value: Any, default: str, clock: Clock, known: Sequence[str] = ("earliest", "latest")) -> Start:
+    """The value of `start`, or the kind's default. Raises ConfigError for a word that is not among the `known`."""
     if value is None:
         return Start(default)
     if isinstance(value, str):
+        if value not in known:
+            words = ", ".join(known)
+            raise ConfigError(f"`start: {value}` means nothing here: write {words}, a time or an offset", path="start")
         return Start(value)
     found = cast("Mapping[str, Any]", value)
     if "offset" in found:
@@ -49,3 +52,14 @@ def gap(context: TriggerContext, what: str, lost: Mapping[str, Any]) -> ConfigEr
         hint=f"say where to go on: reactor trigger resume {context.name} --start earliest (or latest)",
         details={"lost": dict(lost)},
     )
+
+
+def offsets_of(given: Any) -> dict[int, int]:
+    """`start.offset` of Kafka: partition → offset. Raises ConfigError."""
+    try:
+        found = {int(str(one)): offset for one, offset in cast("Mapping[Any, Any]", given).items()}
+        if all(isinstance(offset, int) and not isinstance(offset, bool) and offset >= 0 for offset in found.values()):
+            return found
+    except (AttributeError, ValueError):
+        pass
+    raise ConfigError("`start.offset` of kafka is a mapping of partitions to offsets: {0: 4711}", path="start.offset")

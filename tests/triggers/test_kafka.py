@@ -11,6 +11,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
+from reactor.connections.configs import KafkaConfig as KafkaConnectionConfig
+from reactor.connections.kafka import KafkaConnection
 from reactor.core.errors import ConfigError, NotConnected
 from reactor.core.event import Delivery, Event, Settlement, Undecodable
 from reactor.core.limits import CLOSE_S_MAX
@@ -21,7 +23,7 @@ from reactor.tests.servers.kafka import KafkaServer
 from reactor.tests.triggers.consumer_child import all_runs, consume
 from reactor.tests.triggers.kafka_rig import KafkaRig
 from reactor.triggers import kafka
-from reactor.triggers.contract import Trigger
+from reactor.triggers.contract import Trigger, TriggerContext
 from reactor.triggers.supervisor import Supervisor
 
 pytestmark = pytest.mark.broker("kafka")
@@ -358,6 +360,46 @@ async def test_two_stores_share_a_written_group(kafka_server: KafkaServer) -> No
         await second.close()
         await rig.emit(b"3")
         assert await payloads(rig, await rig.open(), 1) == [b"3"]
+
+
+@pytest.mark.req("T-KAFKA-1")
+async def test_two_stores_hand_partitions_over_without_doubling(kafka_server: KafkaServer) -> None:
+    async with KafkaRig(kafka_server, partitions=4) as rig, KafkaRig(kafka_server) as other:
+        for one in (rig, other):
+            one.config.update(topic=rig.topic, group=f"g-{rig.topic}")
+            one.spec.update(start="earliest", fetch=8)
+        got: list[bytes] = []
+        sent = [b"%d" % number for number in range(600)]
+        first = await rig.open()
+        reading = [asyncio.ensure_future(counter(rig, got)(first))]
+        await SUITE._emit_all(rig, sent[:200])
+        second = await other.open()
+        reading.append(asyncio.ensure_future(counter(other, got)(second)))
+        await SUITE._emit_all(rig, sent[200:400])
+        await until(lambda: len(first._reader.parts) == len(second._reader.parts) == 2)
+        reading[1].cancel()
+        await asyncio.gather(reading[1], return_exceptions=True)
+        await second.close()
+        await SUITE._emit_all(rig, sent[400:])
+        await until(lambda: len(got) >= 600)
+        reading[0].cancel()
+        assert Counter(got) == Counter(sent)
+
+
+def test_a_start_that_kafka_does_not_know_is_refused() -> None:
+    def make(start: Any) -> Any:
+        spec = TriggerSpec("orders", "kafka", {"topic": "orders"}, start=start)
+        connection = KafkaConnection("main", KafkaConnectionConfig(servers=["a:1"]))
+        context = TriggerContext(name="orders", spec=spec, connection=connection)
+        return kafka.KafkaTrigger(kafka.KafkaConfig(topic="orders"), context)
+
+    make({"offset": {"0": 5, 1: 6}})
+    with pytest.raises(ConfigError) as error:
+        make("last")
+    assert str(error.value) == "`start: last` means nothing here: write earliest, latest, a time or an offset"
+    with pytest.raises(ConfigError) as error:
+        make({"offset": 7})
+    assert str(error.value) == "`start.offset` of kafka is a mapping of partitions to offsets: {0: 4711}"
 
 
 # -- gaps
