@@ -193,7 +193,9 @@ class Endings:
             attempt = await x.attempts.perform(run, work)
             if run.state is not RunState.COMPENSATING:
                 return False
+            faults.point("undo.result")
             record = await x.records.write(run, node, attempt.record, attempt.effect, x.telling, kind=Kind.UNDO)
+            faults.point("undo.recorded")
             run.undone[node.index] = record
             x.telling.tell_step(run, node, "compensated", attempt=record.attempts, error=record.error)
         if record.state == "failed":

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from ..core import faults
 from ..core.clock import Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed
 from ..core.event import Event, Mark, decode_stored
@@ -290,6 +291,7 @@ class Engine:
             if committed.refused == "flow" and len(limits) == 1:
                 break
             if not committed.refused:
+                faults.point("run.admitted")
                 self.held[row.workflow] -= 1
                 row.state, row.started_at, row.transitions = int(RunState.RUNNING), now, number
                 event = await self.store.event(row.event) if row.event else None

@@ -83,7 +83,14 @@ class Executor:
         self.runs[run.row.id] = run
         self.control.set_timeout(run)
         self.telling.entered(run, RunState.RUNNING)
+        recovered = bool(run.order or run.timers_due or run.row.recoveries or run.again)
         self.walk(run, run.progress.start())
+        if recovered:
+            run.progress.completed.sort(key=run.when_recorded_at)
+            run.refound |= {i for i in run.queue if i not in run.timers_due}
+        if run.cause is not None:
+            run.progress.stop()
+            self.control.drop_queue(run)
         self.pump(run)
         self.look(run)
 
@@ -93,12 +100,15 @@ class Executor:
         ready = list(out.ready)
         cancel = list(out.cancel)
         while ready:
+            if run.recorded:  # as it happened: what was under way when a step failed had begun before
+                ready.sort(key=run.when_recorded)
             index = ready.pop(0)
             node = nodes[index]
             record = run.recorded.pop(index, None) if run.recorded else None
             if record is None and (node.if_ is not None or node.unless is not None):
                 record = self._guarded(run, node)
             if record is None and node.parts:
+                self.control.limit_block(run, node)
                 more = progress.open_block(index)
             else:
                 if record is None and node.uses == "transform":
@@ -325,6 +335,7 @@ class Executor:
         body = _encode({"due": due, "attempt": attempt})
         row = self.records.row(run, node, Kind.TIMER, body, occurrence=attempt)
         await self.store.submit(Unit(journal=(row,)))
+        faults.point("retry.recorded")
 
     def look(self, run: ActiveRun) -> None:
         """After every change: is the run through, or did a step fail it?"""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..core import faults
 from ..core.errors import ErrorInfo
 from ..core.event import Event, decode_stored
 from ..core.limits import RECOVERIES_MAX
@@ -94,6 +95,7 @@ class Recovery:
             return
         if run.state is RunState.RUNNING and not await self._counted(run, claimed):
             return
+        faults.point("run.recovered")
         self._e.resume_recovered(run)
 
     def _stranger(self, run: ActiveRun, claimed: Claimed) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..core import faults
 from ..core.errors import ErrorInfo, PermanentError, ReactorError
 from ..core.ids import run_text
 from ..store.contract import Admit, Claimed, JournalRow, Kind, RunChange, RunRow, RunState, Unit
@@ -59,6 +60,7 @@ class Signals:
             if RunState(row.state).ended and row.state != RunState.CANCELLED:
                 raise self._over(number, row)
             return False
+        faults.point("cancel.durable")
         await self._carry_out(number, request)
         return True
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..core import faults
 from ..core.durations import format_instant, parse_duration, parse_instant
 from ..core.errors import ErrorInfo, ReactorError, StepError
 from ..core.event import Event, decode_stored
@@ -100,6 +101,7 @@ class Waits:
         parked.since = run.row.created_at if inputs["event"].get("since", "run") == "run" else parked.started
         self._events.setdefault((parked.pattern, parked.key), []).append((run, node))
         await self._note(run, node, noted, {"due": noted_due, "started": parked.started, "key": parked.key})
+        faults.point("wait.noted")
         self._limit(run, node, parked, noted_due)
         for row in await self._x.store.waited(parked.pattern, parked.key, after=run.row.event, limit=1000):
             if run.parked.get(node.index) is not parked:
@@ -205,6 +207,7 @@ class Waits:
     async def _child(self, run: ActiveRun, node: Node, parked: Parked) -> None:
         parked.mode = parked.inputs.get("mode") or "sync"
         row: RunRow = await self.start_child(run, node, parked.inputs)
+        faults.point("child.started")
         parked.child = row.id
         if parked.mode == "sync":
             self._limit(run, node, parked, parked.started + node.timeout_s if node.timeout_s is not None else None)
