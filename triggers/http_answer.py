@@ -94,11 +94,13 @@ class Answers:
         """How the run ended; 504 after `wait`, and the run goes on."""
         ending = asyncio.ensure_future(behind.outcome(run))
         limit = asyncio.ensure_future(self._clock.sleep(self._wait))
-        await asyncio.wait((ending, limit), return_when=asyncio.FIRST_COMPLETED)
-        limit.cancel()
-        if ending.done():
-            return ending.result()
-        ending.cancel()
+        try:
+            await asyncio.wait((ending, limit), return_when=asyncio.FIRST_COMPLETED)
+            if ending.done():
+                return ending.result()
+        finally:
+            limit.cancel()
+            ending.cancel()
         raise Refused(
             504,
             "timeout",

@@ -6,6 +6,8 @@ asked for. Source: dependencies, section 10: bare ASGI carries half as many requ
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from ..app import App
 
 log = logging.getLogger("reactor.web")
+_STOPS = Refused(
+    503,
+    "connection",
+    "the server stops; what was taken before is durable, and goes on",
+    hint="ask again later",
+    headers={"Retry-After": "5"},
+)
 
 
 class Front:
@@ -32,6 +41,7 @@ class Front:
         self._events = EventsIn(app, tokens)
         self._hooks = Hooks(app)
         self._api: Any = None
+        self._closing = False
         app.routes.behind = Lent(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,6 +59,11 @@ class Front:
                 await self._hooks(scope, receive, send, path[6:])
             else:
                 await self._rest(scope, receive, send, path)
+        except asyncio.CancelledError:
+            if not self._closing:
+                raise
+            with contextlib.suppress(RuntimeError):  # the answer had begun
+                await answer_problem(send, _STOPS)
         except Gone:
             log.debug("a client went away before its request was complete")
         except Exception as e:  # noqa: BLE001  # every error has an answer; what nobody expected is logged there
@@ -63,7 +78,8 @@ class Front:
         await self._api({**scope, "path": path, "root_path": ""}, receive, send)
 
     def close(self) -> None:
-        """End the answers that would go on: the server stops."""
+        """End the answers that would go on; what is cut from now on is told that the server stops."""
+        self._closing = True
         if self._api is not None:
             self._api.stream.close()
 

@@ -120,6 +120,25 @@ async def test_takes_cloudevents_as_they_are(site: Site) -> None:
     assert (reply.json["ids"], reply.json["verdicts"]) == (["7", "8"], ["duplicate", "accepted"])
 
 
+async def test_odd_requests_get_their_answers(site: Site) -> None:
+    await serve(site, "/in")
+    batch = {"content-type": "application/cloudevents-batch+json"}
+    empty = await site.call("POST", "/hooks/in", data="[]", headers=batch)
+    assert (empty.status, empty.json) == (202, {"ids": [], "keys": [], "verdicts": [], "runs": []})
+    many = await site.post("/hooks/in?" + "&".join("a=1" for _ in range(1_001)))
+    assert many.problem()["detail"] == "the query cannot be read: Max number of fields exceeded"
+    long = await site.post("/hooks/in", headers={"Idempotency-Key": "k" * 256})
+    assert long.problem()["detail"] == "an Idempotency-Key has at most 255 characters"
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    broken = await site.call("POST", "/hooks/in", data=b"a=%ff", headers=form)
+    assert broken.problem()["detail"].startswith("the form cannot be read: ")
+    parts = {"content-type": "multipart/form-data"}
+    unbounded = await site.call("POST", "/hooks/in", data=b"--x", headers=parts)
+    assert unbounded.problem()["detail"].startswith("the multipart form cannot be read: ")
+    assert [r.status for r in (many, long, broken, unbounded)] == [400] * 4
+    assert (await site.get("/api/v1/events"))["items"] == []
+
+
 async def test_refuses_what_cannot_be_read_and_stores_nothing(site: Site) -> None:
     schema = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
     await serve(site, "/in", schema=schema, max_bytes="1KiB")

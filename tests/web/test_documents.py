@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -18,6 +19,7 @@ from referencing import Registry, Resource
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from reactor.app import App
 from reactor.core import telemetry
 from reactor.tests.web.site import Site, free_port
 from reactor.web import asgi
@@ -150,9 +152,14 @@ async def test_is_mounted_in_another_program(site: Site, kind: str) -> None:
         await serving
 
 
+def serving(app: App, **changes: Any) -> None:
+    """Change keys of `server`."""
+    app.project = dataclasses.replace(app.project, server=dataclasses.replace(app.project.server, **changes))
+
+
 async def test_stands_below_a_base_path() -> None:
     async with Site() as site:
-        site.app.project = replaced(site.app.project)
+        serving(site.app, base_path="/base")
         await site.web.stop()
         await site.web.start()
         assert site.web.url.endswith("/base")
@@ -165,10 +172,40 @@ async def test_stands_below_a_base_path() -> None:
             )
 
 
-def replaced(project: Any) -> Any:
-    import dataclasses
+async def test_stopping_cuts_what_outlasts_the_drain(site: Site) -> None:
+    await site.web.stop()
+    serving(site.app, drain_s=0.5)
+    await site.web.start()
+    text = "workflow: s\nwhen: [{http: {path: /s, respond: result}}]\nsteps: [{wait: {for: 1h}}]\n"
+    await site.put_flow("s", text=text)
+    await site.until(lambda: list(site.app.routes))
+    asked = asyncio.ensure_future(site.post("/hooks/s"))
+    await site.until(lambda: len(site.app.engine.executor.runs) == 1)
+    async with asyncio.timeout(5):
+        await site.web.stop()
+    cut = await asked
+    assert (cut.status, cut.headers["retry-after"]) == (503, "5")
+    assert cut.problem()["detail"] == "the server stops; what was taken before is durable, and goes on"
+    assert len(site.app.engine.executor.runs) == 1  # the run is durable, and goes on
 
-    return dataclasses.replace(project, server=dataclasses.replace(project.server, base_path="/base"))
+
+async def test_answers_lifespan_and_refuses_websockets(site: Site) -> None:
+    front, sent = asgi(site.app, tokens=Tokens()), list[str]()
+
+    async def talk(kind: str, *said: str) -> None:
+        messages = iter(said)
+
+        async def receive() -> Any:
+            return {"type": next(messages)}
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        await front({"type": kind, "path": "/"}, receive, send)
+
+    await talk("lifespan", "lifespan.startup", "lifespan.shutdown")
+    await talk("websocket", "websocket.connect")
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
 
 
 async def test_stopping_lets_open_requests_finish(site: Site) -> None:

@@ -259,3 +259,24 @@ async def test_many_at_once_are_all_accepted(site: Site) -> None:
     )
     assert [r.status for r in replies] == [202] * 200
     assert len({run for r in replies for run in r.json["runs"]}) == 200
+
+
+async def test_a_body_in_parts_is_read_whole(site: Site) -> None:
+    async def parts() -> Any:
+        for part in (b"{", json.dumps(event())[1:-1].encode(), b"}"):
+            yield part
+            await asyncio.sleep(0)
+
+    assert (await site.call("POST", "/events", data=parts(), headers=STRUCTURED)).status == 202
+
+
+async def test_nothing_is_taken_of_a_client_that_goes_in_between(site: Site) -> None:
+    head = b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/cloudevents+json\r\n"
+    for first in (b"", b"{"):
+        _, writer = await asyncio.open_connection("127.0.0.1", site.web.port)
+        writer.write(head + b"Content-Length: 100\r\n\r\n" + first)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    assert (await site.get("/api/v1/events"))["items"] == []
+    assert (await site.call("POST", "/events", data=json.dumps(event()), headers=STRUCTURED)).status == 202
