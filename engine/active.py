@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,8 @@ class ActiveRun:
     """One open run. Everything that must survive is in the store; this is rebuilt from there."""
 
     __slots__ = (
+        "again",
+        "blocks",
         "busy",
         "cancel",
         "cause",
@@ -43,12 +46,12 @@ class ActiveRun:
         "labels",
         "logs",
         "metadata",
-        "order",
         "parked",
         "paused_at",
         "paused_s",
         "phases",
         "plan",
+        "position",
         "progress",
         "queue",
         "recorded",
@@ -88,7 +91,8 @@ class ActiveRun:
         self.queue: deque[int] = deque()  # ready actions that wait for a place under `parallel_limit`
         self.busy = 0  # actions under way
         self.tasks: dict[int, asyncio.Task[None]] = {}  # by the step each is at
-        self.order: list[int] = []  # at recovery: places in the order in which their ends became durable
+        self.again = False  # brought back out of its journal
+        self.position: dict[int, int] = {}  # then: place -> when its end became durable, as a rank
         self.paused_s = 0.0
         self.paused_at = 0.0
         self.parked: dict[int, Any] = {}  # waits, by step
@@ -103,6 +107,7 @@ class ActiveRun:
         self.signals: dict[int, Any] = {}  # answers from outside that a step has not taken
         self.taken: set[int] = set()  # events that waits of this run took
         self.logs: dict[int, list[tuple[float, str, str, dict[str, Any]]]] = {}
+        self.blocks: list[Timer] = []  # the time limits of open blocks
         self.repetitions = 0  # over the whole run, against `retry.limit`
         self.refound: set[int] = set()  # steps that were in flight when the process before died
         self.ending = False
@@ -167,6 +172,27 @@ class ActiveRun:
         key = self.keys.copy()
         key.update(f"{'undo' if undo else 'do'}/0/{node.path}".encode())
         return key.hexdigest()
+
+    def recorded_at(self, place: int) -> float:
+        """When the end of a step became durable, as a rank; after all others if it did not."""
+        return self.position.get(place, math.inf) if place in self.recorded else math.inf
+
+    def found_again(self) -> None:
+        """After the walk over the journal: which steps were in flight, and in which order the others completed.
+
+        Where a step had failed, its record names those that ran beside it; else it is all that is ready.
+        """
+        beside = [record.in_flight for record in self.values.values() if record.state == "failed"]
+        ready = {place for place in self.queue if place not in self.timers_due}
+        self.refound = ready & {place for places in beside for place in places} if beside else ready
+        self.progress.completed.sort(key=self._rank)
+
+    def _rank(self, place: int) -> int:
+        node = self.plan.nodes[place]
+        inside = [inner for part in node.parts for inner in self.plan.parts[part].nodes]
+        if place in self.position or not (inside or node.deps):
+            return self.position.get(place, -1)
+        return max(self._rank(other) for other in inside or node.deps)
 
     def has_room(self, node: Node) -> bool:
         """May one more action start under `parallel_limit`, and does a step that runs alone allow it?"""

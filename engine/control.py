@@ -12,7 +12,8 @@ from ..core.limits import CANCEL_GRACE_S
 from ..store.contract import RunChange, RunState, Unit
 from .active import ActiveRun
 from .attempts import unexpected
-from .run import TABLE, CancelRequest, Cause, Effect, Signal, advance
+from .plan import Node
+from .run import TABLE, CancelRequest, Cause, Effect, Signal, StepState, advance
 
 if TYPE_CHECKING:
     from .executor import Executor
@@ -89,6 +90,22 @@ class Control:
         if limit is not None and run.row.started_at is not None:
             due = run.row.started_at + limit + run.paused_s
             run.timeout = self._x.timers.at(due, lambda: self._time_out(run))
+
+    def limit_block(self, run: ActiveRun, node: Node) -> None:
+        """A block's `timeout` limits all that is inside it."""
+        limit = node.timeout_s
+        if limit is not None:
+            due = self._x.clock.now() + limit
+            run.blocks.append(self._x.timers.at(due, lambda: self._block_over(run, node, limit)))
+
+    def _block_over(self, run: ActiveRun, node: Node, limit: float) -> None:
+        if run.row.id not in self._x.runs or run.progress.states[node.index] is not StepState.RUNNING:
+            return
+        message = f"`{node.path}` took longer than its limit of {limit:g} s"
+        error = ErrorInfo("timeout", message, "retry", node.path, 1, None, self._x.place(run, node))
+        self._x.walk(run, run.progress.fail_block(node.index, error))
+        self._x.pump(run)
+        self._x.look(run)
 
     def _time_out(self, run: ActiveRun) -> None:
         if run.row.id not in self._x.runs or run.ending or (run.state, Signal.TIME_OUT) not in TABLE:

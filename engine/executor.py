@@ -16,7 +16,7 @@ import msgspec
 
 from ..core import faults
 from ..core.clock import Clock
-from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StoreFailed
+from ..core.errors import ErrorInfo, ErrorPlace, StoreFailed
 from ..language.cel import Activation, Expression, compile_expression
 from ..store.contract import Kind, RunRow, RunState, Store, Unit, UnitRefused
 from .actions.catalogue import Catalogue
@@ -25,8 +25,9 @@ from .active import ActiveRun
 from .attempts import Attempt, Attempts, Work, unexpected
 from .control import Control
 from .endings import Endings
-from .plan import OPEN, Node, wrong
+from .plan import OPEN, Node
 from .progress import Outcome, reaction_of
+from .pure import caught, guarded, transformed
 from .records import Records
 from .run import Cause, StepRecord, StepState
 from .step_context import StepContext
@@ -82,12 +83,11 @@ class Executor:
         """Carry out a run that is durable and begun; at recovery, one whose journal is in `run.recorded`."""
         self.runs[run.row.id] = run
         self.control.set_timeout(run)
-        self.telling.entered(run, RunState.RUNNING)
-        recovered = bool(run.order or run.timers_due or run.row.recoveries or run.again)
+        if not run.again:
+            self.telling.entered(run, RunState.RUNNING)
         self.walk(run, run.progress.start())
-        if recovered:
-            run.progress.completed.sort(key=run.when_recorded_at)
-            run.refound |= {i for i in run.queue if i not in run.timers_due}
+        if run.again:
+            run.found_again()
         if run.cause is not None:
             run.progress.stop()
             self.control.drop_queue(run)
@@ -101,18 +101,18 @@ class Executor:
         cancel = list(out.cancel)
         while ready:
             if run.recorded:  # as it happened: what was under way when a step failed had begun before
-                ready.sort(key=run.when_recorded)
+                ready.sort(key=run.recorded_at)
             index = ready.pop(0)
             node = nodes[index]
             record = run.recorded.pop(index, None) if run.recorded else None
             if record is None and (node.if_ is not None or node.unless is not None):
-                record = self._guarded(run, node)
+                record = guarded(self, run, node)
             if record is None and node.parts:
                 self.control.limit_block(run, node)
                 more = progress.open_block(index)
             else:
                 if record is None and node.uses == "transform":
-                    record = self._transformed(run, node)
+                    record = transformed(self, run, node)
                 if record is None:
                     run.queue.append(index)
                     continue
@@ -132,40 +132,6 @@ class Executor:
         run.values[node.index] = record
         reaction = reaction_of(node, record.error) if record.error is not None and record.state == "failed" else ""
         return run.progress.ended(node.index, _STATES[record.state], record.output, record.error, reaction=reaction)
-
-    def _guarded(self, run: ActiveRun, node: Node) -> StepRecord | None:
-        """A skip, or the failure of a guard; None if the step is to be carried out."""
-        now = self.clock.now()
-        scope = run.activation(node.reads, error=self.caught(run, node))
-        try:
-            wanted = (node.if_ is None or node.if_.truth(scope)) and not (
-                node.unless is not None and node.unless.truth(scope)
-            )
-        except ReactorError as e:
-            return StepRecord(
-                "failed", error=e.info(step=node.path, place=self.place(run, node)), started_at=now, ended_at=now
-            )
-        return None if wanted else StepRecord("skipped", attempts=0, started_at=now, ended_at=now)
-
-    def _transformed(self, run: ActiveRun, node: Node) -> StepRecord:
-        """A pure step: computed again at recovery, with the same value (semantics 4.4)."""
-        now = self.clock.now()
-        try:
-            output = node.with_.render(run.activation(node.reads, error=self.caught(run, node)))
-            fault = wrong(node.output, output, f"output of `{node.path}`") if node.output is not None else None
-            error = (
-                None
-                if fault is None
-                else ErrorInfo("invalid_output", fault, "park", node.path, 1, None, self.place(run, node))
-            )
-        except ReactorError as e:
-            output, error = None, e.info(step=node.path, attempt=1, place=self.place(run, node))
-        return StepRecord("completed" if error is None else "failed", output, error, 1, now, now)
-
-    def caught(self, run: ActiveRun, node: Node) -> Any:
-        """`error` as a step inside a `catch` sees it."""
-        error = run.progress.caught(node)
-        return msgspec.to_builtins(error) if error is not None else None
 
     # -- starting steps
     def pump(self, run: ActiveRun) -> None:
@@ -283,7 +249,7 @@ class Executor:
         with_ = work.with_
         if with_.constant:
             return self.actions.inputs(work.uses, with_.render(_NOTHING))
-        extra = {"error": self.caught(run, work.node), **work.extra}
+        extra = {"error": caught(run, work.node), **work.extra}
         names = {str(path[1]) for path in with_.reads if path[0] == "secrets" and len(path) > 1}
         if names:
             extra["secrets"] = {name: self.telling.secrets.get(name) for name in names}
@@ -296,7 +262,7 @@ class Executor:
 
     def rendered(self, run: ActiveRun, node: Node) -> dict[str, Any]:
         """The `with` of a step that waits: its expressions are evaluated when they are needed."""
-        value = node.with_.render(run.activation(node.reads, error=self.caught(run, node)))
+        value = node.with_.render(run.activation(node.reads, error=caught(run, node)))
         return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
     def expression(self, text: str) -> Expression:
@@ -352,8 +318,9 @@ class Executor:
         """The end is durable: forget the run and tell who waits for it."""
         self.runs.pop(row.id, None)
         self.engine.forget(run)
-        if run.timeout is not None:
-            run.timeout.cancel()
+        for timer in (run.timeout, *run.blocks):
+            if timer is not None:
+                timer.cancel()
         self.telling.ended(run, row)
 
     # -- what attempts and waits ask for

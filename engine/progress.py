@@ -53,6 +53,7 @@ class Progress:
         "left",
         "on_error",
         "outputs",
+        "over",
         "plan",
         "root",
         "skip_causes",
@@ -72,6 +73,7 @@ class Progress:
         self.continued: set[int] = set()  # failed, and `on_error: continue` said to go on
         self.completed: list[int] = []  # in order of completion: handlers run in reverse
         self.frames: list[Frame | None] = [None] * len(plan.parts)
+        self.over: set[int] = set()  # blocks over their time limit
         self.stopped = False  # the whole run starts nothing new
         self.root: Frame | None = None
 
@@ -122,6 +124,20 @@ class Progress:
         """
         out = Outcome()
         self._end(self.plan.nodes[index], state, output, error, reaction, out)
+        return out
+
+    def fail_block(self, index: int, error: ErrorInfo) -> Outcome:
+        """A block is over its time limit: nothing new starts in it, what runs in it is cancelled, nothing is caught."""
+        out = Outcome()
+        node = self.plan.nodes[index]
+        self.over.add(index)
+        for part in node.parts:
+            frame = self.frames[part]
+            if frame is not None:
+                frame.stopping = True
+                frame.error, frame.error_at = error, index
+                out.cancel += self.running_in(part)
+        self._close_if_through(node, out)
         return out
 
     def withdraw(self, index: int) -> Outcome:
@@ -240,7 +256,8 @@ class Progress:
         opened = [f for f in (self.frames[p] for p in node.parts) if f is not None]
         if not all(self._through(f) for f in opened):
             return
-        if isinstance(node.step.block, Try) and self._next_of_try(node, out):
+        timed_out = node.index in self.over
+        if isinstance(node.step.block, Try) and not timed_out and self._next_of_try(node, out):
             return
         error, at = self._error_of(node, opened)
         if error is None and self.stopped and any(f.open for f in opened):
@@ -268,7 +285,7 @@ class Progress:
 
     def _error_of(self, node: Node, opened: list[Frame]) -> tuple[ErrorInfo | None, int]:
         """What a block fails with: a caught error counts no more; that of `finally` counts last."""
-        if isinstance(node.step.block, Try):
+        if isinstance(node.step.block, Try) and node.index not in self.over:
             by_name = {f.part.name: f for f in opened}
             final, catch, steps = by_name.get("finally"), by_name.get("catch"), by_name["steps"]
             for frame in (final, catch):

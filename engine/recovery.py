@@ -112,6 +112,7 @@ class Recovery:
         """A run in memory as its journal has it."""
         row = claimed.run
         run = ActiveRun(row, plan, self._e.store.id, await self._event(row.event), await self._e.vars_of(row.vars))
+        run.again = True
         journal = _Journal()
         for item in claimed.journal:
             move = _transition(item.body) if item.kind == Kind.TRANSITION else None
@@ -133,7 +134,7 @@ class Recovery:
         place = item.ord >> 40
         if item.kind == Kind.RESULT:
             record = run.recorded[place] = await read_record(self._e.store, item.body)
-            run.order.append(place)
+            run.position[place] = len(run.position)
             if record.taken:
                 run.taken.add(record.taken)
         elif item.kind == Kind.UNDO:

@@ -54,6 +54,7 @@ class Intake:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.completes: Callable[[str], bool] = lambda trigger: False  # does this trigger settle when runs have ended?
         self.listeners: list[Callable[[Event], None]] = []  # told of every event that is new and durable
+        self.keyed: list[Callable[[Event, int], None]] = []  # the same, with the event's key in the store
         self.holds: Callable[[str], bool] = lambda trigger: False  # is a workflow of this trigger at PENDING_RUNS_MAX?
 
     async def publish(self, trigger: str, delivery: Delivery, *, done: tuple[tuple[int, int], ...] = ()) -> None:
@@ -114,6 +115,8 @@ class Intake:
                 self._counts.accepted(pending.trigger)
                 for listener in self.listeners:
                     listener(event)
+                for keyed in self.keyed:
+                    keyed(event, accepted.event)
                 self._runs.begin(arrival.starts, accepted, event)
                 if arrival.waits:
                     self._runs.deliver(accepted.event, event, tuple(arrival.waits))

@@ -252,3 +252,61 @@ async def test_a_run_that_kills_its_process_again_and_again_is_paused(lives: Reo
     world.gates.clear()
     await rig.runs.resume(head["id"])
     assert (await rig.ended(head["id"]))["state"] == "completed"
+
+
+async def test_a_block_over_its_limit_fails_and_nothing_in_it_goes_on(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: boxed
+on_error: compensate_all
+steps:
+  - name: box
+    timeout: 100ms
+    on_error: continue
+    try:
+      steps:
+        - {name: a, python: {function: "m:act", args: {name: a}}}
+        - {name: b, python: {function: "m:act", args: {name: b}}}
+      catch: [{name: c, python: {function: "m:act", args: {name: caught}}}]
+  - {name: after, python: {function: "m:act", args: {name: after}}}
+"""
+    )
+    world.gate("b")
+    run = await rig.run("boxed")
+    assert (run["state"], world.done) == ("completed", ["a", "after"])
+    errors = {s["name"]: (s["error"] or {}).get("message") for s in run["steps"]}
+    assert errors["box"] == "`box` took longer than its limit of 0.1 s"
+
+
+@pytest.mark.rule("4.2")
+@pytest.mark.rule("9.2")
+async def test_after_a_crash_a_failed_run_finishes_what_ran_beside_and_undoes_in_the_same_order(
+    lives: Reopen, world: World
+) -> None:
+    rig = await lives()
+    await rig.deploy(
+        """
+workflow: beside
+steps:
+  first:
+    python: {function: "m:act", args: {name: first}}
+    compensate: {python: {function: "m:undo", args: {name: first}}}
+  second:
+    needs: [first]
+    python: {function: "m:act", args: {name: second}}
+    compensate: {python: {function: "m:undo", args: {name: second}}}
+  bad: {python: {function: "m:act", args: {name: bad}}}
+  never: {needs: [second], python: {function: "m:act", args: {name: never}}}
+"""
+    )
+    second, bad = world.gate("second"), world.gate("bad")
+    world.fail["bad"] = [ValueError("x")]
+    head = await rig.runs.start("beside")
+    await rig.until(lambda: world.overlap == 2)
+    bad.set()
+    await rig.until(lambda: not world.fail["bad"])
+    await rig.until(lambda: rig.engine.executor.runs[rig.runs.number(head["id"])].cause is not None)
+    rig = await lives()
+    second.set()
+    run = await rig.ended(head["id"])
+    assert (run["state"], world.done) == ("compensated", ["first", "second", "undo second", "undo first"])
