@@ -103,6 +103,7 @@ class StepChecks:
         if step.block is not None:
             around = {name: known for name, known in {**outer, **own}.items() if name != step.name}
             found = _steps_of(reads) | self._block(step, around, error=error)
+            self._not_again(step, path)
         else:
             words = self.reader.catalogue.actions.get(step.uses, _NO_WORDS)
             given = self._inputs(words, step.with_, level.inputs(words.secrets), level, place.with_, step.name)
@@ -170,6 +171,18 @@ class StepChecks:
         self.expressions.cel(handler.if_, level.undo(step, secrets=False), (*path, "if"), "bool")
         self._inputs(words, handler.with_, level.undo(step, words.secrets), level, place.compensate_with)
         self._retry(handler.retry, level, (*path, "retry"))
+
+    def _not_again(self, step: Step, path: Path) -> None:
+        """A block is not repeated as a whole yet."""
+        hint = "write `retry` at the steps inside it"
+        if step.retry is not None:
+            said = "`retry` of a block is not available in this version"
+            self.reader.error("unavailable", (*path, "retry"), said, key=True, found="retry", hint=hint)
+        for reaction in step.on_error:
+            if reaction.action == "retry":
+                said = "`retry` in the `on_error` of a block is not available in this version"
+                at = (*path, "on_error", reaction.pattern)
+                self.reader.error("unavailable", at, said, key=True, found="retry", hint=hint)
 
     def _retry(self, retry: Retry | None, level: Level, path: Path) -> None:
         if retry is None:
