@@ -119,7 +119,7 @@ async def accepted(spec: TriggerSpec, connection: Any, messages: int, workflow: 
     with tempfile.TemporaryDirectory() as folder:
         async with Rig(f"sqlite:///{folder}/bench.db") as rig:
             if not begin:
-                rig.engine.begin = lambda starts, accepted, event: None  # type: ignore[method-assign]
+                setattr(rig.engine, "begin", lambda starts, accepted, event: None)  # noqa: B010  # in place of the method
             if workflow:
                 await rig.deploy(FLOW.replace("KIND", spec.kind))
             done = asyncio.Event()

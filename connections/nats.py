@@ -7,6 +7,7 @@ decides when to try again. Source: triggers.md sections 4 (`nats`, `jetstream`) 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import ssl
 from collections.abc import Generator, Sequence
@@ -153,16 +154,15 @@ class NatsConnection:
 
     def _keys(self) -> dict[str, Any]:
         """NKeys: text from a secret, or a file of the project."""
-        try:
-            import nkeys  # noqa: F401  # pyright: ignore[reportMissingTypeStubs, reportMissingImports, reportUnusedImport]
-            from nats.aio.client import RawCredentials
-        except ImportError as error:
+        from nats.aio.client import RawCredentials
+
+        if importlib.util.find_spec("nkeys") is None:
             raise StepError(
                 "missing_extra",
                 f"connection `{self.name}` (nats): `credentials` and `nkey` need the library nkeys, "
                 "which is not installed",
                 hint="pip install 'nats-py[nkeys]'",
-            ) from error
+            )
         config = self.config
         if config.credentials is not None:
             text = config.credentials

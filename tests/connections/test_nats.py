@@ -1,19 +1,22 @@
 """The NATS connection and its bus, seen by an independent client."""
 
 import asyncio
+import importlib.util
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import nats
 import pytest
 
-from reactor.connections.bus import bus_of, subject_of, subjects
+from reactor.connections.bus import TYPES, bus_of, subject_of, subjects
 from reactor.connections.configs import NatsConfig
 from reactor.connections.contract import OutMessage
 from reactor.connections.nats import NatsConnection
 from reactor.core.errors import NotConnected, StepError, TransientError
 from reactor.core.event import Event
 from reactor.tests.connections.test_kafka import run_event
+from reactor.tests.engine.rig import Rig
 from reactor.tests.servers.nats import NatsServer
 from reactor.tests.servers.process import free_port
 
@@ -190,6 +193,38 @@ async def test_the_bus_keeps_the_order_of_a_run_and_drops_repetitions(
         mine = [m.headers["Nats-Msg-Id"] for m in stored if m.headers["ce-runid"] == f"r{run}"]
         assert mine == [event.id for event in events if event.extensions["runid"] == f"r{run}"]
     await js.delete_stream(prefix)
+
+
+@pytest.mark.broker("nats")
+@pytest.mark.req("R-6")
+@pytest.mark.req("R-7")
+async def test_a_run_that_ends_is_told_on_the_bus(connection: NatsConnection, outside: Any, tmp_path: Any) -> None:
+    flow = "workflow: told-by-bus\nsteps:\n  - {name: one, transform: '7'}\n"
+    async with Rig(f"sqlite:///{tmp_path}/reactor.db") as rig:
+        await rig.deploy(flow)
+        assert rig.outbox is not None
+        rig.outbox.bus = bus_of("jetstream", {"stream": f"b{tmp_path.name}"}, lambda kind, name: connection)
+        rig.outbox.bus_types = TYPES
+        sub = await outside.subscribe("reactor.run.completed.told-by-bus")
+        await outside.flush()
+        run = await rig.run("told-by-bus")
+        message = await sub.next_msg(10)
+    assert message.headers["ce-runid"] == run["id"]
+    assert message.headers["Nats-Msg-Id"] == message.headers["ce-id"].replace("%2F", "/")
+    data = msgspec.json.decode(message.data)
+    assert (data["run"], data["workflow"], data["state"]) == (run["id"], "told-by-bus", "completed")
+    await outside.jetstream().delete_stream(f"b{tmp_path.name}")
+
+
+async def test_keys_need_their_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    connection = NatsConnection("main", NatsConfig(servers=["nats://127.0.0.1:1"], nkey="SUAX"))
+    with pytest.raises(StepError) as error:
+        await connection.open()
+    assert (error.value.code, error.value.hint) == ("missing_extra", "pip install 'nats-py[nkeys]'")
+    assert str(error.value) == (
+        "connection `main` (nats): `credentials` and `nkey` need the library nkeys, which is not installed"
+    )
 
 
 def test_subjects_follow_type_and_workflow() -> None:

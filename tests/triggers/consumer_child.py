@@ -73,7 +73,7 @@ async def consume(url: str, spec: Any, connection: Any, kill_after: int | None, 
     )
     assert child.stdout is not None
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(40):
             seen = 0
             while line := await child.stdout.readline():
                 seen += line.startswith(b"run ")
