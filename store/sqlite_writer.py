@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ from .resolve import resolve
 from .sqlite_file import day_tables, fetch, meaning, run
 from .statements import READ_FIRST_RUNS, fact_reads, fold, read_seen, row_writes
 
+SWITCH_S = 0.0005
+"""Beside a busy loop each call of the writer would wait the interpreter's 5 ms for its turn: many times a commit."""
+
 T = TypeVar("T")
 
 
@@ -39,6 +43,8 @@ class SqliteWriter:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         names = fetch(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")
         self.seen_tables = day_tables(row[0] for row in names)  # replaced, never changed: the loop reads it
+        if sys.getswitchinterval() > SWITCH_S:
+            sys.setswitchinterval(SWITCH_S)
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
 
