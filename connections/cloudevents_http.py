@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 from msgspec import UNSET
 
-from ..core.depth import too_deep
+from ..core.depth import is_deep, may_be_deep
 from ..core.durations import format_size
 from ..core.errors import PermanentError
 from ..core.event import Event, InvalidEvent, decode, decode_batch, encode, from_mapping
@@ -102,9 +102,10 @@ def received(
             hint="send it with Content-Type: application/cloudevents+json, or its attributes as ce- headers;"
             " other messages go to an `http` trigger under /hooks",
         )
+    deep = may_be_deep(body, depth_max)
     for i, event in enumerate(events):
         try:
-            _settle_data(event, body, depth_max)
+            _settle_data(event, depth_max, deep)
         except InvalidEvent as e:
             raise InvalidEvent(f"event {i} of the batch: {e}", code=e.code) if batched else e from None
     return events, batched
@@ -178,7 +179,7 @@ def _data(body: bytes, content_type: str) -> Any:
     return body
 
 
-def _settle_data(event: Event, body: bytes, depth_max: int) -> None:
+def _settle_data(event: Event, depth_max: int, may_be_deep: bool) -> None:
     """Decode the data now, so that nothing behind meets what cannot be read; look at its depth, and at our own
     extensions.
     """
@@ -188,7 +189,7 @@ def _settle_data(event: Event, body: bytes, depth_max: int) -> None:
         raise InvalidEvent(f"the data is nested deeper than {depth_max} levels", code="too_large") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         raise InvalidEvent(f"the data is not valid JSON: {e}") from None
-    if too_deep(body, data, depth_max=depth_max):
+    if may_be_deep and is_deep(data, depth_max):
         raise InvalidEvent(f"the data is nested deeper than {depth_max} levels", code="too_large")
     if event.extensions:
         for name in ("hops", "replay"):

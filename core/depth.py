@@ -6,20 +6,43 @@ from typing import Any, cast
 
 from .limits import EVENT_DEPTH_MAX
 
+_FLAT = bytes.maketrans(b"{}", b"[]")
+_REST = bytes(sorted(set(range(256)) - set(b'[]{}"')))
 
-def too_deep(payload: bytes, value: Any, *, depth_max: int = EVENT_DEPTH_MAX) -> bool:
-    """Is this decoded value nested deeper? `payload`, the text it comes from, decides most cases at once."""
-    if payload.count(b"[") + payload.count(b"{") <= depth_max:
+
+def may_be_deep(text: bytes, depth_max: int = EVENT_DEPTH_MAX) -> bool:
+    """Judged by valid JSON text alone, at some 500 MB/s: may it be nested deeper? False is certain.
+
+    Brackets are taken away pair by pair, innermost first, a level at a time. A string with a bracket in it would
+    mislead that: then the answer is yes, and `is_deep` looks at the value.
+    """
+    if text.count(b"[") + text.count(b"{") <= depth_max:
         return False
-    level: list[Any] = [value]
+    if b"\\" in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = text.translate(_FLAT, _REST).replace(b'""', b"")
+    if b'"' in marks:
+        return True
     for _ in range(depth_max):
-        below: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                below.extend(cast("dict[str, Any]", each).values())
-            elif isinstance(each, list):
-                below.extend(cast("list[Any]", each))
-        level = [each for each in below if isinstance(each, (dict, list))]
-        if not level:
+        marks = marks.replace(b"[]", b"")
+        if not marks:
             return False
     return True
+
+
+def is_deep(value: Any, depth_max: int = EVENT_DEPTH_MAX) -> bool:
+    """Is this value nested deeper, in lists and mappings? Costs about a microsecond for each of them."""
+    level: list[Any] = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(depth_max):
+        if not level:
+            return False
+        below: list[Any] = []
+        for each in level:
+            below.extend(cast("dict[str, Any]", each).values() if isinstance(each, dict) else cast("list[Any]", each))
+        level = [each for each in below if isinstance(each, (dict, list))]
+    return bool(level)
+
+
+def too_deep(text: bytes, value: Any, *, depth_max: int = EVENT_DEPTH_MAX) -> bool:
+    """Is the value of this valid JSON text nested deeper?"""
+    return may_be_deep(text, depth_max) and is_deep(value, depth_max)
