@@ -251,8 +251,7 @@ class Endings:
         faults.point("run.ended")
         if record is not None and node is not None:
             x.telling.step_ended(run, node, record)
-        if unit.outbox:
-            x.telling.interest.sent()
+        x.telling.sent(unit.outbox)
         x.ended(run, ended)
         x.engine.freed(committed.flow_freed)
         return True

@@ -134,6 +134,7 @@ class Engine:
     def begin(self, starts: Iterable[RunStart], accepted: Accepted, event: Event) -> None:
         """Begin: carry out what an acceptance began."""
         for start, started in zip(starts, accepted.runs, strict=True):
+            self.telling.sent(start.outbox)
             self._began(start.run, started, event)
         for number in accepted.cancelled:
             self.executor.spawn(self.signals.cancelled(number), f"cancel {number}")
@@ -215,7 +216,9 @@ class Engine:
         return self.held[workflow] >= PENDING_RUNS_MAX
 
     async def _submit_start(self, start: RunStart) -> Started:
-        committed = await self.store.submit(Unit(runs=(self._announced(start),)))
+        start = self._announced(start)
+        committed = await self.store.submit(Unit(runs=(start,)))
+        self.telling.sent(start.outbox)
         self.superseded(committed.superseded)
         return committed.started[0]
 
@@ -292,6 +295,7 @@ class Engine:
                 break
             if not committed.refused:
                 faults.point("run.admitted")
+                self.telling.sent(outbox)
                 self.held[row.workflow] -= 1
                 row.state, row.started_at, row.transitions = int(RunState.RUNNING), now, number
                 event = await self.store.event(row.event) if row.event else None

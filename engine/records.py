@@ -92,6 +92,7 @@ class Records:
         if kind is Kind.RESULT:
             outbox = (*outbox, *telling.step_outbox(run, node, record))
         await self._store.submit(Unit(journal=(self.row(run, node, kind, body),), outbox=outbox, bytes_=len(body)))
+        telling.sent(outbox)
         return record
 
     async def _write_state(
@@ -142,6 +143,7 @@ class Records:
         change = RunChange(run.row.id, "live", state=int(state), transitions=run.row.transitions, error=error)
         outbox = self.telling.entered_outbox(run.row, state, run.row.transitions, body.at)
         await self._store.submit(Unit(journal=(row,), changes=(change,), outbox=outbox))
+        self.telling.sent(outbox)
 
 
 def _unkept(node: Node, record: StepRecord, code: str, message: str) -> tuple[StepRecord, bytes]:

@@ -153,6 +153,11 @@ class Telling:
         owes = self.interest.wants(event)
         return (OutboxRow(self._numbers.draw(), run, encode(event), owes),) if owes else ()
 
+    def sent(self, outbox: tuple[OutboxRow, ...]) -> None:
+        """These rows, if there are any, are durable."""
+        if outbox:
+            self.interest.sent()
+
     def step_outbox(self, run: ActiveRun, node: Node, record: StepRecord) -> tuple[OutboxRow, ...]:
         """The event of a step's end in the commit of its result, if a rule names its type (semantics 7.3)."""
         type_ = f"reactor.step.{record.state}"

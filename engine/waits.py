@@ -272,6 +272,7 @@ class Waits:
             _, outbox = self._x.telling.emitted(run, node, effect)
             row = self._x.records.row(run, node, Kind.TIMER, _encode({"due": due, "started": parked.started}))
             await self._x.store.submit(Unit(journal=(row,), outbox=outbox))
+            self._x.telling.sent(outbox)
         self._limit(run, node, parked, due)
         answer = run.signals.pop(node.index, None)
         if answer is not None:
