@@ -340,12 +340,9 @@ class Executor:
     def log(self, run: ActiveRun, node: Node, level: str, message: str, fields: Mapping[str, Any]) -> None:
         """A line of `reactor logs RUN`: it rides in the step's row, and goes to the process log at once."""
         run.logs.setdefault(node.index, []).append((self.clock.now(), level, message, dict(fields)))
-        log.log(
-            _LEVELS.get(level, 20),
-            "%s",
-            message,
-            extra={"run": run.id, "step": node.path, **({"fields": dict(fields)} if fields else {})},
-        )
+        if node.uses != "log":  # that action writes to the process log itself
+            more = {"run": run.id, "step": node.path, "fields": dict(fields)}
+            log.log(_LEVELS.get(level, 20), "%s", message, extra=more)
 
     def tell_step(self, run: ActiveRun, node: Node, what: str, **more: Any) -> None:
         """An event of a step, from memory."""
