@@ -208,6 +208,22 @@ async def measured(run: Callable[[], Awaitable[dict[str, Any]]], app: App) -> di
     return found
 
 
+def show(results: dict[str, Any], first: dict[str, Any], last: dict[str, Any], connections: int) -> None:
+    """Print the table, and add the empty handler to the results."""
+    base = statistics.mean((first["rate"], last["rate"]))
+    print(
+        f"empty handler {first['rate']:8,.0f} and {last['rate']:,.0f} requests/s, {first['cpu_us']:.0f} and "
+        f"{last['cpu_us']:.0f} us CPU each; {connections} connections"
+    )
+    for name, found in results.items():
+        print(
+            f"{name:13} {found['rate']:8,.0f} 202/s ({found['rate'] / base:4.2f}x)  p99 {found['p99_ms']:6.1f} ms  "
+            f"{found['runs_per_s']:7,.0f} runs ended/s  {found['cpu_us']:5.0f} us CPU  "
+            f"half load: p50 {found['half']['p50_ms']:5.1f} p99 {found['half']['p99_ms']:5.1f} ms"
+        )
+    results["empty handler"] = {"rate": base, "each": [first, last]}
+
+
 async def main() -> None:
     """Measure every case, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -253,19 +269,7 @@ async def main() -> None:
             last = await measured(lambda: call(port, plain, connections, seconds), app)
             server.should_exit = True
             await task
-    results["empty handler"] = {"rate": statistics.mean((first["rate"], last["rate"])), "each": [first, last]}
-    base = results["empty handler"]["rate"]
-    print(
-        f"empty handler {first['rate']:8,.0f} and {last['rate']:,.0f} requests/s, {first['cpu_us']:.0f} and "
-        f"{last['cpu_us']:.0f} us CPU each; {connections} connections"
-    )
-    for name in cases:
-        found = results[name]
-        print(
-            f"{name:13} {found['rate']:8,.0f} 202/s ({found['rate'] / base:4.2f}x)  p99 {found['p99_ms']:6.1f} ms  "
-            f"{found['runs_per_s']:7,.0f} runs ended/s  {found['cpu_us']:5.0f} us CPU  "
-            f"half load: p50 {found['half']['p50_ms']:5.1f} p99 {found['half']['p99_ms']:5.1f} ms"
-        )
+    show(results, first, last, connections)
     if wanted.json:
         with open(wanted.json, "w") as out:
             json.dump(results, out, indent=2)
