@@ -26,6 +26,7 @@ LEVELS = {
 }
 OUTSIDE = ("tests", "bench", "deploy", "docs", "examples")
 SHADOWED = (".types", ".venv")
+SHIPPED_AS_DATA = "cli/demo/project/"  # the demo copies it; its steps import from the copy
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Module:
     @property
     def in_package(self) -> bool:
         """Is it part of what ships?"""
-        return self.part not in OUTSIDE and self.path != "setup.py"
+        return self.part not in OUTSIDE and self.path != "setup.py" and not self.path.startswith(SHIPPED_AS_DATA)
 
     @property
     def generated(self) -> bool:
