@@ -94,7 +94,6 @@ class Kinds:
             for name, each in (plugins or {}).items()
         }
         self._kinds.update(BUILT_IN)
-        self._loaded: set[str] = set()
 
     @property
     def all(self) -> Mapping[str, Kind]:
@@ -114,9 +113,7 @@ class Kinds:
         """
         known = self._known(kind)
         if known.supply is not None:
-            made = known.supply()
-            self._loaded.add(kind)
-            return known, made
+            return known, known.supply()
         module, _, attribute = known.target.partition(":")
         try:
             found = getattr(importlib.import_module(module, __package__), attribute, None)
@@ -138,12 +135,15 @@ class Kinds:
         return cast("type[BaseModel]", _BINDINGS[kind] if not known.reads else self.load(kind)[1].Config)
 
     def schema(self, kind: str) -> dict[str, Any] | None:
-        """JSON Schema of a kind's own keys; None for a plugin's that no definition has named yet: it is not imported
-        for that. Raises ConfigError as `load`.
+        """JSON Schema of a kind's own keys; None for a plugin's that cannot be loaded now. Raises ConfigError as
+        `load`.
         """
-        if self._known(kind).supply is not None and kind not in self._loaded:
+        try:
+            return self.model(kind).model_json_schema(by_alias=True)
+        except ReactorError:
+            if self._known(kind).supply is None:
+                raise
             return None
-        return self.model(kind).model_json_schema(by_alias=True)
 
     def spelt_out(self, kind: str, config: Any) -> Any:
         """The short form `every: 15s` as the mapping that it stands for."""

@@ -16,7 +16,7 @@ def kind_words(kinds: Kinds, *, schemas: bool = False) -> Mapping[str, KindWords
     return {
         name: replace(
             BUILT_IN.kinds.get(name) or KindWords(name),
-            inputs=kinds.model(name).model_json_schema(by_alias=True) if schemas else None,
+            inputs=kinds.schema(name) if schemas else None,
             check=_check(kinds, name),
         )
         for name in kinds.all

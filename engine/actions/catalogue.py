@@ -125,10 +125,6 @@ class Catalogue:
             given.setdefault("allOf", []).extend({"not": {"required": pair}} for pair in pairs)
         return {"with": given, "output": dict(getattr(action, "output", {}))}
 
-    def published(self, name: str) -> dict[str, Any] | None:
-        """The schema of `with`; None for a plugin's action that no definition has named: it is not made for that."""
-        return self.schema(name)["with"] if name in BUILT_IN or name in self._made else None
-
     async def close(self) -> None:
         """Close every action that was made, and has something to close."""
         made, self._made = self._made, {}
