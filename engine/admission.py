@@ -7,7 +7,7 @@ window.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -90,8 +90,10 @@ def accept(limits: list[Limit], run: int) -> Flow | None:
     return Flow(tuple(limit.flow_key for limit in limits), decide)
 
 
-def admit(limits: list[Limit], run: int) -> Flow:
-    """The decision for a held run whose turn it is: begin, or stay held."""
+def admit(limits: list[Limit], run: int, due: Callable[[tuple[FlowKey, float]], None]) -> Flow:
+    """The decision for a held run whose turn it is: begin, or stay held; `due` is told, from any thread, when a throttle
+    that holds it may admit it.
+    """
 
     def decide(states: States, now: float) -> FlowDecision:
         for limit in limits:
@@ -101,6 +103,9 @@ def admit(limits: list[Limit], run: int) -> Flow:
                     for limit in limits
                     if (s := states.get(k := limit.flow_key)) is not None
                 }
+                for key, state in waiting.items():
+                    if state.deadline is not None:
+                        due((key, state.deadline))
                 return FlowDecision("hold", waiting, limit.kind)
         return FlowDecision(
             "begin",

@@ -86,6 +86,7 @@ class Engine:
         self._vars: dict[bytes, Mapping[str, Any]] = {}
         self.held: Counter[str] = Counter()  # held runs by workflow
         self._admitting: set[FlowKey] = set()
+        self._due: dict[FlowKey, float] = {}  # throttles that are looked at again, and when
 
     async def open(self, vars_: Mapping[str, Any], env: Mapping[str, str]) -> None:
         """Read the workflows; keep `vars` and `env` as runs that start now will see them (semantics 4.4)."""
@@ -112,7 +113,6 @@ class Engine:
         count = await self.recovery.all()
         for key in await self.store.flow_waiting(limit=10_000):
             await self.admit(key)
-        await self._set_deadlines()
         return count
 
     # -- from the router
@@ -283,30 +283,50 @@ class Engine:
 
     async def admit(self, key: FlowKey) -> None:
         """Begin held runs of one key, in order, until its row admits none."""
-        for row in await self.store.held(key, limit=ADMIT_RUNS):
+        while await self._admit_some(key):
+            pass
+
+    async def _admit_some(self, key: FlowKey) -> bool:
+        """Try the first held runs of a key; True if all of a full page began: more may."""
+        rows = await self.store.held(key, limit=ADMIT_RUNS)
+        begun = 0
+        for row in rows:
+            if row.cancel is not None:  # it died before it was ended
+                self.executor.spawn(self.signals.cancelled(row.id), f"cancel {row.id}")
+                continue
             limits = admission.of_row(row)
             now = self.clock.now()
             number = row.transitions + 1
-            admit = Admit(row.id, admission.admit(limits, row.id), now, number)
+            due: list[tuple[FlowKey, float]] = []
+            admit = Admit(row.id, admission.admit(limits, row.id, due.append), now, number)
             outbox = self.telling.entered_outbox(row, RunState.RUNNING, number, now)
             unit = Unit(admit=(admit,), outbox=outbox)
             committed = await self.store.submit(unit)
-            if committed.refused == "flow" and len(limits) == 1:
-                break
+            if committed.refused == "flow":
+                for held_by, at in due:
+                    self._look_at(held_by, at)
+                if len(limits) == 1:
+                    break
             if not committed.refused:
+                begun += 1
                 faults.point("run.admitted")
                 self.telling.sent(outbox)
                 self.held[row.workflow] -= 1
                 row.state, row.started_at, row.transitions = int(RunState.RUNNING), now, number
                 event = await self.store.event(row.event) if row.event else None
                 self._began(row, committed.admitted[0], decode_stored(event.body) if event is not None else None)
-        await self._set_deadlines()
+        return begun == ADMIT_RUNS
 
-    async def _set_deadlines(self) -> None:
-        """Throttles that hold runs say when a place comes free."""
-        due = await self.store.flow_due(until=self.clock.now() + 60.0, limit=1000)
-        for key, at in due:
-            self.executor.timers.at(at, lambda key=key: self._try_soon(key))
+    def _look_at(self, key: FlowKey, at: float) -> None:
+        """A throttle that holds runs says when a place comes free."""
+        if self._due.get(key) != at:
+            self._due[key] = at
+            self.executor.timers.at(at, lambda: self._fell_due(key, at))
+
+    def _fell_due(self, key: FlowKey, at: float) -> None:
+        if self._due.get(key) == at:
+            del self._due[key]
+            self._try_soon(key)
 
     # -- recovery
     def resume_recovered(self, run: ActiveRun) -> None:
