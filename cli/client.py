@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from ..core import logs
 from ..core.clock import SYSTEM
 from ..core.errors import ConfigError, StoreUnavailable
 from ..language.values import is_list, is_mapping
@@ -166,6 +167,7 @@ async def _opened(place: Place, given: Given) -> AsyncGenerator[Client]:
     from .in_process import InProcess
 
     app = place.app(listen=False, carry_on=given.verb.speaks == "act")
+    logs.start(format=app.project.server.log_format, level="warning", mask=app.secrets.mask)
     await _open(app, place)
     try:
         if given.verb.files:

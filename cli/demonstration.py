@@ -1,21 +1,15 @@
-"""`demo`: hands over to the demonstration that ships with Reactor."""
+"""`demo`: the demonstration that ships with Reactor."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
+import asyncio
 
-from ..core.errors import ReactorError
+from .demo import run_demo
 from .parsing import Given
+
+PORT = 8484
 
 
 def demo(given: Given) -> int:
-    """Start it."""
-    package = __package__ or ""
-    if find_spec(".demo", package) is None:
-        raise ReactorError(
-            "`reactor demo` is not available in this version",
-            code="unavailable",
-            hint="`reactor new project DIR` makes a project with a first workflow, `reactor dev` runs it",
-        )
-    return int(import_module(".demo", package).demo(given) or 0)
+    """Run it until Ctrl-C."""
+    return asyncio.run(run_demo(given.word("folder") or None, port=given.number("port", PORT)))

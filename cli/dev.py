@@ -92,7 +92,7 @@ async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
         if not changes:
             if first:  # what was changed between the first reading and the first watching
                 first = False
-                await serving.reload()
+                await _reload(serving, quietly=True)
             continue
         paths = {path for _, path in changes}
         note("changed: " + ", ".join(sorted(relative(path) for path in paths)))
@@ -101,13 +101,14 @@ async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
         await _reload(serving)
 
 
-async def _reload(serving: Serving) -> None:
+async def _reload(serving: Serving, *, quietly: bool = False) -> None:
     try:
         result = await serving.reload()
     except Exception as error:  # noqa: BLE001  # a file in the middle of being written: the last good state stays
         note(text_of(error))
         return
+    if quietly and not serving.changed:
+        return
     for file in sorted(result.failed):
         note(f"{relative(file)}: what was good of it stays in force until its errors are mended")
-    if not result.failed:
-        note("loaded: " + (", ".join(one.definition.workflow for one in result.loaded) or "no workflow"))
+    note("loaded: " + (", ".join(serving.changed) or "nothing new"))

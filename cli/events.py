@@ -88,6 +88,8 @@ async def _follow(given: Given, client: Client, query: dict[str, Any]) -> None:
                 print("  ".join(output.cell(value) for value in _row(event)), flush=True)
         for key in list(seen)[:-1000]:
             del seen[key]
+        if first:
+            output.note("waiting for events; Ctrl-C ends it")
         first = False
         await SYSTEM.sleep(FOLLOW_S)
 

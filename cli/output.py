@@ -29,7 +29,7 @@ def line(value: Mapping[str, Any]) -> None:
 
 def note(text: str) -> None:
     """Say something to people beside the output, on stderr."""
-    print(printable(text), file=sys.stderr, flush=True)
+    print("\n".join(printable(each) for each in text.split("\n")), file=sys.stderr, flush=True)
 
 
 def relative(path: str | Path) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import logs
 from ..core.errors import StoreFailed
+from ..language.definition import WorkflowDefinition
 from ..language.loader import LoadResult
 from ..web.server import WebServer
 from .failures import RUN_FAILED, text_of
@@ -39,6 +40,8 @@ class Serving:
         self.app = app
         self.stopping = asyncio.Event()
         self.url = ""
+        self.changed: list[str] = []  # workflows that the last reading of the files changed
+        self._known: dict[str, WorkflowDefinition] = {}
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -48,6 +51,9 @@ class Serving:
             result = await self.app.load()
         if result.diagnostics.items:
             print(result.diagnostics.render(), file=sys.stderr, flush=True)
+        read = {one.definition.workflow: one.definition for one in result.loaded}
+        self.changed = sorted(name for name, each in read.items() if self._known.get(name) != each)
+        self._known.update(read)
         return result
 
     def stop(self, *, why: str = "") -> None:

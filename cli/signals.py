@@ -5,15 +5,23 @@ from __future__ import annotations
 import getpass
 from typing import Any
 
+from ..core.errors import ReactorError
 from . import output
 from .client import Client
-from .follow import changes
+from .follow import ENDED, changes
 from .parsing import Given
 
 
 async def cancel(given: Given, client: Client) -> None:
     """Cancel it; returns when it has ended, compensation included."""
     run = given.word("run")
+    found = await client.get("runs", run)
+    if found["state"] in ENDED:
+        raise ReactorError(
+            f"the run {found['id']} has ended: it is {found['state'].replace('_', ' ')}",
+            code="conflict",
+            hint="only open runs can be cancelled",
+        )
     await client.post("runs", run, "cancel", body={"reason": given.text("reason"), "force": given.flag("force")})
     whole: dict[str, Any] = {}
     async for change in changes(client, run):

@@ -24,15 +24,9 @@ def check(given: Given) -> None:
     """Look at every page. Raises StoreFailed with what is wrong."""
     place = find(given.project, os.environ)
     path = _file(place, "check", "ask PostgreSQL's own tools, such as pg_amcheck")
-    connection = _reader(path)
-    try:
-        found = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
-    finally:
-        connection.close()
-    if found != ["ok"]:
-        raise StoreFailed(
-            f"the store {path} is damaged: {'; '.join(map(str, found))}", hint="stop, and restore the newest snapshot"
-        )
+    found = _faults(path)
+    if found:
+        raise StoreFailed(f"the store {path} is damaged: {found}", hint="stop, and restore the newest snapshot")
     holder = place.holder()
     log = path.with_name(path.name + "-wal")
     facts = {
@@ -46,6 +40,19 @@ def check(given: Given) -> None:
         output.dump(facts, given.output)
     else:
         output.pairs(facts)
+
+
+def _faults(path: Path) -> str:
+    import apsw
+
+    connection = _reader(path)
+    try:
+        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        return str(error)
+    finally:
+        connection.close()
+    return "" if found == ["ok"] else "; ".join(found)
 
 
 def snapshot(given: Given) -> None:

@@ -92,6 +92,8 @@ START = (
         "demo",
         "See Reactor at work: example workflows, events and runs",
         ".demonstration:demo",
+        Arg("folder", "where to keep it; a temporary folder by default", optional=True),
+        Opt("port", "N", "where its API listens; 8484, or any free one", count=True),
     ),
     Verb(
         "new project",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -131,15 +132,13 @@ class Process:
         """Wait until what was printed is enough."""
         end = time.monotonic() + LIMIT_S
         while not found():
-            try:
-                self._fresh.get(timeout=max(0.0, end - time.monotonic()))
-            except queue.Empty:
-                pytest.fail(f"it did not come; stdout: {self.out}; stderr: {self.err}")
-            if self._child.poll() is not None and self._fresh.empty():
-                for reader in self._readers:
-                    reader.join(LIMIT_S)
+            left = end - time.monotonic()
+            if left <= 0 or not any(reader.is_alive() for reader in self._readers):
                 if not found():
-                    pytest.fail(f"it ended; stdout: {self.out}; stderr: {self.err}")
+                    pytest.fail(f"it did not come; stdout: {self.out}; stderr: {self.err}")
+                return
+            with contextlib.suppress(queue.Empty):
+                self._fresh.get(timeout=min(left, 0.5))
 
     def ready(self) -> Process:
         self.until(lambda: "ready" in self.out)

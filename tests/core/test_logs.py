@@ -1,0 +1,111 @@
+"""Log lines as text and as JSON."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from reactor.core import logs
+from reactor.core.errors import ErrorInfo, StepError
+
+log = logging.getLogger("reactor.engine")
+
+
+@pytest.fixture(autouse=True)
+def put_back() -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("reactor")
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
+
+
+def start(**options: object) -> io.StringIO:
+    stream = io.StringIO()
+    logs.start(stream=stream, **options)  # type: ignore[arg-type]
+    return stream
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.req("P-13")
+def test_a_json_line_says_what_it_is_about() -> None:
+    stream = start(format="json")
+    about = {"run": "1-2", "step": "charge", "attempt": 2, "trigger": "orders", "event": "e1-1", "correlation": "c",
+             "workflow": "ship", "code": "http.503"}  # fmt: skip
+    log.warning("it %s", "failed", extra={**about, "fields": {"total": 3}})
+    (line,) = lines(stream)
+    time = line.pop("time")
+    assert str(time).endswith("Z")
+    assert line == {
+        "level": "warning", "logger": "reactor.engine", "message": "it failed", "fields": {"total": 3}, **about,
+    }  # fmt: skip
+
+
+@pytest.mark.req("P-13")
+def test_an_error_object_and_an_exception_are_told() -> None:
+    stream = start(format="json")
+    log.error("told", extra={"error": ErrorInfo("http.503", "away", step="charge")})
+    try:
+        raise StepError("timeout", "too slow")
+    except StepError:
+        log.exception("caught")
+    try:
+        raise ValueError("no")
+    except ValueError as error:
+        log.error("foreign", exc_info=error)
+    told, caught, foreign = (line["error"] for line in lines(stream))
+    assert isinstance(told, dict)
+    assert (told["code"], told["message"], told["step"]) == ("http.503", "away", "charge")
+    assert isinstance(caught, dict)
+    assert (caught["type"], caught["message"], caught["code"]) == ("StepError", "too slow", "timeout")
+    assert isinstance(foreign, dict)
+    assert (foreign["type"], foreign["message"]) == ("ValueError", "no")
+    assert "Traceback (most recent call last)" in foreign["trace"]
+
+
+@pytest.mark.req("P-13")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_secrets_are_masked(form: str) -> None:
+    stream = start(format=form, mask=lambda text: text.replace("swordfish", "***"))
+    try:
+        raise ValueError("swordfish")
+    except ValueError:
+        log.exception("the password is swordfish", extra={"fields": {"p": "swordfish"}})
+    assert "swordfish" not in stream.getvalue()
+    assert "the password is ***" in stream.getvalue()
+
+
+def test_a_text_line() -> None:
+    stream = start()
+    log.info("two\nlines", extra={"run": "1-2", "fields": {"total": 3}})
+    log.error("failed", extra={"error": StepError("timeout", "too slow")})
+    first, second, third = stream.getvalue().splitlines()
+    assert first.partition(" ")[2] == "INFO    engine: two"
+    assert second == "    lines (run 1-2, total=3)"
+    assert third.partition(" ")[2] == "ERROR   engine: failed (timeout: too slow)"
+
+
+def test_a_text_line_with_a_traceback() -> None:
+    stream = start()
+    try:
+        raise ValueError("no")
+    except ValueError:
+        log.exception("failed")
+    assert "engine: failed\nTraceback (most recent call last):" in stream.getvalue()
+    assert stream.getvalue().endswith("ValueError: no\n")
+
+
+def test_starting_again_changes_form_and_level() -> None:
+    first = start(level="debug")
+    second = start(format="json", level="error")
+    log.warning("not shown")
+    log.error("shown")
+    logging.getLogger("library").info("not shown either")
+    assert first.getvalue() == ""
+    assert [line["message"] for line in lines(second)] == ["shown"]
