@@ -13,6 +13,7 @@ from collections.abc import Callable
 from ..core.clock import Clock
 from ..core.limits import WAIT_S_MAX
 
+TIDY_MIN = 1_000  # timers from which on cancelled ones are taken out
 LOOK_S = 1.0  # the wall clock is read at least this often while a timer is set
 
 
@@ -37,6 +38,7 @@ class Timers:
         self._clock = clock
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0
+        self._tidy_at = TIDY_MIN
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         # a clock that tells of its steps need not be looked at
@@ -50,6 +52,10 @@ class Timers:
         timer = Timer(due, callback)
         self._count += 1
         first = not self._heap or due < self._heap[0][0]
+        if len(self._heap) >= self._tidy_at:  # cancelled ones must not stay until they are due
+            self._heap = [item for item in self._heap if item[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._tidy_at = max(TIDY_MIN, 2 * len(self._heap))
         heapq.heappush(self._heap, (due, self._count, timer))
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="timers")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _any = msgspec.json.Decoder().decode
+LOOK_BACK_ROWS = 500  # events that are read at once
 
 
 class Parked:
@@ -103,11 +104,14 @@ class Waits:
         await self._note(run, node, noted, {"due": noted_due, "started": parked.started, "key": parked.key})
         faults.point("wait.noted")
         self._limit(run, node, parked, noted_due)
-        for row in await self._x.store.waited(parked.pattern, parked.key, after=run.row.event, limit=1000):
-            if run.parked.get(node.index) is not parked:
-                return
-            if row.at >= parked.since and row.key not in run.taken:
-                await self._offer(run, node, row.key, decode_stored(row.body))
+        after = run.row.event
+        while rows := await self._x.store.waited(parked.pattern, parked.key, after=after, limit=LOOK_BACK_ROWS):
+            for row in rows:
+                if run.parked.get(node.index) is not parked:
+                    return
+                if row.at >= parked.since and row.key not in run.taken:
+                    await self._offer(run, node, row.key, decode_stored(row.body))
+            after = rows[-1].key
 
     def _due(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any], now: float) -> float:
         if inputs.get("for") is not None:

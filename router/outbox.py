@@ -93,8 +93,10 @@ class Outbox:
         await asyncio.gather(self._to_router(), self._to_bus())
 
     async def _to_router(self) -> None:
-        after = 0
+        after, swept = 0, self._clock.monotonic()
         while True:
+            if self._clock.monotonic() - swept >= SWEEP_S:  # also under load that never pauses: what was refused, and
+                after, swept = 0, self._clock.monotonic()  # what was committed after rows with higher keys
             rows = await self._rows(ROUTER, after)
             for row in rows:
                 after = row.key
