@@ -16,3 +16,11 @@ def key_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return _encode(value).decode()
+
+
+def whole(value: Any) -> int:
+    """A count that travels as an extension (`hops`, `replay`); 0 for whatever is no whole number."""
+    try:
+        return max(0, int(value))
+    except (TypeError, ValueError, OverflowError):
+        return 0

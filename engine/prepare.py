@@ -15,7 +15,7 @@ from ..core.clock import Clock
 from ..core.errors import ErrorInfo, PermanentError, ReactorError
 from ..core.event import Event
 from ..core.ids import Numbers, digest, event_text
-from ..core.keys import key_text
+from ..core.keys import key_text, whole
 from ..core.limits import NESTED_RUNS_MAX
 from ..language.cel import Activation, Expression, compile_expression
 from ..language.definition import When, WorkflowDefinition
@@ -85,13 +85,13 @@ class Prepare:
                 plan,
                 inputs,
                 at,
-                digest("run", definition.workflow, event.source, event.id, int(event.extensions.get("replay", 0))),
+                digest("run", definition.workflow, event.source, event.id, whole(event.extensions.get("replay", 0))),
             )
             extensions = event.extensions
             row.event = key
             row.cause = str(extensions.get("runid", ""))
             row.correlation = str(extensions.get("correlationid", "")) or event_text(key)
-            row.hops = _int(extensions.get("hops", 0))
+            row.hops = whole(extensions.get("hops", 0))
             row.traceparent = str(extensions.get("traceparent", ""))
             more = self._scope(scope, inputs)
             return self._start(plan, form, row, more, definition.when[entry], entry)
@@ -217,9 +217,3 @@ def priority_of(value: Any) -> int:
         raise InvalidInput(f"priority must be 0 to 9, or low, medium, high, critical; found {value!r}")
     return number
 
-
-def _int(value: Any) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return 0

@@ -13,7 +13,7 @@ from ..core.durations import format_instant
 from ..core.errors import ErrorInfo, ReactorError
 from ..core.event import Delivery, Event, Receipt, Undecodable, check, encode
 from ..core.ids import Numbers, event_text, fresh_id, identity
-from ..core.keys import key_text
+from ..core.keys import key_text, whole
 from ..core.limits import EVENT_HOPS_MAX, FAN_OUT_RUNS_MAX
 from ..language.cel import Activation
 from ..store.contract import Acceptance, DeadLetter, EventRow, LedgerRow, RunStart, Unit
@@ -147,7 +147,7 @@ class Arrivals:
         known = (
             None
             if pending.delivery.positioned
-            else identity(trigger, event.source, event.id, int(event.extensions.get("replay", 0)))
+            else identity(trigger, event.source, event.id, whole(event.extensions.get("replay", 0)))
         )
         pending.receipts.append(None)
         pending.arrivals.append((len(pending.receipts) - 1, event, arrival))
@@ -156,8 +156,8 @@ class Arrivals:
         )
 
     def _in_bounds(self, event: Event) -> None:
-        hops = event.extensions.get("hops", 0)
-        if isinstance(hops, int) and hops > EVENT_HOPS_MAX:
+        hops = whole(event.extensions.get("hops", 0))
+        if hops > EVENT_HOPS_MAX:
             raise _Loop(
                 f"the event comes after {hops} runs that started one another; at most {EVENT_HOPS_MAX} are followed",
                 hint="a workflow starts itself, directly or through others: narrow its `when`",

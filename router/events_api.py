@@ -12,6 +12,7 @@ from ..core.durations import format_instant
 from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable
 from ..core.event import Delivery, Event, Receipt, Settlement, check, decode, decode_stored
 from ..core.ids import event_number, event_text, fresh_id, run_text
+from ..core.keys import whole
 from ..core.limits import PAGE_ROWS_MAX
 from ..language.cel import Activation
 from ..store.contract import DeadLetter, EventRow, RunFilter, RunStart, RunState, Store, Unit
@@ -166,7 +167,7 @@ class EventsApi:
     async def replay(self, reference: str) -> Receipt:
         """Route an event anew under the rules of today: same source and data, extension `replay` (semantics 1.11)."""
         event = decode_stored((await self.row(reference)).body)
-        count = int(event.extensions.get("replay", 0)) + 1
+        count = whole(event.extensions.get("replay", 0)) + 1
         again = event.replace(extensions={**event.extensions, "replay": count})
         meta = {k: v for k, v in event.meta.items() if k != "trigger"}
         trigger = str(event.meta.get("trigger", POSTED))
