@@ -22,6 +22,7 @@ from reactor.cli.main import split
 from reactor.cli.parsing import parse
 from reactor.cli.verbs import HEADS, UNAVAILABLE, VERBS
 from reactor.language.built_in import ACTIONS, KINDS
+from reactor.language.built_in import UNAVAILABLE as MISSING
 from reactor.language.loader import load_text
 from reactor.tests.docs.samples import ROOT, Sample, commands, samples
 from reactor.tests.examples.stand_ins import StandIns
@@ -194,3 +195,15 @@ def test_the_first_examples_are_the_files() -> None:
     shown = [each.text for each in WORKFLOWS if each.place.startswith("README.md")]
     files = ("file_drop", "schedule", "http", "full_sentence")
     assert shown[:4] == [(ROOT / "examples" / "first" / f"{file}.yaml").read_text() for file in files]
+
+
+def test_the_readme_says_what_is_there_and_what_is_not() -> None:
+    text = (ROOT / "README.md").read_text().partition("## What is there")[2].partition("## Read on")[0]
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")]
+    works = {word for row in rows for word in re.findall(r"[\w-]+", row[1])}
+    refused = {word for row in rows for word in re.findall(r"[\w-]+", row[2])}
+    assert {each.name for each in (*ACTIONS, *KINDS)} - works == set()
+    named = {word.partition(".")[0] for kind in ("action", "kind", "block", "limit", "bus") for word in MISSING[kind]}
+    streams = {"redis_pubsub", "redis_stream", "redis_list"}
+    assert (named - streams) - refused == set()
+    assert set(MISSING["key"]) - {"otlp", "grpc", "debounce", "batch", "dedupe"} - refused == set()
