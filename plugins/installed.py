@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ..language.built_in import BUILT_IN
+from ..language.catalogue import Word
 from .found import Found, discover
 from .loading import Loader
 
@@ -28,12 +30,14 @@ class Plugins:
         """Actions by every name they have → what gives the instance."""
         return self._by_word("action")
 
-    def blocks(self) -> dict[str, str]:
-        """Words that would be blocks of plugins, each with what to do instead: the loader refuses them as
-        `unavailable`.
+    @property
+    def missing(self) -> Mapping[Word, Mapping[str, str]]:
+        """The words of the language that are not carried out yet, blocks of plugins among them: the loader refuses them
+        as `unavailable`.
         """
-        hint = "write the steps that it stands for; block plugins are not carried out by this version yet"
-        return {loader.found.name: hint for loader in self._loaders if loader.found.what == "block"}
+        hint = "write the steps that it stands for"
+        blocks = {loader.found.name: hint for loader in self._loaders if loader.found.what == "block"}
+        return {**BUILT_IN.missing, "block": {**blocks, **BUILT_IN.missing["block"]}}
 
     def list(self, *, load: bool = False) -> list[Found]:
         """Everything that was found, as it is now; with `load` each is imported first, so that what is broken shows.

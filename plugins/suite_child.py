@@ -31,7 +31,7 @@ class Outcomes:
                 self.tests[name] = {"name": name, "outcome": "failed", "message": _message(report)}
         elif report.skipped:
             path, _, reason = report.longrepr
-            if Path(path).samefile(self._own):
+            if report.when == "call" and Path(path).samefile(self._own):  # of a fixture pytest tells the test's place
                 self.tests[name] = {"name": name, "outcome": "excused", "message": reason.removeprefix("Skipped: ")}
             else:
                 message = "skipped by the plugin: only the suite itself excuses a test, by the traits"

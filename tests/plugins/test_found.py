@@ -1,0 +1,112 @@
+"""Plugins are found without being imported; what cannot be used says why."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reactor.plugins.found import Found, discover
+from reactor.tests.plugins.pack import install
+
+LAB = {
+    "reactor.triggers": {"tick": "lab_boom:Ticker"},
+    "reactor.actions": {"shout": "lab_boom:Shout"},
+    "reactor.suites": {"tick": "lab_suite:TestTick"},
+}
+
+
+def brief(found: list[Found]) -> list[Any]:
+    return [(each.words, each.state, each.problem, each.hint) for each in found]
+
+
+@pytest.mark.req("T-PLUG-1")
+def test_finds_kinds_and_actions_without_importing(tmp_path: Path) -> None:
+    install(tmp_path, "Lab_Things", LAB, {"lab_boom": "raise SystemExit('imported')"})
+    assert discover([str(tmp_path)]) == [
+        Found("action", "shout", "lab-things", "1.0", "lab_boom:Shout", ("shout", "lab-things.shout")),
+        Found(
+            "trigger",
+            "tick",
+            "lab-things",
+            "1.0",
+            "lab_boom:Ticker",
+            ("tick", "lab-things.tick"),
+            suite="lab_suite:TestTick",
+        ),
+    ]
+
+
+def test_middleware_and_blocks_are_listed_and_unavailable(tmp_path: Path) -> None:
+    install(tmp_path, "lab", {"reactor.middleware": {"audit": "a:B"}, "reactor.blocks": {"saga": "a:C"}})
+    assert brief(discover([str(tmp_path)])) == [
+        ((), "unavailable", "block plugins are not carried out by this version yet", ""),
+        ((), "unavailable", "middleware plugins are not carried out by this version yet", ""),
+    ]
+
+
+def test_two_plugins_of_one_name_are_told_apart_by_their_own(tmp_path: Path) -> None:
+    for name in ("lab-a", "lab-b"):
+        install(tmp_path, name, {"reactor.triggers": {"tick": "a:B"}})
+    assert brief(discover([str(tmp_path)])) == [
+        (("lab-a.tick",), "found", "lab-b supplies tick too", "write lab-a.tick"),
+        (("lab-b.tick",), "found", "lab-a supplies tick too", "write lab-b.tick"),
+    ]
+
+
+@pytest.mark.parametrize("word", ["file", "event", "trigger", "match", "kafka", "mqtt", "grpc", "any"])
+def test_a_kind_cannot_take_a_word_of_ours(tmp_path: Path, word: str) -> None:
+    install(tmp_path, "lab", {"reactor.triggers": {word: "a:B"}})
+    expected = ((f"lab.{word}",), "found", f"`{word}` is a word of Reactor's own", f"write lab.{word}")
+    assert brief(discover([str(tmp_path)])) == [expected]
+
+
+@pytest.mark.parametrize("word", ["http", "if", "parallel", "llm", "while", "retry"])
+def test_an_action_cannot_take_a_word_of_ours(tmp_path: Path, word: str) -> None:
+    install(tmp_path, "lab", {"reactor.actions": {word: "a:B"}})
+    expected = ((f"lab.{word}",), "found", f"`{word}` is a word of Reactor's own", f"write lab.{word}")
+    assert brief(discover([str(tmp_path)])) == [expected]
+
+
+def test_of_two_versions_the_first_on_the_path_is_used(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    install(first, "lab", {"reactor.triggers": {"tick": "a:B"}}, version="1.0")
+    install(second, "lab", {"reactor.triggers": {"tick": "a:B"}}, version="2.0")
+    (found,) = discover([str(first), str(second)])
+    assert (found.version, found.words) == ("1.0", ("tick", "lab.tick"))
+    assert (found.problem, found.hint) == ("lab is installed twice: 1.0 is used, 2.0 is not", "uninstall one lab")
+
+
+@pytest.mark.parametrize(
+    "fits", ["", ">=0.1,<0.2", "~=0.1.0", "~=0.1", "==0.1.0", "!=0.2", "(>=0.1)", "[kafka]>=0.1", "<=0.1", ">=0.1.0; x"]
+)
+def test_a_version_that_fits(tmp_path: Path, fits: str) -> None:
+    install(tmp_path, "lab", {"reactor.actions": {"a": "a:B"}}, requires=("other>=9", f"reactor-triggers{fits}"))
+    assert brief(discover([str(tmp_path)])) == [(("a", "lab.a"), "found", "", "")]
+
+
+@pytest.mark.req("T-PLUG-3")
+@pytest.mark.parametrize("bounds", [">=0.2", "<0.1", "~=0.2.0", "==1.0", ">=0.1,<0.1.0", "!=0.1.0", "~=0.0.9"])
+def test_a_version_that_does_not_fit_is_named(tmp_path: Path, bounds: str) -> None:
+    install(tmp_path, "lab", {"reactor.actions": {"a": "a:B"}}, requires=(f"Reactor_Triggers{bounds}",))
+    problem = f"it needs reactor-triggers{bounds}; this is 0.1.0"
+    hint = "install a version of lab for Reactor 0.1.0, or another Reactor"
+    assert brief(discover([str(tmp_path)])) == [((), "failed", problem, hint)]
+
+
+def test_entry_points_that_cannot_be(tmp_path: Path) -> None:
+    install(tmp_path, "lab", {"reactor.triggers": {"My Tick": "a:B", "no.dots": "a:B", "tick": "a.b"}})
+    assert brief(discover([str(tmp_path)])) == [
+        (
+            (),
+            "failed",
+            "`My Tick` cannot be the name of a trigger kind",
+            "correct the entry point of lab: lower-case letters, digits, `_` and `-`",
+        ),
+        (
+            (),
+            "failed",
+            "`no.dots` cannot be the name of a trigger kind",
+            "correct the entry point of lab: lower-case letters, digits, `_` and `-`",
+        ),
+        ((), "failed", "`a.b` is not of the form package.module:Class", "correct the entry point of lab"),
+    ]
