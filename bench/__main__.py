@@ -13,6 +13,7 @@ import sys
 import time
 
 SECTIONS: dict[str, list[str]] = {
+    "start-up": ["reactor.bench.startup"],
     "matching": ["reactor.bench.matching"],
     "language": ["reactor.bench.language"],
     "store": ["reactor.bench.store"],

@@ -12,6 +12,7 @@ from typing import Any
 from .. import __version__
 from ..core.durations import format_duration
 from ..core.errors import ReactorError
+from ..language.values import is_list
 from . import output
 from .parsing import Given
 from .place import Place, find
@@ -66,7 +67,7 @@ def doctor(given: Given) -> None:
 def _plain(key: str, value: Any) -> Any:
     if isinstance(value, float) and key.startswith(("retention.", "server.")):
         return format_duration(value)
-    return list(value) if isinstance(value, tuple) else value  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+    return [*value] if is_list(value) else value
 
 
 def _store(place: Place, shown: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,9 +24,9 @@ def put_back() -> Iterator[None]:
     ours.setLevel(levels[1])
 
 
-def start(**options: object) -> io.StringIO:
+def start(**options: Any) -> io.StringIO:
     stream = io.StringIO()
-    logs.start(stream=stream, **options)  # type: ignore[arg-type]
+    logs.start(stream=stream, **options)
     return stream
 
 
