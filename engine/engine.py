@@ -4,6 +4,7 @@ back.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
 import tempfile
@@ -14,11 +15,11 @@ from typing import Any
 import msgspec
 
 from ..core import faults
-from ..core.clock import Clock
-from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed
+from ..core.clock import SYSTEM, Clock
+from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed, StoreUnavailable
 from ..core.event import Event, Mark, decode_stored
 from ..core.ids import Numbers, digest, fresh_id, run_text
-from ..core.limits import PENDING_RUNS_MAX
+from ..core.limits import PENDING_RUNS_MAX, SWEEP_S
 from ..language.cel import Activation
 from ..store.contract import (
     Accepted,
@@ -86,6 +87,8 @@ class Engine:
         self._vars: dict[bytes, Mapping[str, Any]] = {}
         self.held: Counter[str] = Counter()  # held runs by workflow
         self._admitting: set[FlowKey] = set()
+        self._fatal = fatal
+        self._sweeping: asyncio.Task[None] | None = None
         self._due: dict[FlowKey, float] = {}  # throttles that are looked at again, and when
 
     async def open(self, vars_: Mapping[str, Any], env: Mapping[str, str]) -> None:
@@ -113,7 +116,29 @@ class Engine:
         count = await self.recovery.all()
         for key in await self.store.flow_waiting(limit=10_000):
             await self.admit(key)
+        self._sweeping = asyncio.get_running_loop().create_task(self._sweep(), name="sweep")
         return count
+
+    async def _sweep(self) -> None:
+        """Take on what no living process has: the lease of one that was killed runs out only after this one has
+        begun. Leases are on the database's clock, so this is not on ours.
+        """
+        while True:
+            await SYSTEM.sleep(SWEEP_S)
+            try:
+                if not self.executor.draining and await self.recovery.all():
+                    log.info("took on the runs of a process that is gone")
+            except StoreUnavailable:
+                continue
+            except StoreFailed as e:
+                self._fatal(e)
+                return
+
+    async def stop_sweeping(self) -> None:
+        """Take on nothing more."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
 
     # -- from the router
     def for_event(
@@ -360,6 +385,7 @@ class Engine:
 
     async def close(self, grace_s: float) -> None:
         """Stop; steps under way get `grace_s` seconds. What had to be cut counts as in flight, but not as a crash."""
+        await self.stop_sweeping()
         await self.executor.close(grace_s)
         if not self.store.refusing:
             await self.store.submit(Unit(marks=(Mark(SCOPE, "open", None),)))

@@ -216,4 +216,3 @@ def priority_of(value: Any) -> int:
     if not 0 <= number <= 9:
         raise InvalidInput(f"priority must be 0 to 9, or low, medium, high, critical; found {value!r}")
     return number
-

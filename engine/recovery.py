@@ -71,7 +71,8 @@ class Recovery:
         count = 0
         while found := await self._e.store.claim(runs_max=page):
             for claimed in found:
-                await self._bring_back(claimed)
+                if claimed.run.id not in self._e.executor.runs:
+                    await self._bring_back(claimed)
             count += len(found)
         return count
 
@@ -144,7 +145,7 @@ class Recovery:
         elif item.kind == Kind.TIMER:
             run.timers_due[place] = _any(item.body)
         elif item.kind == Kind.SIGNAL:
-            run.signals[place] = _any(item.body)
+            run.signals.setdefault(place, []).append(_any(item.body))
 
     def _moved(self, run: ActiveRun, move: Transition) -> None:
         if move.state == "paused":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -183,10 +183,11 @@ class RunsApi:
         reason: str = "",
         fields: Any = None,
         via: str = "api",
+        roles: Collection[str] | None = None,
     ) -> None:
-        """Approve or reject. Raises RunNotFound, SignalRefused (answered before)."""
+        """Approve or reject; `roles` None: a person on this machine. Raises as Signals.answer."""
         answer = {"approved": approve, "by": by, "via": via, "reason": reason, "fields": fields}
-        await self._e.signals.answer(self.number(run), step, answer)
+        await self._e.signals.answer(self.number(run), step, answer, roles)
 
     def plan_of(self, reference: str) -> Plan:
         """The plan of a workflow in force. Raises StepError `unknown_workflow`."""

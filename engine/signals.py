@@ -4,6 +4,7 @@ answered.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,9 +12,12 @@ import msgspec
 from ..core import faults
 from ..core.errors import ErrorInfo, PermanentError, ReactorError
 from ..core.ids import run_text
+from ..language.json_schema import compile_schema
 from ..store.contract import Admit, Claimed, JournalRow, Kind, RunChange, RunRow, RunState, Unit
 from . import admission
 from .active import ActiveRun
+from .plan import wrong
+from .prepare import InvalidInput
 from .run import CancelRequest, Cause, NotAllowed, Signal, Transition, advance, name
 
 if TYPE_CHECKING:
@@ -33,6 +37,12 @@ class SignalRefused(ReactorError):
     """The run's state does not take this signal; the message names the state and what it takes. 409 over HTTP."""
 
     code = "conflict"
+
+
+class NotApprover(ReactorError):
+    """Somebody answered an approval that is others' to answer. 403 over HTTP."""
+
+    code = "forbidden"
 
 
 class Signals:
@@ -211,8 +221,13 @@ class Signals:
         run = await self._restored(await self._row(number))
         self._e.resume_recovered(run)
 
-    async def answer(self, number: int, step: str, answer: dict[str, Any]) -> None:
-        """Answer an approval; the first answer stands. Raises RunNotFound, SignalRefused."""
+    async def answer(
+        self, number: int, step: str, answer: dict[str, Any], roles: Collection[str] | None = None
+    ) -> None:
+        """Answer an approval; `roles` None: a person on this machine, who may answer all.
+
+        Raises RunNotFound, SignalRefused (not open, answered before), NotApprover, InvalidInput (the form's fields).
+        """
         run = self._e.executor.runs.get(number)
         if run is None:
             row = await self._row(number)
@@ -222,10 +237,16 @@ class Signals:
         if node is None or node.uses != "approval":
             names = ", ".join(n.path for n in run.plan.nodes if n.uses == "approval") or "none"
             raise RunNotFound(f"the run {self._text(number)} has no approval `{step}`; it has: {names}")
-        if node.index not in run.parked:
+        if node.index not in run.parked or not run.parked[node.index].open:
             raise SignalRefused(
                 f"the approval `{step}` of the run {self._text(number)} is not open: it waits for no answer now"
             )
+        inputs = run.parked[node.index].inputs
+        _may_answer(step, inputs.get("approvers"), answer["by"], roles)
+        if answer["approved"] and inputs.get("fields"):
+            fault = wrong(compile_schema(inputs["fields"]), answer["fields"] or {}, f"fields of `{step}`")
+            if fault is not None:
+                raise InvalidInput(fault)
         if not await self._e.executor.waits.decide(run, node, answer):
             raise SignalRefused(f"the approval `{step}` of the run {self._text(number)} was answered before")
 
@@ -241,6 +262,15 @@ class Signals:
 
     def _text(self, number: int) -> str:
         return run_text(self._e.store.id, number)
+
+
+def _may_answer(step: str, approvers: list[str] | None, by: str, roles: Collection[str] | None) -> None:
+    if not approvers or roles is None or by in approvers or any(f"role:{role}" in approvers for role in roles):
+        return
+    raise NotApprover(
+        f"`{by}` may not answer `{step}`; those who may: {', '.join(approvers)}",
+        hint="use the token of one of them, or give this one the role",
+    )
 
 
 def _without_effect(row: RunRow) -> bool:

@@ -37,7 +37,7 @@ LOOK_BACK_ROWS = 500  # events that are read at once
 class Parked:
     """One waiting step."""
 
-    __slots__ = ("child", "inputs", "key", "mode", "pattern", "since", "started", "timer")
+    __slots__ = ("answers", "child", "inputs", "key", "mode", "open", "pattern", "since", "started", "timer")
 
     def __init__(self, started: float) -> None:
         self.started = started
@@ -48,6 +48,8 @@ class Parked:
         self.since = 0.0
         self.child = 0
         self.mode = ""
+        self.open = False  # may it be answered: is the request durable?
+        self.answers: list[dict[str, Any]] = []  # of an approval, so far
 
 
 class Waits:
@@ -278,19 +280,33 @@ class Waits:
             await self._x.store.submit(Unit(journal=(row,), outbox=outbox))
             self._x.telling.sent(outbox)
         self._limit(run, node, parked, due)
-        answer = run.signals.pop(node.index, None)
-        if answer is not None:
-            await self._decided(run, node, answer)
+        parked.open = True
+        for answer in run.signals.pop(node.index, ()):
+            parked.answers.append(answer)
+        await self._settled_by(run, node, parked)
 
     async def decide(self, run: ActiveRun, node: Node, answer: dict[str, Any]) -> bool:
-        """A person's answer, durable when it returns; False if somebody answered before."""
-        row = self._x.records.row(run, node, Kind.SIGNAL, _encode(answer))
+        """A person's answer, durable when it returns; False if somebody took this place before, or this person did."""
+        parked: Parked = run.parked[node.index]
+        if answer["by"] and any(other["by"] == answer["by"] for other in parked.answers):
+            return False
+        row = self._x.records.row(run, node, Kind.SIGNAL, _encode(answer), occurrence=len(parked.answers))
+        parked.answers.append(answer)
         try:
             await self._x.store.submit(Unit(journal=(row,)))
         except UnitRefused:
+            parked.answers.remove(answer)
             return False
-        await self._decided(run, node, answer)
+        await self._settled_by(run, node, parked)
         return True
+
+    async def _settled_by(self, run: ActiveRun, node: Node, parked: Parked) -> None:
+        """One refusal decides; else as many approvals as are needed."""
+        refused = next((a for a in parked.answers if not a["approved"]), None)
+        if refused is not None:
+            await self._decided(run, node, refused)
+        elif len(parked.answers) >= (parked.inputs.get("need") or 1):
+            await self._decided(run, node, parked.answers[-1])
 
     async def _decided(self, run: ActiveRun, node: Node, answer: Mapping[str, Any]) -> None:
         output = {"at": format_instant(self._x.clock.now()), **answer}

@@ -110,6 +110,7 @@ class Rig:
     async def crash(self) -> None:
         """Leave everything as it is; only the store's lock and tasks go."""
         executor = self.engine.executor
+        await self.engine.stop_sweeping()
         executor.closing = True
         tasks = [*executor._tasks, self._loop, *self.intake._tasks]
         for task in tasks:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from reactor.core.errors import ReactorError
 from reactor.testing.clock import VirtualClock
 
 from .conftest import Reopen, World
@@ -150,7 +152,7 @@ async def test_an_approval_waits_over_a_restart_and_takes_the_first_answer(lives
     rig = await lives()
     await rig.deploy(APPROVAL)
     head = await rig.runs.start("gated")
-    await rig.until(lambda: rig.engine.executor.runs[rig.runs.number(head["id"])].parked)
+    await rig.until(lambda: any(p.open for p in rig.engine.executor.runs[rig.runs.number(head["id"])].parked.values()))
     clock_held = asyncio.ensure_future(rig.runs.answer(head["id"], "ok", approve=True, by="ann"))
     await clock_held
     run = await rig.ended(head["id"])
@@ -310,3 +312,41 @@ steps:
     second.set()
     run = await rig.ended(head["id"])
     assert (run["state"], world.done) == ("compensated", ["first", "second", "undo second", "undo first"])
+
+
+@pytest.mark.req("O-WAIT-1")
+@pytest.mark.req("O-WAIT-2")
+async def test_who_may_approve_how_many_must_and_what_they_fill_in(lives: Reopen) -> None:
+    rig = await lives()
+    await rig.deploy(
+        """
+workflow: board
+steps:
+  - name: ok
+    approval:
+      message: "go?"
+      approvers: [ann, "role:boss"]
+      need: 2
+      fields: {type: object, required: [cost], properties: {cost: {type: number}}}
+"""
+    )
+    head = await rig.runs.start("board")
+    await rig.until(lambda: any(p.open for r in rig.engine.executor.runs.values() for p in r.parked.values()))
+
+    async def refused(**said: Any) -> str:
+        with pytest.raises(ReactorError) as error:
+            await rig.runs.answer(head["id"], "ok", approve=True, **said)
+        return str(error.value)
+
+    assert await refused(by="eve", roles=["clerk"]) == "`eve` may not answer `ok`; those who may: ann, role:boss"
+    assert await refused(by="ann", roles=[]) == "fields of `ok`: cost: `cost` is missing"
+    await rig.runs.answer(head["id"], "ok", approve=True, by="ann", roles=[], fields={"cost": 5})
+    assert await refused(by="ann", roles=[], fields={"cost": 5}) == (
+        f"the approval `ok` of the run {head['id']} was answered before"
+    )
+    rig = await lives()
+    await rig.until(lambda: any(p.open for r in rig.engine.executor.runs.values() for p in r.parked.values()))
+    await rig.runs.answer(head["id"], "ok", approve=True, by="bob", roles=["boss"], fields={"cost": 6})
+    run = await rig.ended(head["id"])
+    assert run["state"] == "completed"
+    assert run["outputs"]["ok"]["fields"] == {"cost": 6}
