@@ -106,6 +106,7 @@ class StepChecks:
             self._not_again(step, path)
         else:
             words = self.reader.catalogue.actions.get(step.uses, _NO_WORDS)
+            self._not_by_message(step, place.with_)
             given = self._inputs(words, step.with_, level.inputs(words.secrets), level, place.with_, step.name)
             if not self._event(reads, (*path, "if" if step.if_ else "unless")):
                 self._event(given, place.with_)
@@ -171,6 +172,13 @@ class StepChecks:
         self.expressions.cel(handler.if_, level.undo(step, secrets=False), (*path, "if"), "bool")
         self._inputs(words, handler.with_, level.undo(step, words.secrets), level, place.compensate_with)
         self._retry(handler.retry, level, (*path, "retry"))
+
+    def _not_by_message(self, step: Step, path: Path) -> None:
+        """Approvals are not answered by messages yet."""
+        if step.uses == "approval" and is_mapping(step.with_) and is_mapping(step.with_.get("approvers")):
+            said = "approvals by NATS are not available in this version"
+            hint = "list token names and role:NAME; they answer by the API or `reactor approve`"
+            self.reader.error("unavailable", (*path, "approvers"), said, found="nats", hint=hint)
 
     def _not_again(self, step: Step, path: Path) -> None:
         """A block is not repeated as a whole yet."""

@@ -141,6 +141,7 @@ async def _answer(call: Call, approved: bool) -> dict[str, Any]:
         by=by,
         reason=body.reason,
         fields=body.fields,
+        roles=None if call.caller.name == "local" else call.caller.roles,
     )
     return await get_run(call)
 
