@@ -101,11 +101,10 @@ def _write(text: str) -> None:
 
 
 def _program() -> str:
-    """How the reader calls this very program."""
-    called = sys.argv[0]
-    if Path(called).name != "reactor" or shutil.which("reactor") == str(Path(called).absolute()):
-        return "reactor"
-    return shlex.quote(os.path.relpath(called) if Path(called).is_relative_to(Path.cwd()) else called)
+    """How the reader calls this very program, from any folder."""
+    called = Path(sys.argv[0]).absolute()
+    on_path = shutil.which("reactor")
+    return "reactor" if called.name != "reactor" or on_path == str(called) else shlex.quote(str(called))
 
 
 def _welcome(root: Path, url: str) -> str:

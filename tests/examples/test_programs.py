@@ -14,7 +14,7 @@ import pytest
 from reactor.core.errors import ReactorError
 from reactor.engine.plan import compile_plan
 from reactor.language.builder import WorkflowBuilder
-from reactor.tests.examples.rig import Examples
+from reactor.tests.examples.rig import EXAMPLES, Examples
 
 
 def run(folder: Path, *arguments: str) -> list[str]:
@@ -117,3 +117,13 @@ class TestChosen:
 def test_every_program_is_run_here(folder: Path) -> None:
     programs = {file.name for file in folder.glob("*.py") if '__name__ == "__main__"' in file.read_text()}
     assert programs == {"dynamic.py", "my_step.py", "parallel_ten.py", "chosen.py"}
+
+
+def test_the_examples_are_valid_as_they_are() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "reactor.cli.main", "--project", str(EXAMPLES), "validate", "--strict"],
+        capture_output=True,
+        text=True,
+        env={key: value for key, value in os.environ.items() if not key.startswith("REACTOR_")},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
