@@ -10,7 +10,7 @@ import msgspec
 from ..core import faults
 from ..core.errors import ErrorInfo
 from ..core.event import Event, decode_stored
-from ..core.limits import RECOVERIES_MAX
+from ..core.limits import RECOVERIES_ALONE, RECOVERIES_MAX
 from ..store.contract import Claimed, JournalRow, Kind, RunChange, RunState, Unit
 from .active import ActiveRun
 from .plan import Plan
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 log = logging.getLogger("reactor.engine")
+LOOK_S = 0.05  # so often it is looked whether a suspect has come further
 _peek = msgspec.json.Decoder(StepRecord).decode
 _any = msgspec.json.Decoder().decode
 _transition = msgspec.json.Decoder(Transition).decode
@@ -65,6 +66,7 @@ class Recovery:
 
     def __init__(self, engine: Engine) -> None:
         self._e = engine
+        self._suspects: list[ActiveRun] = []
 
     async def all(self, *, page: int = 1000) -> int:
         """Claim and start every open run; how many there were."""
@@ -74,6 +76,8 @@ class Recovery:
                 if claimed.run.id not in self._e.executor.runs:
                     await self._bring_back(claimed)
             count += len(found)
+        if self._suspects:
+            self._e.executor.spawn(self._one_by_one(), "suspects")
         return count
 
     async def _bring_back(self, claimed: Claimed) -> None:

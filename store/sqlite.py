@@ -42,6 +42,7 @@ class SqliteStore(Reads):
         self._clock = clock
         path = path_of(url)
         self._private = path is None
+        self._claimed_all = False
         self._path = path or private_file()
         self._lock = FileLock(self._path, address)
         self._retention = Retention()
@@ -175,7 +176,11 @@ class SqliteStore(Reads):
                 journals.setdefault(row[0], []).append(JournalRow(*row))
             return [Claimed(RunRow(*row), tuple(journals.get(row[0], ()))) for row in run(connection, _TAKEN, numbers)]
 
-        return await self._call(work)
+        if self._claimed_all:  # nobody else writes this file: what was left by those before is taken
+            return ()
+        claimed = await self._call(work)
+        self._claimed_all = len(claimed) < runs_max
+        return claimed
 
     async def log_unmatched(self, rows: Sequence[EventRow]) -> None:
 
