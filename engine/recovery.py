@@ -101,7 +101,19 @@ class Recovery:
         if run.state is RunState.RUNNING and not await self._counted(run, claimed):
             return
         faults.point("run.recovered")
-        self._e.resume_recovered(run)
+        if run.metadata.get("recovery", {}).get("count", 0) >= RECOVERIES_ALONE:
+            self._suspects.append(run)
+        else:
+            self._e.resume_recovered(run)
+
+    async def _one_by_one(self) -> None:
+        """Runs that were in flight at several deaths start alone, so that the one that kills is found (4.8)."""
+        suspects, self._suspects = self._suspects, []
+        for run in suspects:
+            self._e.resume_recovered(run)
+            ended = len(run.values)
+            while run.row.id in self._e.executor.runs and len(run.values) == ended and not run.parked:
+                await self._e.clock.sleep(LOOK_S)
 
     def _stranger(self, run: ActiveRun, claimed: Claimed) -> str:
         """A journaled step that the plan has not (semantics 10.5); empty if all are known."""
