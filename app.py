@@ -159,7 +159,7 @@ class App:
             render=lambda value: self.secrets.render(value, project.env, project.vars),
         )
         self.deploys = Deploys(store, self.rules, self.engine.workflows, project.triggers, self._apply)
-        self.intake.completes = self.deploys.settles_completed
+        self.events_api.rules_at, self.intake.completes = self.deploys.rules_at, self.deploys.settles_completed
         self.intake.holds = functools.partial(self.deploys.held_back, self.engine.full)
         self.workflows_api = WorkflowsApi(self.engine, self.deploys)
 

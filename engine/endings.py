@@ -12,6 +12,7 @@ from ..store.contract import JournalRow, Kind, RunChange, RunState, Unit
 from .active import ActiveRun
 from .admission import release
 from .attempts import Work
+from .patience import patiently
 from .plan import Node
 from .run import (
     CancelRequest,
@@ -258,7 +259,7 @@ class Endings:
 
     async def _overtaken(self, run: ActiveRun) -> bool:
         """A cancel, or a forced end, was committed before this end (semantics 9.3)."""
-        found = await self._x.store.run(run.row.id)
+        found = await patiently(self._x.clock, lambda: self._x.store.run(run.row.id))
         if found is None or RunState(found.state).ended:
             self._x.ended(run, found or run.row)
             return True

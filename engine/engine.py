@@ -37,6 +37,7 @@ from .actions.catalogue import Catalogue
 from .actions.contract import Services
 from .active import ActiveRun
 from .executor import Executor
+from .patience import patiently
 from .plan import Node, Plan
 from .prepare import Prepare
 from .recovery import Recovery
@@ -313,7 +314,7 @@ class Engine:
 
     async def _admit_some(self, key: FlowKey) -> bool:
         """Try the first held runs of a key; True if all of a full page began: more may."""
-        rows = await self.store.held(key, limit=ADMIT_RUNS)
+        rows = await patiently(self.clock, lambda: self.store.held(key, limit=ADMIT_RUNS))
         begun = 0
         for row in rows:
             if row.cancel is not None:  # it died before it was ended
@@ -338,7 +339,7 @@ class Engine:
                 self.telling.sent(outbox)
                 self.held[row.workflow] -= 1
                 row.state, row.started_at, row.transitions = int(RunState.RUNNING), now, number
-                event = await self.store.event(row.event) if row.event else None
+                event = await patiently(self.clock, lambda row=row: self.store.event(row.event)) if row.event else None
                 self._began(row, committed.admitted[0], decode_stored(event.body) if event is not None else None)
         return begun == ADMIT_RUNS
 

@@ -69,7 +69,7 @@ class Executor:
         self.fatal = fatal
         self.runs: dict[int, ActiveRun] = {}
         self.timers = Timers(engine.clock)
-        self.records = Records(engine.store, telling)
+        self.records = Records(engine.store, telling, engine.clock)
         self.attempts = Attempts(self)
         self.waits = Waits(self)
         self.endings = Endings(self)

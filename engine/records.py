@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from ..core.clock import Clock
 from ..core.errors import ErrorInfo, PermanentError
 from ..core.limits import INLINE_BYTES_MAX, OUTPUT_BYTES_MAX
 from ..store.contract import (
@@ -22,6 +23,7 @@ from ..store.contract import (
 )
 from .actions.contract import EmitEffect, StateEffect
 from .active import ActiveRun
+from .patience import patiently
 from .plan import Node
 from .run import CancelRequest, StepRecord, Transition, name
 
@@ -37,8 +39,9 @@ BLOB = "$blob"  # a value kept apart: {"$blob": digest in hex, "size": bytes}
 class Records:
     """The journal of this node's runs."""
 
-    def __init__(self, store: Store, telling: Telling) -> None:
+    def __init__(self, store: Store, telling: Telling, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self.telling = telling
         self._mask = telling.secrets.mask
 
@@ -67,7 +70,10 @@ class Records:
             message = f"the output of `{node.path}` has {len(output)} bytes; at most {OUTPUT_BYTES_MAX} are kept"
             return _unkept(node, record, "too_large", message)
         if len(output) > INLINE_BYTES_MAX:
-            blob = {BLOB: (await self._store.put_blob(output)).hex(), "size": len(output)}
+            blob = {
+                BLOB: (await patiently(self._clock, lambda: self._store.put_blob(output))).hex(),
+                "size": len(output),
+            }
             body = _encode(msgspec.structs.replace(record, output=blob))
         return record, body
 

@@ -13,6 +13,7 @@ from ..core.event import Event, decode_stored
 from ..core.limits import RECOVERIES_ALONE, RECOVERIES_MAX
 from ..store.contract import Claimed, JournalRow, Kind, RunChange, RunState, Unit
 from .active import ActiveRun
+from .patience import patiently
 from .plan import Plan
 from .records import read_record
 from .run import CancelRequest, Cause, StepRecord, Transition
@@ -74,7 +75,8 @@ class Recovery:
         while found := await self._e.store.claim(runs_max=page):
             for claimed in found:
                 if claimed.run.id not in self._e.executor.runs:
-                    await self._bring_back(claimed)
+                    # claimed is ours: whatever the store does meanwhile, nobody else would bring it back
+                    await patiently(self._e.clock, lambda claimed=claimed: self._bring_back(claimed))
             count += len(found)
         if self._suspects:
             self._e.executor.spawn(self._one_by_one(), "suspects")

@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from ..core.clock import SYSTEM
 from ..store.contract import StateResult, Store
+from .patience import patiently
 
 
 class ActionServices:
@@ -36,4 +38,4 @@ class ActionServices:
 
     async def state(self, scope: str, key: str) -> StateResult | None:
         """See Services."""
-        return await self._store.state(scope, key)
+        return await patiently(SYSTEM, lambda: self._store.state(scope, key))

@@ -18,6 +18,7 @@ from . import admission
 from .active import ActiveRun
 from .plan import wrong
 from .prepare import InvalidInput
+from .patience import patiently
 from .run import CancelRequest, Cause, NotAllowed, Signal, Transition, advance, name
 
 if TYPE_CHECKING:
@@ -77,15 +78,15 @@ class Signals:
     async def cancel_child(self, number: int, request: CancelRequest) -> bool:
         """Cancel a child run if it is open; False if it has ended already."""
         try:
-            await self.cancel(number, request)
+            await patiently(self._e.clock, lambda: self.cancel(number, request))
         except SignalRefused:
-            row = await self._row(number)
+            row = await patiently(self._e.clock, lambda: self._row(number))
             return not RunState(row.state).ended
         return True
 
     async def cancelled(self, number: int) -> None:
         """The `cancel` column was set in another unit (`cancel_on`, `cancel_running`): carry it out."""
-        row = await self._e.store.run(number)
+        row = await patiently(self._e.clock, lambda: self._e.store.run(number))
         if row is not None and row.cancel and not RunState(row.state).ended:
             await self._carry_out(number, msgspec.json.decode(row.cancel, type=CancelRequest))
 
@@ -95,7 +96,7 @@ class Signals:
             if not run.ending or run.state is RunState.COMPENSATING:
                 await self._e.executor.control.signal(run, Signal.CANCEL, request)
             return
-        row = await self._row(number)
+        row = await patiently(self._e.clock, lambda: self._row(number))
         if RunState(row.state).held:
             await self._end_held(row, request)
         elif row.state == RunState.PAUSED:

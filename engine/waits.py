@@ -7,7 +7,7 @@ durable, then looks back; an event that is accepted later finds it registered, o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,10 +18,11 @@ from ..core.errors import ErrorInfo, ReactorError, StepError
 from ..core.event import Event, decode_stored
 from ..core.ids import run_number, run_text
 from ..core.keys import key_text
-from ..store.contract import Kind, RunFilter, RunRow, RunState, Unit, UnitRefused
+from ..store.contract import EventRow, Kind, RunFilter, RunRow, RunState, Unit, UnitRefused
 from .actions.contract import EmitEffect
 from .active import ActiveRun
 from .attempts import Attempt, unexpected
+from .patience import patiently
 from .plan import Node
 from .run import CancelRequest, StepRecord, StepState, name
 from .timers import Timer
@@ -107,13 +108,19 @@ class Waits:
         faults.point("wait.noted")
         self._limit(run, node, parked, noted_due)
         after = run.row.event
-        while rows := await self._x.store.waited(parked.pattern, parked.key, after=after, limit=LOOK_BACK_ROWS):
+        while rows := await self._looked_back(parked, after):
             for row in rows:
                 if run.parked.get(node.index) is not parked:
                     return
                 if row.at >= parked.since and row.key not in run.taken:
                     await self._offer(run, node, row.key, decode_stored(row.body))
             after = rows[-1].key
+
+    async def _looked_back(self, parked: Parked, after: int) -> Sequence[EventRow]:
+        x = self._x
+        return await patiently(
+            x.clock, lambda: x.store.waited(parked.pattern, parked.key, after=after, limit=LOOK_BACK_ROWS)
+        )
 
     def _due(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any], now: float) -> float:
         if inputs.get("for") is not None:
@@ -212,7 +219,7 @@ class Waits:
     # -- other runs
     async def _child(self, run: ActiveRun, node: Node, parked: Parked) -> None:
         parked.mode = parked.inputs.get("mode") or "sync"
-        row: RunRow = await self.start_child(run, node, parked.inputs)
+        row: RunRow = await patiently(self._x.clock, lambda: self.start_child(run, node, parked.inputs))
         faults.point("child.started")
         parked.child = row.id
         if parked.mode == "sync":
@@ -230,7 +237,7 @@ class Waits:
 
     async def _await_run(self, run: ActiveRun, node: Node, number: int) -> None:
         future = self._x.telling.watch(number)
-        row = await self._x.store.run(number)
+        row = await patiently(self._x.clock, lambda: self._x.store.run(number))
         if row is None:
             raise StepError("not_found", f"`{node.path}` waits for a run that is not in this store")
         if not RunState(row.state).ended:
@@ -257,7 +264,8 @@ class Waits:
 
     async def end_children(self, run: ActiveRun, request: CancelRequest) -> None:
         """Cancel children in `sync` and `async`, and wait until they have ended (semantics 9.4)."""
-        for row in await self._x.store.runs(RunFilter(parent=run.row.id), limit=500):
+        x, children = self._x, RunFilter(parent=run.row.id)
+        for row in await patiently(x.clock, lambda: x.store.runs(children, limit=500)):
             if not RunState(row.state).ended:
                 future = self._x.telling.watch(row.id)
                 if await self._x.engine.signals.cancel_child(row.id, request):

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 import msgspec
 
 from ..core.errors import ConfigError
-from ..language.definition import Loaded, TriggerSpec, WorkflowDefinition, digest
+from ..language.definition import Loaded, TriggerSpec, WorkflowDefinition, decode, digest
 from ..store.contract import Store, Unit
 from .contract import Binding
 from .rules import Rules, bindings_of
 
 log = logging.getLogger("reactor.deploy")
 FILES = "files"
+OLD_REVISIONS = 4
 
 
 class RulesBody(msgspec.Struct, frozen=True):
@@ -63,6 +64,7 @@ class Deploys:
         self._apply = apply
         self._lock = asyncio.Lock()
         self._digests: dict[str, bytes] = {}
+        self._old: dict[int, Rules] = {}  # revisions that were asked for last
         self.specs: dict[str, TriggerSpec] = dict(named)
         self.takers: dict[str, set[str]] = {}  # trigger -> the workflows that name it
 
@@ -105,6 +107,26 @@ class Deploys:
         async with self._lock:
             await self._registry.change(name, **to)
             await self._swap()
+
+    async def rules_at(self, revision: int) -> Rules | None:
+        """The rules of a stored revision, for `explain` (semantics 11.4); None if they are not kept any more."""
+        if revision == self._rules.revision:
+            return self._rules
+        if revision in self._old:
+            return self._old[revision]
+        body = await self._store.rules(revision)
+        if body is None:
+            return None
+        rules = Rules()
+        rules.revision = revision
+        for name, text in _stored(body).live.items():
+            row = await self._store.definition(bytes.fromhex(text))
+            if row is not None:
+                rules.replace(name, row.digest, bindings_of(decode(row.body), row.digest))
+        while len(self._old) >= OLD_REVISIONS:
+            del self._old[next(iter(self._old))]
+        self._old[revision] = rules
+        return rules
 
     def settles_completed(self, trigger: str) -> bool:
         """Is this trigger's source told only when the runs have ended?"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -52,6 +52,8 @@ class EventsApi:
         self._rules = rules
         self._unmatched = unmatched
         self._runs = runs
+        self.rules_at: Callable[[int], Awaitable[Rules | None]]
+        """The rules of a stored revision: set once there are deploys."""
 
     # -- in
     async def publish(self, events: Sequence[Event], *, trigger: str = POSTED) -> tuple[Receipt, ...]:
@@ -143,8 +145,9 @@ class EventsApi:
             for d in await self._store.dead_letters(state="", limit=500)
             if d.event == row.key
         }
+        rules = await self.rules_at(row.revision) or self._rules
         findings = explain(
-            self._rules,
+            rules,
             event,
             self._arrivals.vars,
             workflow=workflow,

@@ -93,6 +93,7 @@ class Rig:
         self.outbox.publish = self.intake.publish
         self.deploys = Deploys(self.store, self.rules, self.engine.workflows, {}, self._apply)
         self.events = EventsApi(self.store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
+        self.events.rules_at = self.deploys.rules_at
         await self.engine.open(self.vars, {})
         self.arrivals.vars = self.engine.prepare.vars
         await self.deploys.open()

@@ -291,3 +291,13 @@ limits: {concurrency: {max: 1, overflow: skip}}
     good = await rig.emit("order.new", {"country": "DE", "total": 150})
     found = (await rig.events.explain(good.event))["findings"][0]
     assert (found["finding"], found["run"]) == ("matched", good.runs[0])
+
+
+@pytest.mark.rule("11.4")
+async def test_explain_asks_the_rules_of_then(rig: Rig) -> None:
+    await rig.deploy(ONE)
+    receipt = (await deliver(rig, "t", go())).receipts[0]
+    await rig.deploy(ONE.replace("event: go", "event: gone"), TWO)
+    found = await rig.events.explain(receipt.event)
+    assert [(f["workflow"], f["finding"]) for f in found["findings"]] == [("one", "matched")]
+    assert found["revision"] < found["revision_now"]
