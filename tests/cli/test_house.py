@@ -2,12 +2,14 @@
 
 import shutil
 import subprocess
+from typing import Literal
 
 import jsonschema
 import pytest
 
 import reactor
 from reactor.cli.verbs import VERBS
+from reactor.plugins.checking import Checked, Outcome
 from reactor.tests.cli.rig import Project
 
 
@@ -183,3 +185,48 @@ def test_a_shell_without_completion(project: Project) -> None:
             "  = help: write bash, zsh or fish: `source <(reactor completion bash)`\n"
         ),
     )
+
+
+def test_plugins_are_listed_begun_and_checked(project: Project) -> None:
+    assert project.say("plugin", "list") == (0, "", "no plugin is installed; `reactor plugin new NAME` begins one\n")
+    assert project.say("plugin", "list", "-o", "json").json == []
+    said = project.say("plugin", "new", "reactor-serial")
+    assert said.code == 0
+    assert said.out.splitlines()[-1] == "next: pip install -e reactor-serial && reactor plugin check reactor-serial"
+    assert (project.root / "reactor-serial" / "pyproject.toml").is_file()
+    assert project.say("plugin", "new", "reactor-serial") == (
+        2,
+        "",
+        "error: reactor-serial is there already\n  = help: choose another name, or another folder\n",
+    )
+    assert project.say("plugin", "check", "reactor-odd") == (
+        2,
+        "",
+        (
+            "error: no installed plugin is called `reactor-odd`, and none supplies a kind or action of that name\n"
+            "  = help: install it first: pip install -e FOLDER\n"
+        ),
+    )
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("passed", 0), ("failed", 1)])
+def test_the_outcome_of_a_plugins_suite(
+    outcome: Literal["passed", "failed"], code: int, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def checked(name: str) -> list[Checked]:
+        tests = (Outcome("test_reads", "passed"), Outcome("test_settles", outcome, "lost one"))
+        earned = "at_least_once" if outcome == "passed" else ""
+        return [Checked("trigger", "serial", name, "1.0.0", "at_least_once", earned, tests)]
+
+    monkeypatch.setattr("reactor.cli.plugins.check_plugin", checked)
+    said = project.say("plugin", "check", "reactor-serial")
+    last = "  guarantee: at_least_once\n" if code == 0 else ""
+    assert said == (
+        code,
+        (
+            f"trigger serial of reactor-serial 1.0.0: {outcome}\n"
+            f"  passed   test_reads\n  {outcome}   test_settles: lost one\n{last}"
+        ),
+        "",
+    )
+    assert project.say("plugin", "check", "reactor-serial", "-o", "json").json[0]["passed"] is (code == 0)
