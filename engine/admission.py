@@ -91,8 +91,9 @@ def accept(limits: list[Limit], run: int) -> Flow | None:
 
 
 def admit(limits: list[Limit], run: int, due: Callable[[tuple[FlowKey, float]], None]) -> Flow:
-    """The decision for a held run whose turn it is: begin, or stay held; `due` is told, from any thread, when a throttle
-    that holds it may admit it.
+    """The decision for a held run whose turn it is: begin, or stay held.
+
+    `due` is told, from any thread, when a throttle that holds it may admit it.
     """
 
     def decide(states: States, now: float) -> FlowDecision:

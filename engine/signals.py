@@ -16,9 +16,9 @@ from ..language.json_schema import compile_schema
 from ..store.contract import Admit, Claimed, JournalRow, Kind, RunChange, RunRow, RunState, Unit
 from . import admission
 from .active import ActiveRun
+from .patience import patiently
 from .plan import wrong
 from .prepare import InvalidInput
-from .patience import patiently
 from .run import CancelRequest, Cause, NotAllowed, Signal, Transition, advance, name
 
 if TYPE_CHECKING:
