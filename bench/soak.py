@@ -4,8 +4,8 @@
 
 Each event starts a run of five steps with a time limit, a durable value and a place under a concurrency key; its end
 starts a second run. Retention runs every few seconds with short times, so that the tables reach a steady state. Exits
-with 1 if memory after the last tenth is more than GROWTH_MAX over that after the warm-up, a table has no bound, an event
-was lost, or a run was started twice. `--rate 0` is flat out, with IN_FLIGHT events under way.
+with 1 if memory in the last tenth is more than GROWTH_MAX over that after the warm-up, a table has no bound, an event was
+lost, or a run was started twice. `--rate 0` is flat out, with IN_FLIGHT events under way.
 """
 
 from __future__ import annotations
@@ -41,8 +41,12 @@ steps:
   - {name: one, python: {function: "reactor.bench.soak:count", args: {n: "${{ inputs.n }}", place: one}}}
   - {name: two, transform: {n: "${{ inputs.n + 1 }}"}}
   - {name: three, state: {op: increment, key: "k${{ inputs.n % 10 }}"}}
-  - {name: four, python: {function: "reactor.bench.soak:count", args: {n: "${{ inputs.n }}", place: four}}, timeout: 30s}
-  - {name: five, python: {function: "reactor.bench.soak:big", args: {n: "${{ inputs.n }}"}}, retry: {attempts: 2, delay: 10ms}}
+  - name: four
+    python: {function: "reactor.bench.soak:count", args: {n: "${{ inputs.n }}", place: four}}
+    timeout: 30s
+  - name: five
+    python: {function: "reactor.bench.soak:big", args: {n: "${{ inputs.n }}"}}
+    retry: {attempts: 2, delay: 10ms}
 ---
 workflow: soak-after
 inputs: {n: integer}
@@ -89,6 +93,11 @@ class Soak:
         """Events whose last step was carried out."""
         return self.events - seen["six"].count(0)
 
+    @property
+    def open(self) -> int:
+        """Runs that have not ended, held ones included."""
+        return len(self.app.engine.executor.runs) + sum(self.app.engine.held.values())
+
     async def send(self) -> None:
         """Every event once, and each hundredth a second time."""
         gate = asyncio.Semaphore(IN_FLIGHT)
@@ -104,7 +113,7 @@ class Soak:
         posts: set[asyncio.Task[None]] = set()
         for n in range(self.events):
             await gate.acquire()
-            while len(self.app.engine.executor.runs) > 4 * IN_FLIGHT:
+            while self.open > 4 * IN_FLIGHT:
                 await asyncio.sleep(0.005)
             if self.rate and (ahead := n / self.rate - (time.perf_counter() - begun)) > 0:
                 await asyncio.sleep(ahead)
@@ -131,7 +140,7 @@ class Soak:
         begun = time.perf_counter()
         await self.send()
         async with asyncio.timeout(120):
-            while self.done < self.events or self.app.engine.executor.runs:
+            while self.done < self.events or self.open:
                 await asyncio.sleep(0.05)
         seconds = time.perf_counter() - begun
         await asyncio.sleep(KEEP_S + 3 * EVERY_S)
@@ -146,9 +155,7 @@ class Soak:
             "RSS in the last tenth MB": round(late, 1),
             "RSS at the end MB": round(self.samples[-1][1], 1),
             "growth": round(late / warm - 1, 4),
-            "curve (done, MB)": [
-                (d, round(mb, 1)) for d, mb in self.samples[:: max(1, len(self.samples) // 20)]
-            ],
+            "curve (done, MB)": [(d, round(mb, 1)) for d, mb in self.samples[:: max(1, len(self.samples) // 20)]],
             "most rows": {name: max(t.get(name, 0) for _, t in self.tables) for name in self.tables[-1][1]},
             "rows left": dict(left),
             "lost": {place: seen[place].count(0) for place in PLACES},
