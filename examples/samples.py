@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from reactor import StepError
+
 SAVED = Path(__file__).with_name("saved.json")
+PREPARED = SAVED.with_name("prepared")
 
 
 def fetch() -> list[int]:
@@ -58,3 +61,25 @@ def double(number: int) -> int:
 def add(left: int, right: int) -> int:
     """The sum."""
     return left + right
+
+
+def prepare() -> str:
+    """Something that `undo_prepare` takes back: a file."""
+    PREPARED.touch()
+    return PREPARED.name
+
+
+def undo_prepare() -> None:
+    """Take it back."""
+    PREPARED.unlink(missing_ok=True)
+
+
+def risky(goes_wrong: str) -> str:
+    """Go wrong as asked for."""
+    if goes_wrong == "network_error":
+        raise ConnectionError("nobody answers")
+    if goes_wrong == "invalid_input":
+        raise StepError("invalid_input", "this can never work")
+    if goes_wrong:
+        raise StepError(goes_wrong, "something else went wrong")
+    return "well"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from reactor.engine.plan import compile_plan
+from reactor.engine.signals import SignalRefused
 from reactor.tests.examples.rig import Examples, ended, states
 
 REQUIREMENTS = {"name": "add", "arguments": ["a", "b"], "returns": "a + b"}
@@ -166,6 +167,24 @@ class TestCodeGeneration:
         assert run["state"] == ("failed" if step == "reserve_resources" else "compensated")
 
 
+@pytest.mark.req("EX-9")
+@pytest.mark.parametrize(
+    ("goes_wrong", "attempts", "state", "prepared"),
+    [
+        ("network_error", 5, "compensated", False),
+        ("invalid_input", 1, "failed", True),
+        ("disk_error", 1, "compensated", False),
+        ("", 1, "completed", True),
+    ],
+)
+async def test_each_error_has_its_own_answer(
+    examples: Examples, goes_wrong: str, attempts: int, state: str, prepared: bool
+) -> None:
+    run = await examples.run("risky", {"goes_wrong": goes_wrong})
+    assert (run["state"], run["steps"][1]["attempts"]) == (state, attempts)
+    assert (examples.folder / "prepared").exists() is prepared
+
+
 @pytest.mark.req("EX-10")
 async def test_a_step_gets_exactly_what_is_mapped(examples: Examples, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = examples.module("samples")
@@ -232,12 +251,20 @@ class TestDeployment:
     async def at(self, examples: Examples, run: str, step: str) -> None:
         """Wait until the run asks for this approval."""
         async with asyncio.timeout(20):
-            while (states(await examples.app.get(run))).get(step) not in ("waiting", "running"):
+            while (states(await examples.app.get(run))).get(step) != "waiting":
                 await asyncio.sleep(0.01)
 
     async def answer(self, examples: Examples, run: str, step: str, yes: bool) -> None:
+        """Answer as soon as the request is durable, a moment after the step is shown as waiting."""
         await self.at(examples, run, step)
-        await examples.app.runs_api.answer(run, step, approve=yes, by="ann", via="test")
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await examples.app.runs_api.answer(run, step, approve=yes, by="ann", via="test")
+                except SignalRefused:
+                    await asyncio.sleep(0.01)
+                else:
+                    return
 
     def done(self, examples: Examples) -> list[str]:
         return (examples.folder / "deployments.log").read_text().splitlines()

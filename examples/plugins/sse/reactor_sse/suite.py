@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from reactor.language.definition import TriggerSpec
-from reactor.testing.trigger_suite import Rig, TriggerSuite
+from reactor.testing import Rig, TriggerSuite
 from reactor.triggers.contract import Event, Trigger, TriggerContext
 
 from .source import SseTrigger
