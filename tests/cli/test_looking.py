@@ -3,9 +3,11 @@
 import json
 import re
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from reactor.tests.cli.rig import BROKEN, BROKEN_TEXT, FAILS, NAP, Process, Project
 
@@ -456,3 +458,41 @@ def test_real_processes_agree(project: Project) -> None:
         assert json.loads("\n".join(child.out))["state"] == "completed"
     with Process(("status", "9-9"), project.root) as child:
         assert child.ended() == 3
+
+
+def test_a_terminal_gets_a_table_in_colour(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.say("run", "hello")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    said = project.say("runs")
+    assert "\x1b[32mcompleted" in said.out
+    assert "hello 1.2.0" in said.out
+
+
+def test_what_events_hold_cannot_steer_a_terminal(project: Project) -> None:
+    project.say("emit", "greet", "-d", '{"name": "A"}', "--subject", "x", "--source", "/\x1b[2J")
+    assert "\x1b" not in project.say("events").out
+
+
+def test_yaml_reads_back_equal(project: Project) -> None:
+    run = project.say("run", "hello", "-i", "name=yes", "-o", "json").json["id"]
+    shown = yaml.safe_load(project.say("status", run, "-o", "yaml").out)
+    assert shown == project.say("status", run, "-o", "json").json
+
+
+@pytest.mark.broker("postgres")
+def test_the_same_on_postgresql(project: Project, monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    monkeypatch.setenv("REACTOR_STORE", postgres_url)
+    run = project.say("run", "hello", "-i", "name=Ada", "-o", "json")
+    assert (run.code, run.json["outputs"]) == (0, {"text": "hello Ada"})
+    assert project.say("status", run.json["id"], "-o", "json").json["state"] == "completed"
+    assert project.say("store", "snapshot", "copy.db") == (
+        2,
+        "",
+        (
+            "error[unavailable]: `reactor store snapshot` is not available for a store that is no SQLite file\n"
+            "  = help: use pg_dump\n"
+        ),
+    )
+    assert not (project.root / "reactor.db").exists()
