@@ -18,9 +18,11 @@ _TRIGGER_USAGE = """A workflow that it starts:
 
     workflow: hello
     when:
-      - {$word: {port: 7000}}
+      - $word: {port: 7000}
+        with: {line: "${{ event.data }}"}
+    inputs: {line: string}
     steps:
-      - log: {message: "${{ event.data }}"}"""
+      - log: {message: "a line: ${{ inputs.line }}"}"""
 _ACTION_USAGE = """A step that uses it:
 
     - uses: $plugin.$word
