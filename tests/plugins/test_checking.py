@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -157,9 +158,9 @@ async def test_a_name_that_nobody_has(tmp_path: Path) -> None:
     assert caught.value.hint == "install it first: pip install -e FOLDER"
 
 
-def refused(name: str, folder: Path, **more: str) -> tuple[str, str, str]:
+def refused(name: str, folder: Path, **more: Any) -> tuple[str, str, str]:
     with pytest.raises(ConfigError) as caught:
-        new_plugin(name, folder=folder, **more)  # type: ignore[arg-type]
+        new_plugin(name, folder=folder, **more)
     return caught.value.code, str(caught.value), caught.value.hint
 
 
