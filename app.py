@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .connections.otel import tracing
 from .connections.registry import Registry as Connections
 from .connections.words import connection_words
 from .core.clock import SYSTEM, Clock
@@ -32,6 +33,7 @@ from .language.catalogue import Vocabulary
 from .language.definition import Loaded, TriggerSpec
 from .language.loader import LoadCache, LoadResult, load_files
 from .language.project import Project, project_of
+from .plugins.installed import Plugins
 from .router.arrival import Arrivals
 from .router.counts import Counts
 from .router.deploy import Deploys
@@ -67,8 +69,8 @@ class App:
         listen: bool = True,
         carry_on: bool = True,
     ) -> None:
-        self.actions = Actions()
-        self.kinds = Kinds()
+        self.plugins = Plugins()
+        self.actions, self.kinds = Actions(self.plugins.actions), Kinds(self.plugins.kinds)
         given = project_of(project, self.words(), os.environ)
         self.project = given.plus(store, connections or {}, triggers or {}, vars or {})
         self.clock = clock
@@ -76,8 +78,7 @@ class App:
         self.carry_on = carry_on  # with the runs under way; without, they stay as they are, to be looked at
         self.secrets = self.project.secrets(os.environ)
         self.functions = Functions(self.project.root, self.vocabulary)
-        self.telemetry = Telemetry()
-        self.routes = Routes()
+        self.telemetry, self.routes = Telemetry(), Routes()
         self.connections = Connections(
             {name: {c.kind: c.config} for name, c in self.project.connections.items()},
             project=self.project.root,
@@ -144,6 +145,7 @@ class App:
             store, self.arrivals, self.engine, clock, self.counts, fatal=self._fatal, outcomes=self.runs_api.outcomes
         )
         self.outbox.publish = self.intake.publish
+        self.traces = tracing(os.environ, clock, store.id, self.engine.telling.listeners, self.intake.keyed)
         self.outbox.open(project.bus, self.connections.get, self.engine.telling.listeners)
         self.events_api = EventsApi(store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
         self.supervisor = Supervisor(
@@ -175,18 +177,14 @@ class App:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        await self.connections.close()
-        await self.actions.close()
-        await self.store.close()
+        for part in (self.connections, self.traces, self.actions, self.store):
+            await part.close()
 
     def words(self, *, schemas: bool = False) -> Vocabulary:
         """The built-in words and those of plugins; with `schemas`, as `reactor schema` publishes them."""
-        return dataclasses.replace(
-            BUILT_IN,
-            actions=action_words(self.actions, schemas=schemas),
-            kinds=kind_words(self.kinds, schemas=schemas),
-            connection_kinds=connection_words(schemas=schemas),
-        )
+        actions, kinds = action_words(self.actions, schemas=schemas), kind_words(self.kinds, schemas=schemas)
+        known, missing = connection_words(schemas=schemas), self.plugins.missing
+        return replace(BUILT_IN, actions=actions, kinds=kinds, connection_kinds=known, missing=missing)
 
     def vocabulary(self) -> Vocabulary:
         """What workflows of this project may name."""
