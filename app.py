@@ -117,7 +117,8 @@ class App:
 
     async def _start(self) -> None:
         self._compose()
-        await self.engine.open(self.project.vars, self.project.environment(os.environ))
+        environment = self.project.environment(os.environ)
+        await self.engine.open(self.project.vars, environment, carry_on=self.carry_on)
         self.arrivals.vars = self.engine.prepare.vars
         await self.deploys.open()
         if self.carry_on:

@@ -82,6 +82,7 @@ class Engine:
         self.executor.waits.start_child = self._start_child
         self.signals = Signals(self)
         self.recovery = Recovery(self)
+        self._notes_end = True
         self.unclean = False  # did the process before this one end without closing the store?
         self.parked_runs: dict[int, tuple[RunRow, ErrorInfo]] = {}  # paused at recovery, not in memory
         self.prepare: Prepare
@@ -92,12 +93,17 @@ class Engine:
         self._sweeping: asyncio.Task[None] | None = None
         self._due: dict[FlowKey, float] = {}  # throttles that are looked at again, and when
 
-    async def open(self, vars_: Mapping[str, Any], env: Mapping[str, str]) -> None:
-        """Read the workflows; keep `vars` and `env` as runs that start now will see them (semantics 4.4)."""
+    async def open(self, vars_: Mapping[str, Any], env: Mapping[str, str], *, carry_on: bool = True) -> None:
+        """Read the workflows; keep `vars` and `env` as runs that start now will see them (semantics 4.4).
+
+        Without `carry_on` open runs are only looked at: then how the process before ended stays noted.
+        """
+        self._notes_end = carry_on
         await self.workflows.open()
         marks = await self.store.marks(SCOPE)
         self.unclean = "open" in marks
-        await self.store.submit(Unit(marks=(Mark(SCOPE, "open", b"1"),)))
+        if carry_on:
+            await self.store.submit(Unit(marks=(Mark(SCOPE, "open", b"1"),)))
         values = {"vars": vars_, "env": env}
         body = msgspec.json.encode(values, order="deterministic")
         name = await self.store.put_blob(body)
@@ -388,5 +394,5 @@ class Engine:
         """Stop; steps under way get `grace_s` seconds. What had to be cut counts as in flight, but not as a crash."""
         await self.stop_sweeping()
         await self.executor.close(grace_s)
-        if not self.store.refusing:
+        if self._notes_end and not self.store.refusing:
             await self.store.submit(Unit(marks=(Mark(SCOPE, "open", None),)))

@@ -132,10 +132,19 @@ ACTION = st.builds(
 )
 
 
+BLOCK = COMMON.map(  # a block is not repeated as a whole yet
+    lambda common: {
+        key: value
+        for key, value in common.items()
+        if key != "retry" and not (key == "on_error" and "retry" in str(value))
+    }
+)
+
+
 def _block(steps: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.builds(
         lambda common, block: {**common, **block},
-        COMMON,
+        BLOCK,
         st.builds(lambda one: {"group": {"steps": one}}, steps)
         | st.builds(lambda one, two: {"parallel": {"branches": {"left": one, "right-2": two}}}, steps, steps)
         | st.builds(lambda one, two: {"try": {"steps": one, **two}}, steps, keys(catch=steps, finally_=steps)),

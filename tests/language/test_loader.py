@@ -213,7 +213,7 @@ steps:
       steps: [{log: {message: t}}]
       catch: [{log: {message: "${{ error.code }}"}}]
       finally: {f: {log: {message: f}}}
-    retry: {}
+    timeout: 5s
     tags: [x]
   - name: both
     group: {steps: [{log: {message: g}}]}
@@ -241,7 +241,7 @@ steps:
                     Steps((log("step3_catch1", "${{ error.code }}"),), True),
                     Steps((log("f", "f"),)),
                 ),
-                retry=Retry(),
+                timeout_s=5.0,
                 tags=("x",),
             ),
             Step("both", block=Group(Steps((log("both_step1", "g"),), True))),
