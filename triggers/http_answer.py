@@ -122,7 +122,8 @@ def _no_run(receipts: Sequence[Receipt]) -> Refused:
             )
         if receipt.error is not None:
             error = receipt.error
-            return Refused(500, error.code, error.message, hint=error.hint, details={"event": receipt.event})
+            status = 422 if error.code in ("invalid_input", "invalid_data") else 500  # the sender's fault, or ours
+            return Refused(status, error.code, error.message, hint=error.hint, details={"event": receipt.event})
     key = receipts[0].event if receipts else ""
     return Refused(
         404,
