@@ -1,0 +1,84 @@
+"""The process dies at every passage of every named point, once and twice in a row; what was acknowledged ends once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import reactor
+from reactor.core.clock import SYSTEM
+from reactor.testing.clock import VirtualClock
+from reactor.tests.crash.lives import Trial
+from reactor.tests.crash.points import POINTS
+from reactor.tests.crash.scenarios import SCENARIOS
+
+PASSAGES_MIN = 20  # a scenario that passes fewer points is not carried out as it should be
+PASSED: dict[str, set[str]] = {}  # by store
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "postgres":
+        yield str(request.getfixturevalue("postgres_url"))
+    else:
+        yield f"sqlite:///{tmp_path}/r.db"
+
+
+@pytest.mark.uncovered
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.rule("1.2")
+@pytest.mark.rule("4.1")
+@pytest.mark.rule("4.2")
+@pytest.mark.rule("7.1")
+@pytest.mark.req("O-2")
+async def test_a_death_at_any_point_loses_nothing_and_does_nothing_twice(url: str, name: str) -> None:
+    scenario = SCENARIOS[name]
+    clock = VirtualClock(auto=True, patience_s=0.005) if scenario.virtual else SYSTEM
+    trial = Trial(scenario, url, lambda: clock)
+    faults, alive = await trial.case("alive")
+    assert faults == []
+    assert alive >= PASSAGES_MIN
+    wrong: dict[str, list[str]] = {}
+    at, reached = 0, alive
+    while reached >= at:
+        at += 1
+        deaths = (at,) if at % 3 else (at, 1 + at % 11)  # each third one dies again, soon after it came back
+        faults, reached = await trial.case(f"at-{at}", *deaths)
+        if faults:
+            wrong[f"{deaths}"] = faults
+    assert wrong == {}
+    PASSED.setdefault(url.partition(":")[0], set()).update(trial.passed)
+
+
+@pytest.mark.uncovered
+def test_every_point_of_the_package_is_named_and_was_passed_on_both_stores() -> None:
+    assert named() == set(POINTS)
+    if len(PASSED) < 2:
+        pytest.fail("this test judges those above it: run the whole file")
+    for store, passed in PASSED.items():
+        assert passed == set(POINTS), store
+
+
+def named() -> set[str]:
+    """The points that the package's code passes."""
+    root = Path(reactor.__file__).parent
+    found: set[str] = set()
+    for folder in ("core", "store", "router", "engine", "triggers", "connections", "plugins", "web"):
+        for file in (root / folder).rglob("*.py"):
+            text = file.read_text()
+            if "point(" not in text:
+                continue
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.Call) and node.args and _is_point(node.func):
+                    assert isinstance(node.args[0], ast.Constant), f"{file}:{node.lineno}: a point's name is a literal"
+                    found.add(str(node.args[0].value))
+    return found
+
+
+def _is_point(func: ast.expr) -> bool:
+    if isinstance(func, ast.Attribute):
+        return func.attr == "point" and isinstance(func.value, ast.Name) and func.value.id == "faults"
+    return isinstance(func, ast.Name) and func.id == "point"
