@@ -110,7 +110,7 @@ def admit(limits: list[Limit], run: int, due: Callable[[tuple[FlowKey, float]], 
                 return FlowDecision("hold", waiting, limit.kind)
         return FlowDecision(
             "begin",
-            {k: _unheld(_take(limit, states.get(k), run, now), now) for limit in limits if (k := limit.flow_key)},
+            {k: _unheld(_take(limit, states.get(k), run, now)) for limit in limits if (k := limit.flow_key)},
         )
 
     return Flow(tuple(limit.flow_key for limit in limits), decide)
@@ -122,7 +122,7 @@ def withdraw(limits: list[Limit]) -> Flow:
     def decide(states: States, now: float) -> FlowDecision:
         return FlowDecision(
             "refuse",
-            {k: _unheld(s, now) for limit in limits if (s := states.get(k := limit.flow_key)) is not None},
+            {k: _unheld(s) for limit in limits if (s := states.get(k := limit.flow_key)) is not None},
             "cancelled",
         )
 
@@ -198,14 +198,13 @@ def _look_again(limit: Limit, state: FlowState, now: float) -> FlowState:
     return FlowState(state.value, min(window) + limit.per_s if window else now)
 
 
-def _unheld(state: FlowState, now: float) -> FlowState:
+def _unheld(state: FlowState) -> FlowState | None:
+    """A row with one held run less; None if it says nothing any more."""
     value = dict(state.value)
-    held = value.get("held", 0) - 1
+    held = value.pop("held", 0) - 1
     if held > 0:
         value["held"] = held
-        return FlowState(value, state.deadline)
-    value.pop("held", None)
-    return FlowState(value, state.deadline)
+    return FlowState(value, state.deadline) if held > 0 or value.get("n") or value.get("at") else None
 
 
 def _oldest(limit: Limit, state: FlowState | None) -> tuple[int, ...]:

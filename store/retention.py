@@ -63,6 +63,7 @@ class Retention:
         yield "empty_marks", _by("mark", "scope, key", "value IS NULL", limit)
         yield "empty_states", _by("state", "scope, key", "value IS NULL", limit)
         yield "flow", _by("flow", "policy, key", "state IS NULL", limit)
+        yield "idle_flow", _idle_flows(now, limit)
         yield "blobs", _blobs(now, limit)
 
     def _aged(
@@ -133,6 +134,18 @@ class Retention:
 def _by(table: str, key: str, condition: str, limit: int, *values: float) -> Asking:
     sql = f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {condition} LIMIT ?) RETURNING 1"
     return len((yield sql, (*values, limit)))
+
+
+def _idle_flows(now: float, limit: int) -> Asking:
+    """Rows past their deadline that hold nothing: a throttle's whose window is empty. Who locked one meanwhile has moved
+    its deadline, so it is judged again in the deleting statement.
+    """
+    sql = (
+        "DELETE FROM flow WHERE deadline < ? AND (policy, key) IN (SELECT policy, key FROM flow WHERE deadline < ?"
+        " AND NOT EXISTS (SELECT 1 FROM held WHERE held.policy = flow.policy AND held.key = flow.key) LIMIT ?)"
+        " RETURNING 1"
+    )
+    return len((yield sql, (now, now, limit)))
 
 
 def _unmatched(before: float, limit: int) -> Asking:
