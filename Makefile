@@ -63,7 +63,7 @@ bench: setup-test setup-servers
 	$(PY) -m reactor.bench
 
 bench-peers: setup-test setup-servers
-	$(PY) -m reactor.bench --peers
+	$(PY) -m reactor.bench.peers
 
 soak: setup-test setup-servers
 	REACTOR_SOAK=1 $(PYTEST) -o faulthandler_timeout=0 -m uncovered
