@@ -41,7 +41,7 @@ from .patience import patiently
 from .plan import Node, Plan
 from .prepare import Prepare
 from .recovery import Recovery
-from .run import CancelRequest, Cause, Signal
+from .run import CancelRequest, Cause
 from .signals import Signals
 from .telling import Counts, Interest, Secrets, Telling
 from .workflows import Workflows
@@ -365,7 +365,7 @@ class Engine:
         """Carry on with a run that was brought back."""
         self.executor.begin(run)
         if run.cause is Cause.CANCEL and run.state in (RunState.RUNNING, RunState.PAUSED):
-            self.executor.spawn(self.executor.control.signal(run, Signal.CANCEL, run.cancel), f"{run.id}/cancel")
+            self.executor.spawn(self.signals.cancelled(run.row.id), f"{run.id}/cancel")
 
     # -- the rest
     def place(self, run: ActiveRun, node: Node) -> ErrorPlace | None:

@@ -19,7 +19,7 @@ from .active import ActiveRun
 from .patience import patiently
 from .plan import wrong
 from .prepare import InvalidInput
-from .run import CancelRequest, Cause, NotAllowed, Signal, Transition, advance, name
+from .run import TABLE, CancelRequest, Cause, NotAllowed, Signal, Transition, advance, name
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -93,7 +93,8 @@ class Signals:
     async def _carry_out(self, number: int, request: CancelRequest) -> None:
         run = self._e.executor.runs.get(number)
         if run is not None:
-            if not run.ending or run.state is RunState.COMPENSATING:
+            # one that is ending, or compensating already, sees the cancel when it writes its end
+            if not run.ending and (run.state, Signal.CANCEL) in TABLE:
                 await self._e.executor.control.signal(run, Signal.CANCEL, request)
             return
         row = await patiently(self._e.clock, lambda: self._row(number))

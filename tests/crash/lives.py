@@ -46,6 +46,7 @@ class Outside:
         self.first: dict[str, float] = {}  # key → when it was first done, by the clock of the engine
         self.last: dict[str, float] = {}  # what was done, or a point → when last
         self.deaths = 0
+        self.died_at: list[str] = []
         self._ticks = itertools.count(1)
 
     async def do(self, life: Life, what: str, context: Any, value: Any = None) -> Any:
@@ -153,6 +154,7 @@ class Life:
             self.passed.append(name)
             self.outside.last[name] = self.clock.now()
             if len(self.passed) == dies_at:
+                self.outside.died_at.append(name)
                 self.die()
                 raise Dead
 
@@ -212,9 +214,7 @@ class Trial:
     url: str
     clock: Callable[[], Clock] = lambda: SYSTEM
     wrap: Callable[[Any], Any] = Mortal
-    passed: Counter[str] = field(default_factory=Counter)
-    cases: int = 0
-    counted: Counter[str] = field(default_factory=Counter)  # runs by workflow, before the case
+    died_at: set[str] = field(default_factory=set[str])
 
     async def case(self, id: str, *deaths: int) -> tuple[list[str], int]:
         """Live, die at each of these passages in turn, live to the end; what is wrong, and passages of the first
@@ -227,10 +227,9 @@ class Trial:
             life = await self._live(id, outside, dies_at)
             if turn == 0:
                 reached = len(life.passed)
-            self.passed.update(life.passed)
             if not life.dead:
                 break
-        self.cases += 1
+        self.died_at.update(outside.died_at)
         return outside.faults, reached
 
     async def _live(self, id: str, outside: Outside, dies_at: int) -> Life:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
+from reactor.engine.signals import SignalRefused
 from reactor.tests.crash.lives import Life, Outside, Scenario
 
 ORDER = """
@@ -262,6 +264,33 @@ steps: [{name: tell, python: {function: "m:do", args: {what: tell}}}]
     {"order": 2},
 )
 
+
+async def stopped(life: Life, id: str) -> None:
+    """A person cancels the run once it has taken its first effect."""
+    await life.post(id, "order.new", {"id": id})
+    runs = life.outside.acknowledged[id]
+    await life.rig.until(lambda: life.dead or any(c.ended for c in life.outside.calls))
+    with contextlib.suppress(SignalRefused):  # asked again, it is being compensated or has ended: 409
+        await life.rig.runs.cancel(runs[0], reason="a test")
+
+
+STOPPED = Scenario(
+    "a cancel by a person: durable before it is carried out, asked again after a death",
+    """
+workflow: order
+inputs: {id: string}
+when: [{event: order.new, with: {id: "${{ event.data.id }}"}}]
+steps:
+  - name: reserve
+    python: {function: "m:do", args: {what: reserve}}
+    compensate: {python: {function: "m:do", args: {what: release}}}
+  - {name: rest, wait: {for: 1h}}
+""",
+    stopped,
+    {"reserve": 1, "release": 1},
+    {"order": 1},
+)
+
 ONCE = Scenario(
     "at_most_once: never called twice, though its outcome may be unknown",
     """
@@ -316,6 +345,7 @@ SCENARIOS = {
     "held": HELD,
     "throttle": THROTTLE,
     "cancel_on": CANCELLED,
+    "cancelled": STOPPED,
     "at_most_once": ONCE,
     "large": LARGE,
 }
