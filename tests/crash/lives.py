@@ -12,7 +12,7 @@ from typing import Any
 
 from reactor.core import faults
 from reactor.core.clock import SYSTEM, Clock
-from reactor.core.errors import StoreFailed, TransientError
+from reactor.core.errors import StoreFailed, StoreUnavailable, TransientError
 from reactor.store.contract import BUS, ROUTER, Committed, Kind, RunFilter, RunState, Unit
 from reactor.tests.engine.rig import Rig
 
@@ -77,7 +77,11 @@ class Outside:
             return
         place = active.plan.by_path[context.step]
         kind = Kind.UNDO if active.state is RunState.COMPENSATING else Kind.RESULT
-        for row in await life.rig.store.journal(number):
+        try:
+            journal = await life.rig.store.journal(number)
+        except StoreUnavailable:
+            return
+        for row in journal:
             if row.kind == kind and row.ord >> 40 == place and row.gen == active.row.gen:
                 self.faults.append(f"`{context.step}` of {run} ran although its result is durable")
 
@@ -215,6 +219,7 @@ class Trial:
     clock: Callable[[], Clock] = lambda: SYSTEM
     wrap: Callable[[Any], Any] = Mortal
     died_at: set[str] = field(default_factory=set[str])
+    quiet_s: float = QUIET_S_MAX
 
     async def case(self, id: str, *deaths: int) -> tuple[list[str], int]:
         """Live, die at each of these passages in turn, live to the end; what is wrong, and passages of the first
@@ -238,12 +243,12 @@ class Trial:
         with life.watched(dies_at):
             work = asyncio.ensure_future(self._work(life, id))
             try:
-                async with asyncio.timeout(QUIET_S_MAX):
+                async with asyncio.timeout(self.quiet_s):
                     await asyncio.wait((work, life.died), return_when=asyncio.FIRST_COMPLETED)
                 if not life.dead:
                     work.result()
             except TimeoutError:
-                outside.faults.append(f"not quiet after {QUIET_S_MAX:g} s: " + await _open(life))
+                outside.faults.append(f"not quiet after {self.quiet_s:g} s: " + await _open(life))
             except Dead:
                 pass
             work.cancel()

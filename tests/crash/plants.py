@@ -1,0 +1,184 @@
+"""Defects planted on purpose: each must turn the judge of the crash tests red."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from reactor.core import faults
+from reactor.core.event import Delivery, Receipt, Settlement
+from reactor.engine import endings, prepare
+from reactor.engine.active import ActiveRun
+from reactor.engine.executor import Executor
+from reactor.engine.recovery import Recovery
+from reactor.router import arrival
+from reactor.router.intake import Intake
+from reactor.router.outbox import Outbox
+from reactor.store.contract import Committed, JournalRow, Kind, StateChange, Unit
+from reactor.tests.crash.lives import Mortal
+
+Patch = pytest.MonkeyPatch
+_numbers = itertools.count(1)
+
+
+def ack_before_commit(patch: Patch) -> None:
+    """The sender is told as soon as the unit is handed to the store."""
+    publish = Intake.publish
+
+    async def eager(self: Intake, trigger: str, delivery: Delivery, *, done: Any = ()) -> None:
+        if trigger:
+            await delivery.settle(Settlement(receipts=(Receipt("accepted"),)))
+        await publish(self, trigger, delivery, done=done)
+
+    patch.setattr(Intake, "publish", eager)
+
+
+def no_dedupe(patch: Patch) -> None:
+    """No identity is known again, and no run's key."""
+    count = itertools.count()
+    identity = arrival.identity
+    patch.setattr(arrival, "identity", lambda *about: identity(f"{next(count)}", *about[1:]))
+    digest = prepare.digest
+    patch.setattr(prepare, "digest", lambda *parts: digest(*parts, next(count)))
+
+
+def no_recovery(patch: Patch) -> None:
+    """What was under way is left where it was."""
+
+    async def nothing(self: Recovery, *, page: int = 0) -> int:
+        return 0
+
+    patch.setattr(Recovery, "all", nothing)
+
+
+def attempt_in_the_key(patch: Patch) -> None:
+    """Every attempt has a key of its own."""
+    key, count = ActiveRun.key, itertools.count()
+    patch.setattr(ActiveRun, "key", lambda self, node, undo=False: f"{key(self, node, undo=undo)}{next(count)}")
+
+
+def results_forgotten(patch: Patch) -> None:
+    """Recovery does not read the results in the journal."""
+    replay = Recovery._replay
+
+    async def forgetful(self: Recovery, run: ActiveRun, item: JournalRow) -> None:
+        if item.kind != Kind.RESULT:
+            await replay(self, run, item)
+
+    patch.setattr(Recovery, "_replay", forgetful)
+
+
+def undo_forgotten(patch: Patch) -> None:
+    """Recovery does not read which handlers have run."""
+    replay = Recovery._replay
+
+    async def forgetful(self: Recovery, run: ActiveRun, item: JournalRow) -> None:
+        if item.kind != Kind.UNDO:
+            await replay(self, run, item)
+
+    patch.setattr(Recovery, "_replay", forgetful)
+
+
+def place_kept(patch: Patch) -> None:
+    """A run's end gives its place under a concurrency key to nobody."""
+    patch.setattr(endings, "release", lambda row: None)
+
+
+def no_intent(patch: Patch) -> None:
+    """An at_most_once step is called without a word."""
+
+    async def always(self: Executor, run: Any, node: Any) -> bool:
+        return True
+
+    patch.setattr(Executor, "_intend", always)
+
+
+def back_off_in_memory(patch: Patch) -> None:
+    """A back-off is not written."""
+
+    async def nothing(self: Executor, *about: Any) -> None:
+        faults.point("retry.recorded")
+
+    patch.setattr(Executor, "record_back_off", nothing)
+
+
+def outbox_not_drained_again(patch: Patch) -> None:
+    """What was in the outbox when the process died stays there."""
+
+    async def idle(self: Outbox) -> None:
+        await asyncio.Event().wait()
+
+    first = itertools.count()
+    run = Outbox.run
+    patch.setattr(Outbox, "run", lambda self: run(self) if next(first) % 2 == 0 else idle(self))
+
+
+class EventApart(Mortal):
+    """The completion event, and that of an `emit`, is not in the unit of what it tells of."""
+
+    def submit(self, unit: Unit) -> asyncio.Future[Committed]:
+        """First what happened, then the event of it."""
+        write = super().submit
+        if not unit.outbox:
+            return write(unit)
+
+        async def both() -> Committed:
+            committed = await write(msgspec.structs.replace(unit, outbox=()))
+            await write(Unit(outbox=unit.outbox))
+            return committed
+
+        return asyncio.ensure_future(both())
+
+
+class StateApart(Mortal):
+    """A durable value is changed before the result of its step is written."""
+
+    def submit(self, unit: Unit) -> asyncio.Future[Committed]:
+        """First the value, then the result."""
+        write, change = super().submit, unit.state
+        if change is None:
+            return write(unit)
+
+        async def both() -> Committed:
+            rows: list[JournalRow] = []
+
+            def row(results: Any) -> JournalRow:
+                rows[:] = [change.row(results)]
+                return msgspec.structs.replace(rows[0], kind=Kind.SIGNAL, ord=rows[0].ord | next(_numbers))
+
+            committed = await write(Unit(state=StateChange(change.ops, row)))
+            await write(Unit(journal=tuple(rows)))
+            return committed
+
+        return asyncio.ensure_future(both())
+
+
+class NoLookBack(Mortal):
+    """A wait does not look back."""
+
+    async def waited(self, *about: Any, **more: Any) -> tuple[()]:
+        """Nothing ever came before."""
+        return ()
+
+
+PLANTS: dict[str, tuple[str, Callable[[Patch], None] | None, type[Mortal]]] = {
+    "ack before commit": ("completes", ack_before_commit, Mortal),
+    "no dedupe": ("completes", no_dedupe, Mortal),
+    "no recovery": ("completes", no_recovery, Mortal),
+    "attempt in the key": ("completes", attempt_in_the_key, Mortal),
+    "results forgotten": ("completes", results_forgotten, Mortal),
+    "handlers forgotten": ("compensates", undo_forgotten, Mortal),
+    "completion event in a unit of its own": ("completes", None, EventApart),
+    "emitted event in a unit of its own": ("emit", None, EventApart),
+    "durable value in a unit of its own": ("state", None, StateApart),
+    "outbox not drained after a death": ("emit", outbox_not_drained_again, Mortal),
+    "place never given back": ("held", place_kept, Mortal),
+    "no look-back": ("wait", None, NoLookBack),
+    "at_most_once without an intent": ("at_most_once", no_intent, Mortal),
+    "back-off in memory": ("retry", back_off_in_memory, Mortal),
+}

@@ -1,0 +1,147 @@
+"""A store that goes away under load and comes back: nothing acknowledged is lost, and no step hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reactor.core.errors import StoreUnavailable
+from reactor.store.contract import BUS, ROUTER, RunFilter, RunState
+from reactor.tests.crash.lives import Life, Outside
+from reactor.tests.servers.postgres import PostgresServer
+from reactor.tests.store.disk import Disk
+
+FLOWS = """
+workflow: order
+inputs: {id: string}
+when: [{event: order.new, with: {id: "${{ event.data.id }}"}}]
+limits: {concurrency: {max: 2, key: "inputs.id.substring(0, 1)"}}
+outputs: {id: "${{ inputs.id }}"}
+steps:
+  - {name: large, python: {function: "m:do", args: {what: large, value: 70000}}}
+  - {name: inner, run-workflow: {workflow: child, inputs: {id: "${{ inputs.id }}"}}}
+  - {name: paid, wait: {event: {type: order.paid, by: event.data.id}, timeout: 1h}}
+  - {name: count, state: {op: increment, key: all}}
+  - {name: say, emit: {type: order.said, data: {id: "${{ inputs.id }}"}}}
+---
+workflow: child
+inputs: {id: string}
+steps: [{name: make, python: {function: "m:do", args: {what: make}}}]
+---
+workflow: said
+inputs: {id: string}
+when: [{event: order.said, with: {id: "${{ event.data.id }}"}}]
+steps: [{name: hear, python: {function: "m:do", args: {what: hear}}}]
+---
+workflow: after
+inputs: {id: string}
+when: [{workflow: order, with: {id: "${{ event.data.outputs.id }}"}}]
+steps: [{name: tell, python: {function: "m:do", args: {what: tell}}}]
+"""
+
+
+class Load:
+    """Senders that repeat what was refused, as long as they are told to go on."""
+
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self.refused: list[StoreUnavailable] = []
+        self.stopping = False
+        self.sent = 0
+
+    async def send(self, lane: int) -> None:
+        """One sender: an order, then its payment."""
+        number = 0
+        while not self.stopping:
+            number += 1
+            id = f"{lane}-{number}"
+            for name, type in ((id, "order.new"), (f"{id}-paid", "order.paid")):
+                while name not in self.life.outside.acknowledged:
+                    try:
+                        async with asyncio.timeout(20):
+                            await self.life.post(name, type, {"id": id})
+                    except StoreUnavailable as e:
+                        self.refused.append(e)
+                        await asyncio.sleep(0.02)
+            self.sent += 1
+            await asyncio.sleep(0.01)
+
+
+async def endured(url: str, cut: Callable[[], Awaitable[None]], mend: Callable[[], Awaitable[None]]) -> tuple[
+    list[str], list[StoreUnavailable]
+]:  # fmt: skip
+    """What is wrong after the store was away under load, and how it refused meanwhile."""
+    outside = Outside()
+    life = Life(url, outside)
+    rig = life.rig
+    await rig.open()
+    await rig.deploy(FLOWS)
+    load = Load(life)
+    senders = [asyncio.ensure_future(load.send(lane)) for lane in range(4)]
+    await rig.until(lambda: load.sent >= 12)
+    await cut()
+    await rig.until(lambda: rig.store.refusing)
+    for number in range(5):  # what came before waits for its answer; what comes now is refused at once
+        with pytest.raises(StoreUnavailable):
+            await life.post(f"refused-{number}", "order.new", {"id": "refused"})
+    sent = load.sent
+    await mend()
+    await rig.until(lambda: load.sent >= sent + 12, 30)
+    load.stopping = True
+    await asyncio.gather(*senders)
+    await rig.until(life.quiet, 30)
+    found = [f"the store failed: {e}" for e in rig.fatal]
+    rows = await rig.store.runs(RunFilter(), limit=500)
+    found += [f"a run of {r.workflow} ended {RunState(r.state).name}: {r.error!r}" for r in rows
+              if r.state != RunState.COMPLETED]  # fmt: skip
+    found += [f"{count} runs of {workflow}, not {load.sent}" for workflow, count in
+              Counter(r.workflow for r in rows).items() if count != load.sent]  # fmt: skip
+    done = Counter(what for what, _ in {(c.what, c.key) for c in outside.calls})
+    found += [f"{what} was done under {count} keys, not {load.sent}" for what, count in done.items()
+              if count != load.sent]  # fmt: skip
+    repeated = len(outside.calls) - len({c.key for c in outside.calls})
+    found += [f"{repeated} steps were carried out again, though no process died"] if repeated else []
+    counted = await rig.store._all("SELECT value FROM state WHERE key = 'all'")
+    found += [] if bytes(counted[0][0]) == b"%d" % load.sent else [f"the durable value is {counted}"]
+    left = await rig.store.outbox(ROUTER | BUS, after=0, limit=5)
+    found += [f"{len(left)} rows are left in the outbox"] if left else []
+    await rig.close()
+    return found + outside.faults, load.refused
+
+
+@pytest.mark.uncovered
+@pytest.mark.rule("1.8")
+@pytest.mark.broker("postgres")
+async def test_postgresql_is_cut_off_under_load_and_comes_back(
+    postgres_url: str, postgres_server: PostgresServer
+) -> None:
+    found, refused = await endured(
+        postgres_url,
+        lambda: asyncio.to_thread(postgres_server.stop),
+        lambda: asyncio.to_thread(postgres_server.start),
+    )
+    assert found == []
+    assert all(str(e).startswith("the store refuses writes") for e in refused)
+
+
+@pytest.mark.uncovered
+@pytest.mark.rule("1.8")
+async def test_the_disk_is_full_under_load_and_room_is_made(tmp_path: Path) -> None:
+    disk = Disk()
+
+    async def fill(full: bool) -> None:
+        disk.full = full
+
+    try:
+        found, refused = await endured(f"sqlite:///{tmp_path}/r.db", lambda: fill(True), lambda: fill(False))
+    finally:
+        disk.unregister()
+    assert found == []
+    full = f"the disk that holds {tmp_path}/r.db is full"
+    said: set[Any] = {str(e) for e in refused}
+    assert said <= {f"the store refuses writes: {full}", "the store refuses writes now; nothing was taken"}
