@@ -1,6 +1,6 @@
 """Reactor beside DBOS, Restate, Temporal and Prefect: the same workflows in one run, as ratios: `make bench-peers`.
 
-    python -P -m reactor.bench.peers [PEER ...] [--scale 1.0] [--json FILE]
+    python -P -m reactor.bench.peers [PEER ...] [--scale 1.0] [--seconds 15] [--json FILE]
 
 Peers: dbos-sqlite, dbos-postgres, restate, temporal, prefect. Each runs its durable default in processes of its own,
 for about a minute at most; what cannot be had here is named with the reason. Reactor is measured first and last, by
@@ -32,8 +32,8 @@ from reactor.bench.workflows import flows
 from reactor.tests.servers import postgres
 from reactor.tests.servers.process import GivenServer, ServerError
 
-LIMIT_S = 180  # a peer that takes longer is ended; on a machine of its own each takes about a third of this at most
-SECONDS = 15  # for each of W1, W2 and W3: none is started later
+SECONDS = 15  # for each of W1, W2 and W3: no workflow is started later
+ENDED = 12  # a peer that takes so many times longer is ended; on a machine of its own each takes about a third of it
 BOTH = ("SQLite", "PostgreSQL")
 
 
@@ -86,13 +86,13 @@ async def durable(url: str) -> None:
         await connection.close()
 
 
-def measured(peer: Peer, url: str, scale: float) -> dict[str, Any]:
+def measured(peer: Peer, url: str, scale: float, seconds: float) -> dict[str, Any]:
     """A peer's figures; raises Missing when it cannot be installed, or ends without any."""
     programs = install.installed(peer.install)
     with tempfile.TemporaryDirectory(prefix="reactor-bench-", ignore_cleanup_errors=True) as folder:
         wanted: dict[str, Any] = {"folder": folder, "server": programs.get("server", "")}
         wanted["url"] = url or f"sqlite:///{folder}/peer.db"
-        wanted["seconds"] = SECONDS * scale
+        wanted["seconds"] = seconds
         wanted |= {name: max(1, round(count * scale)) for name, count in peer.amounts.items()}
         command = [programs["python"], str(Path(__file__).with_name(peer.script)), json.dumps(wanted)]
         with open(Path(folder) / "errors.log", "w+") as errors:
@@ -100,9 +100,9 @@ def measured(peer: Peer, url: str, scale: float) -> dict[str, Any]:
                 command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=folder, start_new_session=True
             )
             try:
-                out, _ = process.communicate(timeout=LIMIT_S)
+                out, _ = process.communicate(timeout=ENDED * seconds)
             except subprocess.TimeoutExpired:
-                raise install.Missing(f"it was not ready after {LIMIT_S} s") from None
+                raise install.Missing(f"it was not ready after {ENDED * seconds:g} s") from None
             finally:
                 with contextlib.suppress(ProcessLookupError):  # its servers are of its group
                     os.killpg(process.pid, signal.SIGKILL)
@@ -132,6 +132,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("peers", nargs="*", default=list(PEERS))
     parser.add_argument("--scale", type=float, default=1.0, help="the share of the work that the peers are given")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="more for a slow machine: for each of W1 to W3")
     parser.add_argument("--json")
     said = parser.parse_args()
     if unknown := [name for name in said.peers if name not in PEERS]:
@@ -149,7 +150,7 @@ def main() -> int:
             asyncio.run(durable(server.url))
         except ServerError as why:
             server, not_measured["Reactor, PostgreSQL"] = None, str(why)
-        result = compare(said.peers, said.scale, server, not_measured)
+        result = compare(said, server, not_measured)
     result["load"] = [started, os.getloadavg()]
     print()
     print("\n".join(report.table(result["reactor"], result["peers"], not_measured)))
@@ -162,7 +163,7 @@ def main() -> int:
 
 
 def compare(
-    names: list[str], scale: float, server: postgres.PostgresServer | None, not_measured: dict[str, str]
+    said: argparse.Namespace, server: postgres.PostgresServer | None, not_measured: dict[str, str]
 ) -> dict[str, Any]:
     """Reactor, every peer, Reactor again."""
 
@@ -172,7 +173,7 @@ def compare(
 
     first = reactor(places("first"), "first")
     peers: dict[str, report.Figures] = {}
-    for name in names:
+    for name in said.peers:
         peer, url = PEERS[name], ""
         print(f"{peer.label} (load {os.getloadavg()[0]:.1f}) ...", flush=True)
         try:
@@ -180,7 +181,7 @@ def compare(
                 if server is None:
                     raise install.Missing("it needs PostgreSQL")
                 url = server.create_database("peer")
-            peers[peer.label] = measured(peer, url, scale)
+            peers[peer.label] = measured(peer, url, said.scale, said.seconds)
         except install.Missing as why:
             not_measured[peer.label] = str(why)
     last = reactor(places("last"), "last")
