@@ -206,7 +206,8 @@ class _ThreadJob:
             finally:
                 with self._lock:
                     self._thread = 0
-                    _raise_in(threading.get_ident(), None)
+                if self._stopped:
+                    _let_come()
         except Stopped:
             return None
 
@@ -241,10 +242,19 @@ async def _all(compiled: Compiled, target: Any, kwargs: dict[str, Any]) -> Any:
     return await finish(compiled, target(**kwargs))
 
 
-def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
-    """Raise an exception in another thread at its next byte code; None takes one back that was not raised yet."""
-    argument = ctypes.py_object(kind) if kind is not None else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), argument)
+def _raise_in(thread: int, kind: type[BaseException]) -> None:
+    """Raise an exception in another thread at its next byte code.
+
+    It is never taken back: CPython 3.11 would then look for it at every byte code of every thread, for ever.
+    """
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
+
+
+def _let_come() -> None:
+    """An exception that was raised in this thread from outside comes here at the latest, not in what runs next."""
+    nothing = threading.Event()
+    for _ in range(100):
+        nothing.wait(0)
 
 
 def make_context(call: Call, stop: threading.Event | None, *, threaded: bool) -> Context:
