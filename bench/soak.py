@@ -5,7 +5,8 @@
 Each event starts a run of five steps with a time limit, a durable value and a place under a concurrency key; its end
 starts a second run. Retention runs every few seconds with short times, so that the tables reach a steady state. Exits
 with 1 if memory (beside SQLite's cache, which follows the file up to its own bound) in the last tenth is more than
-GROWTH_MAX over that after the warm-up, a table has no bound, an event was lost, or a run was started twice. `--rate 0` is flat out, with IN_FLIGHT events under way.
+GROWTH_MAX over that after the warm-up, a table has no bound, an event was lost, or a run was started twice. `--rate
+0` is flat out, with IN_FLIGHT events under way.
 """
 
 from __future__ import annotations

@@ -137,8 +137,8 @@ def _by(table: str, key: str, condition: str, limit: int, *values: float) -> Ask
 
 
 def _idle_flows(now: float, limit: int) -> Asking:
-    """Rows past their deadline that hold nothing: a throttle's whose window is empty. Who locked one meanwhile has moved
-    its deadline, so it is judged again in the deleting statement.
+    """Rows past their deadline that hold nothing: a throttle's whose window is empty. Who locked one meanwhile has
+    moved its deadline, so it is judged again in the deleting statement.
     """
     sql = (
         "DELETE FROM flow WHERE deadline < ? AND (policy, key) IN (SELECT policy, key FROM flow WHERE deadline < ?"
