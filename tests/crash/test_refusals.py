@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from reactor.core.errors import StoreUnavailable
+from reactor.engine import endings, engine, records, recovery, signals, waits
 from reactor.store.contract import BUS, ROUTER, RunFilter, RunState
 from reactor.tests.crash.lives import Life, Outside
 from reactor.tests.servers.postgres import PostgresServer
@@ -72,9 +73,14 @@ class Load:
             await asyncio.sleep(0.01)
 
 
-async def endured(url: str, cut: Callable[[], Awaitable[None]], mend: Callable[[], Awaitable[None]]) -> tuple[
-    list[str], list[StoreUnavailable]
-]:  # fmt: skip
+async def endured(
+    url: str,
+    cut: Callable[[], Awaitable[None]],
+    mend: Callable[[], Awaitable[None]],
+    *,
+    limit_s: float = 30.0,
+    lanes: int = 4,
+) -> tuple[list[str], list[StoreUnavailable]]:
     """What is wrong after the store was away under load, and how it refused meanwhile."""
     outside = Outside()
     life = Life(url, outside)
@@ -82,7 +88,7 @@ async def endured(url: str, cut: Callable[[], Awaitable[None]], mend: Callable[[
     await rig.open()
     await rig.deploy(FLOWS)
     load = Load(life)
-    senders = [asyncio.ensure_future(load.send(lane)) for lane in range(4)]
+    senders = [asyncio.ensure_future(load.send(lane)) for lane in range(lanes)]
     await rig.until(lambda: load.sent >= 12)
     await cut()
     await rig.until(lambda: rig.store.refusing)
@@ -91,11 +97,15 @@ async def endured(url: str, cut: Callable[[], Awaitable[None]], mend: Callable[[
             await life.post(f"refused-{number}", "order.new", {"id": "refused"})
     sent = load.sent
     await mend()
-    await rig.until(lambda: load.sent >= sent + 12, 30)
-    load.stopping = True
-    await asyncio.gather(*senders)
-    await rig.until(life.quiet, 30)
-    found = [f"the store failed: {e}" for e in rig.fatal]
+    found: list[str] = []
+    try:
+        await rig.until(lambda: load.sent >= sent + 12, limit_s)
+        load.stopping = True
+        await asyncio.gather(*senders)
+        await rig.until(life.quiet, limit_s)
+    except TimeoutError:
+        found.append(f"it has not gone on after {limit_s:g} s")
+    found += [f"the store failed: {e}" for e in rig.fatal]
     rows = await rig.store.runs(RunFilter(), limit=500)
     found += [f"a run of {r.workflow} ended {RunState(r.state).name}: {r.error!r}" for r in rows
               if r.state != RunState.COMPLETED]  # fmt: skip
@@ -145,3 +155,23 @@ async def test_the_disk_is_full_under_load_and_room_is_made(tmp_path: Path) -> N
     full = f"the disk that holds {tmp_path}/r.db is full"
     said: set[Any] = {str(e) for e in refused}
     assert said <= {f"the store refuses writes: {full}", "the store refuses writes now; nothing was taken"}
+
+
+@pytest.mark.uncovered
+async def test_a_step_that_hears_of_the_refusal_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test of the test above: without patience, children and large results fail their steps."""
+    for module in (endings, engine, records, recovery, signals, waits):
+        monkeypatch.setattr(module, "patiently", lambda clock, ask: ask())
+    disk = Disk()
+
+    async def fill(full: bool) -> None:
+        disk.full = full
+        await asyncio.sleep(0.1)
+
+    try:
+        found, _ = await endured(
+            f"sqlite:///{tmp_path}/r.db", lambda: fill(True), lambda: fill(False), limit_s=3.0, lanes=12
+        )
+    finally:
+        disk.unregister()
+    assert found != []
