@@ -67,6 +67,7 @@ bench-peers: setup-test setup-servers
 
 soak: setup-test setup-servers
 	REACTOR_SOAK=1 $(PYTEST) -o faulthandler_timeout=0 -m uncovered
+	$(PY) -m reactor.bench.soak
 
 # --- setting up: a second call does nothing ---
 
