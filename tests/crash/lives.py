@@ -149,15 +149,15 @@ class Life:
             self.died.set_result(None)
 
     @contextlib.contextmanager
-    def watched(self, dies_at: int) -> Iterator[None]:
-        """Die at this passage of any named point, counted from here; never for 0."""
+    def watched(self, dies_at: int | str) -> Iterator[None]:
+        """Die at this passage of any named point, counted from here (never for 0), or at the first of this one."""
 
         def hook(name: str) -> None:
             if self.dead:
                 raise Dead
             self.passed.append(name)
             self.outside.last[name] = self.clock.now()
-            if len(self.passed) == dies_at:
+            if dies_at in (len(self.passed), name):
                 self.outside.died_at.append(name)
                 self.die()
                 raise Dead
@@ -218,10 +218,11 @@ class Trial:
     url: str
     clock: Callable[[], Clock] = lambda: SYSTEM
     wrap: Callable[[Any], Any] = Mortal
+    points: set[str] = field(default_factory=set[str])
     died_at: set[str] = field(default_factory=set[str])
     quiet_s: float = QUIET_S_MAX
 
-    async def case(self, id: str, *deaths: int) -> tuple[list[str], int]:
+    async def case(self, id: str, *deaths: int | str) -> tuple[list[str], int]:
         """Live, die at each of these passages in turn, live to the end; what is wrong, and passages of the first
         life.
         """
@@ -232,12 +233,13 @@ class Trial:
             life = await self._live(id, outside, dies_at)
             if turn == 0:
                 reached = len(life.passed)
+                self.points |= set(life.passed)
             if not life.dead:
                 break
         self.died_at.update(outside.died_at)
         return outside.faults, reached
 
-    async def _live(self, id: str, outside: Outside, dies_at: int) -> Life:
+    async def _live(self, id: str, outside: Outside, dies_at: int | str) -> Life:
         life = Life(self.url, outside, self.clock(), self.wrap)
         rig = life.rig
         with life.watched(dies_at):
