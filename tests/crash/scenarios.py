@@ -6,6 +6,7 @@ import contextlib
 import itertools
 
 from reactor.engine.signals import SignalRefused
+from reactor.store.contract import RunState
 from reactor.tests.crash.lives import Life, Outside, Scenario
 
 ORDER = """
@@ -231,12 +232,20 @@ steps: [{name: first, python: {function: "m:do", args: {what: first}}}]
 )
 
 
+async def at_rest(life: Life) -> None:
+    """Wait until what was begun is durable and a run waits: a step in flight, cancelled, has nothing to undo."""
+
+    def rests() -> bool:
+        runs = life.rig.engine.executor.runs.values()
+        return life.dead or any(r.parked for r in runs) or not any(r.state is RunState.RUNNING for r in runs)
+
+    await life.rig.until(rests)
+
+
 async def called_off(life: Life, id: str) -> None:
     """A run begins, one is held behind it, both are cancelled by an event."""
     await two(life, id)
-    life_ = life.rig
-    while not any(c.what == "reserve" and c.ended for c in life.outside.calls):
-        await life_.until(lambda: life.dead or any(c.ended for c in life.outside.calls))
+    await at_rest(life)
     await life.post(f"{id}-off", "order.off", {"id": id})
 
 
@@ -269,7 +278,7 @@ async def stopped(life: Life, id: str) -> None:
     """A person cancels the run once it has taken its first effect."""
     await life.post(id, "order.new", {"id": id})
     runs = life.outside.acknowledged[id]
-    await life.rig.until(lambda: life.dead or any(c.ended for c in life.outside.calls))
+    await at_rest(life)
     with contextlib.suppress(SignalRefused):  # asked again, it is being compensated or has ended: 409
         await life.rig.runs.cancel(runs[0], reason="a test")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from reactor.core.event import Delivery, Settlement
 from reactor.engine import waits
 from reactor.engine.timers import TIDY_MIN, Timers
 from reactor.router.outbox import Outbox
-from reactor.store.contract import ROUTER
+from reactor.store.contract import ROUTER, Unit
 from reactor.testing.clock import VirtualClock
 from reactor.tests.crash.lives import Life, Outside
 
@@ -167,8 +168,8 @@ steps: [{name: a, transform: {n: 1}}]
     )
     submit, refusing = rig.engine.store.submit, [True]
 
-    def away(unit: object) -> object:
-        if refusing[0] and unit.runs and unit.runs[0].run.parent:  # type: ignore[attr-defined]
+    def away(unit: Unit) -> Any:
+        if refusing[0] and unit.runs and unit.runs[0].run.parent:
             future = asyncio.get_running_loop().create_future()
             future.set_exception(StoreUnavailable("the disk is full"))
             return future
