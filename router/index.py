@@ -121,13 +121,13 @@ class RuleIndex:
         self._root = Root()
         self._tree = PathTree()
         self._flavours: dict[Place, int] = {}
-        self._reader = Reader(self._tree, self._root, self._flavours)
+        self._writing = threading.Lock()
+        self._reader = Reader(self._tree, self._root, self._flavours, self._writing)
         self._rules: dict[RuleId, _Rule] = {}
         self._places = 0
         self._dead: list[_Rule] = []
         self._older: list[weakref.ref[Snapshot]] = []
         self._snapshot = Snapshot(self, 0, 0, 0)
-        self._writing = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._snapshot)
@@ -292,7 +292,8 @@ class RuleIndex:
     def _scan(self, event: Event) -> Read:
         reader = self._reader
         if reader.version != self._tree.version:
-            reader = self._reader = Reader(self._tree, self._root, self._flavours)
+            with self._writing:
+                reader = self._reader = Reader(self._tree, self._root, self._flavours, self._writing)
         try:
             if type(event) is not bytes and isinstance(event, Mapping):
                 return reader.from_mapping(cast("dict[str, Any]", event) if type(event) is dict else dict(event))

@@ -7,6 +7,7 @@ in arrays, foreign mappings, open nodes.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -27,8 +28,8 @@ class Reader:
     """Gives an event's values and found buckets. Made for one version of the tree; `flavours` outlives it: a probe
     that was there once will come again."""
 
-    def __init__(self, tree: PathTree, root: Root, flavours: dict[Place, int]) -> None:
-        self._tree, self._root, self._flavours = tree, root, flavours
+    def __init__(self, tree: PathTree, root: Root, flavours: dict[Place, int], writing: threading.Lock) -> None:
+        self._tree, self._root, self._flavours, self._writing = tree, root, flavours, writing
         self.version = tree.version
         self._namespaces: list[dict[str, Any]] = []
         # both are replaced by the generated function at their first call
@@ -38,11 +39,13 @@ class Reader:
             self._raise(place)
 
     def _first_json(self, text: Any) -> Read:
-        self.from_json = self._compile(StructWriter)
+        with self._writing:  # the tree must hold still
+            self.from_json = self._compile(StructWriter)
         return self.from_json(text)
 
     def _first_mapping(self, event: Any) -> Read:
-        self.from_mapping = self._compile(MappingWriter)
+        with self._writing:
+            self.from_mapping = self._compile(MappingWriter)
         return self.from_mapping(event)
 
     def refresh(self, place: Place) -> bool:

@@ -22,6 +22,7 @@ FAULTY = Path(__file__).parent / "faulty"
 # what is wrong in these only shows when names, expressions or several parts are looked at
 DEEPER = (
     "block_reads_itself",
+    "block_retry",
     "cycle_in_list",
     "cycles",
     "duplicate_steps",

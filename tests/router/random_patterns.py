@@ -5,6 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from reactor.language.patterns import pattern_errors
+
 NAMES = ["a", "b", "c", "a.b", "type", 'q"x', "é"]
 WORDS = [
     "",
@@ -45,13 +47,20 @@ class Maker:
     def scalar(self) -> Any:
         return self.random.choice([*WORDS, *NUMBERS, True, False, None])
 
-    def pattern(self, depth: int = 0) -> dict[str, Any]:
+    def pattern(self) -> dict[str, Any]:
+        """A pattern of any shape, but for those whose `$or` multiply to more branches than are allowed."""
+        while True:
+            drawn = self._members(0)
+            if not any("PATTERN_BRANCHES_MAX" in str(error) for error in pattern_errors(drawn)):
+                return drawn
+
+    def _members(self, depth: int) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         for name in self.random.sample(self.names, self.random.randint(1, 2)):
             deeper = depth < 2 and self.chance(0.5)
-            fields[name] = self.pattern(depth + 1) if deeper else self.leaf()
+            fields[name] = self._members(depth + 1) if deeper else self.leaf()
         if self.chance(0.15):
-            fields["$or"] = [self.pattern(depth + 1) for _ in range(self.random.randint(2, 3))]
+            fields["$or"] = [self._members(depth + 1) for _ in range(self.random.randint(2, 3))]
         return fields
 
     def leaf(self) -> list[Any]:
