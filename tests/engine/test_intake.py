@@ -171,6 +171,7 @@ async def test_a_direct_start_skips_guards_and_its_key_holds(rig: Rig) -> None:
 
 
 @pytest.mark.rule("2.4")
+@pytest.mark.req("R-4")
 async def test_inputs_are_computed_at_acceptance(url: str, world: World) -> None:
     flow = """
 workflow: keeps

@@ -74,6 +74,8 @@ async def test_a_class_is_undone(app: App) -> None:
 
 
 @pytest.mark.req("EX-2")
+@pytest.mark.req("P-12")
+@pytest.mark.req("E-EXE-25")
 async def test_a_builder(app: App) -> None:
     built = (
         WorkflowBuilder("dynamic_workflow", outputs={"both": "${{ steps }}"})
@@ -112,6 +114,8 @@ async def test_steps_in_processes_of_their_own(app: App) -> None:
 @pytest.mark.req("Q-6")
 @pytest.mark.req("EX-14")
 @pytest.mark.uncovered
+@pytest.mark.req("E-EXE-5")
+@pytest.mark.req("E-EXE-11")
 async def test_ten_parallel_seconds_take_less_than_two(app: App) -> None:
     await app.deploy(build_parallel_workflow(10))
     run = await app.start("parallel_ten")

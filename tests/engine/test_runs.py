@@ -56,6 +56,10 @@ steps:
     ],
 )
 @pytest.mark.rule("9.2")
+@pytest.mark.req("E-DEF-9")
+@pytest.mark.req("S-3")
+@pytest.mark.req("S-4")
+@pytest.mark.req("S-11")
 async def test_each_policy_undoes_what_it_says(
     rig: Rig, world: World, policy: str, state: str, done: list[str]
 ) -> None:
@@ -70,6 +74,7 @@ async def test_each_policy_undoes_what_it_says(
 
 
 @pytest.mark.rule("9.1")
+@pytest.mark.req("S-7")
 async def test_a_handler_that_fails_does_not_stop_the_rest(rig: Rig, world: World) -> None:
     await rig.deploy(SAGA.replace("POLICY", "compensate_all"))
     world.fail = {"c": [ValueError("no")], "undo b": [ValueError("stuck")]}
@@ -92,6 +97,8 @@ async def test_a_retry_by_hand_starts_at_the_failed_step(rig: Rig, world: World)
     assert (run["state"], world.done) == ("completed", ["a", "b", "c", "d"])
 
 
+@pytest.mark.req("S-10")
+@pytest.mark.req("E-CANC-2")
 async def test_cancel_stops_the_step_under_way_and_undoes_the_others(rig: Rig, world: World) -> None:
     await rig.deploy(SAGA.replace("POLICY", "compensate_all"))
     world.gates["c"] = asyncio.Event()
@@ -200,6 +207,7 @@ steps: [{name: c, run-workflow: {workflow: child, inputs: {n: 21}}}]
 """
 
 
+@pytest.mark.req("E-ACT-4")
 async def test_a_child_gives_its_outputs_and_its_failure(rig: Rig, world: World) -> None:
     await rig.deploy(CHILD)
     run = await rig.run("parent")
@@ -249,6 +257,7 @@ async def test_concurrency_by_key_queues_skips_and_supersedes(rig: Rig, world: W
 
 @pytest.mark.rule("7.3")
 @pytest.mark.rule("7.2")
+@pytest.mark.req("T-EVT-1")
 async def test_events_of_starts_and_steps_reach_a_workflow_that_names_them(rig: Rig, world: World) -> None:
     await rig.deploy(
         """

@@ -42,6 +42,7 @@ async def test_a_wait_of_an_hour_survives_two_restarts_and_ends_once(
     assert 3600 <= clock.now() - begun < 3602
 
 
+@pytest.mark.req("E-DEF-7")
 async def test_a_run_over_its_limit_is_timed_out_and_undone(rig: Rig, world: World) -> None:
     await rig.deploy(
         """
