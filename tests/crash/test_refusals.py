@@ -169,7 +169,7 @@ async def test_a_step_that_hears_of_the_refusal_is_found(tmp_path: Path, monkeyp
         await asyncio.sleep(0.1)
 
     try:
-        for turn in range(6):  # it takes a step that asks the store while it is away
+        for turn in range(40):  # it takes a step that asks the store while it is away
             url = f"sqlite:///{tmp_path}/{turn}.db"
             found, _ = await endured(url, lambda: fill(True), lambda: fill(False), limit_s=3.0, lanes=12)
             if found:
