@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
-from ..core.event import from_mapping
-from ..core.ids import fresh_id
 from ..language.export import dump_yaml
-from ..language.values import is_mapping
 from . import output, values
 from .client import Client
 from .failures import Usage
@@ -26,11 +22,10 @@ async def run(given: Given, client: Client) -> int:
     shown = await client.get("workflows", reference)
     inputs = values.inputs(given.many("input"), shown["inputs"])
     labels = values.labels(given.many("label"))
+    body: dict[str, Any] = {"workflow": name, "version": version, "inputs": inputs, "labels": labels}
     if given.text("event"):
-        started = await _with_event(given, client, reference, shown["inputs"], inputs, labels)
-    else:
-        body = {"workflow": name, "version": version, "inputs": inputs, "labels": labels}
-        started = await client.post("runs", body=body)
+        body["event"] = values.mapping(given.text("event"), "--event")
+    started = await client.post("runs", body=body)
     if given.flag("detach"):
         print(started["id"])
         if client.app is not None:
@@ -45,29 +40,6 @@ async def run(given: Given, client: Client) -> int:
         raise
     _show(given, whole)
     return result(whole)
-
-
-async def _with_event(
-    given: Given,
-    client: Client,
-    reference: str,
-    schema: dict[str, Any],
-    inputs: dict[str, Any],
-    labels: dict[str, str],
-) -> dict[str, Any]:
-    """A run that sees an event; inputs that are not given are the fields of its data, as without a `with`."""
-    if client.app is None:
-        raise Usage(
-            "a server takes no event together with a run",
-            hint="hand the event in with `reactor emit`, or stop the server",
-        )
-    written = values.mapping(given.text("event"), "--event")
-    event = from_mapping({"specversion": "1.0", "id": fresh_id(), "source": "/reactor", **written})
-    taken: Mapping[str, Any] = event.data if is_mapping(event.data) else {}
-    fields = {name: taken[name] for name in schema.get("properties", {}) if name in taken}
-    return await client.app.runs_api.start(
-        reference, {**fields, **inputs}, event=event, labels=labels, actor="cli:local"
-    )
 
 
 def _show(given: Given, whole: dict[str, Any]) -> None:

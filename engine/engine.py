@@ -18,12 +18,14 @@ from ..core import faults
 from ..core.clock import SYSTEM, Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed, StoreUnavailable
 from ..core.event import Event, Mark, decode_stored
-from ..core.ids import Numbers, digest, fresh_id, run_text
+from ..core.ids import Numbers, digest, fresh_id, identity, run_text
 from ..core.limits import PENDING_RUNS_MAX, SWEEP_S
 from ..language.cel import Activation
 from ..store.contract import (
+    Acceptance,
     Accepted,
     Admit,
+    EventRow,
     FlowKey,
     RunRow,
     RunStart,
@@ -39,7 +41,7 @@ from .active import ActiveRun
 from .executor import Executor
 from .patience import patiently
 from .plan import Node, Plan
-from .prepare import Prepare
+from .prepare import Prepare, given_event
 from .recovery import Recovery
 from .run import CancelRequest, Cause
 from .signals import Signals
@@ -92,6 +94,7 @@ class Engine:
         self._fatal = fatal
         self._sweeping: asyncio.Task[None] | None = None
         self._due: dict[FlowKey, float] = {}  # throttles that are looked at again, and when
+        self.recorded: Callable[[Event, int], None] = lambda event, key: None  # told of events of direct starts
 
     async def open(self, vars_: Mapping[str, Any], env: Mapping[str, str], *, carry_on: bool = True) -> None:
         """Read the workflows; keep `vars` and `env` as runs that start now will see them (semantics 4.4).
@@ -209,8 +212,10 @@ class Engine:
         labels: Mapping[str, str] | None = None,
         priority: int | str | None = None,
         event: Event | None = None,
+        stored: int = 0,
     ) -> RunRow:
-        """Start a run and make it durable (semantics 2.3).
+        """Start a run and make it durable (semantics 2.3), together with the event that it is to see, if one is given;
+        `stored`: the key of that event if the store has it.
 
         Raises StepError `unknown_workflow`, InvalidInput, DuplicateStart (the key was used with other inputs).
         """
@@ -223,8 +228,13 @@ class Engine:
                 hint="raise its `limits`, or cancel runs that nobody needs",
             )
         name = digest("direct", entry.definition.workflow, key or fresh_id())
-        start = self.prepare.direct(plan, inputs, key=name, actor=actor, labels=labels, priority=priority, event=event)
-        started = await self._submit_start(start)
+        start = self.prepare.direct(
+            plan, inputs, key=name, actor=actor, labels=labels, priority=priority, event=event, stored=stored
+        )
+        row = given_event(event, start.run) if event is not None and not stored else None
+        if row is not None and key and await self.store.run_by_key(name) is not None:
+            row = None  # it is stored with the run that this key started
+        started = await self._submit_start(start, row)
         if started.verdict == "foreign":
             if started.input != start.run.input:
                 raise DuplicateStart(
@@ -240,6 +250,8 @@ class Engine:
                 f"`{entry.definition.workflow}` takes no more runs now ({started.reason})",
                 hint="try again later, or raise its `limits`",
             )
+        if row is not None and event is not None:
+            self.recorded(event, row.key)
         self._began(start.run, started, event)
         return start.run
 
@@ -247,12 +259,17 @@ class Engine:
         """Has a workflow as many held runs as may wait (semantics 5.9)?"""
         return self.held[workflow] >= PENDING_RUNS_MAX
 
-    async def _submit_start(self, start: RunStart) -> Started:
+    async def _submit_start(self, start: RunStart, event: EventRow | None = None) -> Started:
         start = self._announced(start)
-        committed = await self.store.submit(Unit(runs=(start,)))
+        if event is None:
+            whole = Unit(runs=(start,))
+        else:  # an identity of its own, so that it is no duplicate, and found by its id
+            known = identity(f"{event.trigger}/{start.run.id}", event.source, event.id, 0)
+            whole = Unit(accept=(Acceptance(event, known, (start,)),))
+        committed = await self.store.submit(whole)
         self.telling.sent(start.outbox)
         self.superseded(committed.superseded)
-        return committed.started[0]
+        return committed.started[0] if event is None else committed.accepted[0].runs[0]
 
     async def _start_child(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any]) -> RunRow:
         """The run of a `run-workflow` step; its key is made of the step's, so that a repetition finds the same

@@ -14,18 +14,21 @@ import msgspec
 from ..core.clock import Clock
 from ..core.errors import ErrorInfo, PermanentError, ReactorError
 from ..core.event import Event
+from ..core.event import encode as encode_event
 from ..core.ids import Numbers, digest, event_text
 from ..core.keys import key_text, whole
 from ..core.limits import NESTED_RUNS_MAX
 from ..language.cel import Activation, Expression, compile_expression
 from ..language.definition import When, WorkflowDefinition
 from ..language.templates import Compiled, compile_value
-from ..store.contract import RunRow, RunStart, RunState
+from ..store.contract import EventRow, RunRow, RunStart, RunState
 from .admission import Limit, accept, encode, limits_of
 from .plan import OPEN, Plan, wrong
 
 _encode = msgspec.json.Encoder().encode
 _NO_FIELDS: Mapping[str, Any] = {}
+MANUAL = "manual"
+"""The trigger name of events that were given to a direct start."""
 PRIORITIES = {"low": 2, "medium": 5, "high": 7, "critical": 9}
 
 
@@ -108,15 +111,23 @@ class Prepare:
         labels: Mapping[str, str] | None = None,
         priority: int | str | None = None,
         event: Event | None = None,
+        stored: int = 0,
         parent: RunRow | None = None,
         parent_ord: int = 0,
         detached: bool = False,
         parent_id: str = "",
     ) -> RunStart:
-        """A run that somebody, or a step of another run, starts. Raises InvalidInput, ExpressionError."""
+        """A run that somebody, or a step of another run, starts; it sees `event`, whose key is `stored` if the store
+        has it.
+
+        Raises InvalidInput, ExpressionError.
+        """
         form, now = self.form(plan), self._clock.now()
         row = self._row(plan, self.checked(plan, inputs), now, key)
         row.actor = actor
+        if event is not None:
+            row.event = stored or self._numbers.draw()
+            row.traceparent = str(event.extensions.get("traceparent", ""))
         if parent is not None:
             if parent.depth + 1 > NESTED_RUNS_MAX:
                 raise PermanentError(f"runs are nested more than {NESTED_RUNS_MAX} deep", code="depth_limit")
@@ -148,10 +159,16 @@ class Prepare:
         mapping = form.entries[entry]
         if mapping is not None:
             return self.checked(plan, mapping.render(scope))
+        return self.checked(plan, self._fields(form, event))
+
+    def fields(self, plan: Plan, event: Event) -> dict[str, Any]:
+        """The inputs that an event's data has by name: what an entry without `with` gives its run."""
+        return self._fields(self.form(plan), event)
+
+    def _fields(self, form: Form, event: Event) -> dict[str, Any]:
         data = event.data
         fields: Mapping[str, Any] = cast("Mapping[str, Any]", data) if isinstance(data, dict) else _NO_FIELDS
-        found = {n: fields[n] for n in form.names if n in fields}
-        return self.checked(plan, found)
+        return {n: fields[n] for n in form.names if n in fields}
 
     def _row(self, plan: Plan, inputs: Any, at: float, key: bytes) -> RunRow:
         definition = plan.definition
@@ -198,6 +215,12 @@ class Prepare:
                 "env": self.vars.get("env", {}),
             }
         )
+
+
+def given_event(event: Event, run: RunRow) -> EventRow:
+    """The row of an event that was given to a direct start: it is on record, and matched against no rules."""
+    body = encode_event(event, meta=True)
+    return EventRow(run.event, event.source, event.id, event.type, MANUAL, run.created_at, 0, body)
 
 
 def cancel_pattern(plan: Plan, index: int) -> str:

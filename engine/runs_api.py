@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..core.errors import ErrorInfo, PermanentError
-from ..core.event import Event, Outcome, decode_stored
-from ..core.ids import run_number, run_text
+from ..core.event import Event, Outcome, decode_stored, from_mapping
+from ..core.ids import fresh_id, run_number, run_text
 from ..core.limits import PAGE_ROWS_MAX
 from ..store.contract import RunFilter, RunRow, RunState
 from .plan import Plan
+from .prepare import MANUAL
 from .run import name
 from .signals import RunNotFound
 from .views import Views
@@ -75,7 +76,7 @@ class RunsApi:
         if before is None:
             raise BadFilter(f"`{cursor}` is no cursor: pass on the `next` of the page before")
         rows = await self._e.store.runs(self._filter(wanted), before=before, limit=limit + 1)
-        items = [self.views.head(row, self._e.executor.runs.get(row.id)) for row in rows[:limit]]
+        items = [self._head(row) for row in rows[:limit]]
         return {"items": items, "next": items[-1]["id"] if len(rows) > limit else None}
 
     def _filter(self, wanted: Mapping[str, Any]) -> RunFilter:
@@ -117,16 +118,39 @@ class RunsApi:
         return self.views.logs(await self._e.store.journal(row.id), await self._e.workflows.stored_plan(row.digest))
 
     # -- start
-    async def start(self, workflow: str, inputs: Any = None, **more: Any) -> dict[str, Any]:
-        """Start a run; its head. See Engine.start for what may be raised."""
-        row = await self._e.start(workflow, inputs, **more)
-        return self.views.head(row, self._e.executor.runs.get(row.id))
+    async def start(
+        self,
+        workflow: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        event: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Start a run; its head. `event`: the members of an event that it is to see; inputs that are not given are the
+        fields of its data, as in an entry without `with`.
 
-    async def rerun(self, run: str, *, actor: str = "") -> dict[str, Any]:
-        """A new run with the same workflow, version, inputs and event. Raises RunNotFound."""
+        Raises InvalidEvent, and as Engine.start.
+        """
+        seen = None
+        if event is not None:
+            seen = from_mapping({"specversion": "1.0", "id": fresh_id(), "source": "/reactor", **event})
+            seen.meta = {"trigger": MANUAL}
+            inputs = {**self._e.prepare.fields(self.plan_of(workflow), seen), **(inputs or {})}
+        return self._head(await self._e.start(workflow, inputs, event=seen, **more))
+
+    async def rerun(self, run: str, *, actor: str = "", key: str = "") -> dict[str, Any]:
+        """A new run with the same workflow, version, inputs and event; one for each `key`. Raises RunNotFound."""
         row = await self.row(run)
         event = await self._event(row)
-        return await self.start(f"{row.workflow}@{row.version}", _any(row.input), actor=actor, event=event)
+        stored = row.event if event is not None else 0
+        name = f"{row.workflow}@{row.version}"
+        again = f"rerun {row.id} {key}" if key else ""
+        return self._head(
+            await self._e.start(name, _any(row.input), actor=actor, event=event, stored=stored, key=again)
+        )
+
+    def _head(self, row: RunRow) -> dict[str, Any]:
+        return self.views.head(row, self._e.executor.runs.get(row.id))
 
     async def _event(self, row: RunRow) -> Event | None:
         stored = await self._e.store.event(row.event) if row.event else None

@@ -185,6 +185,13 @@ class Intake:
         share.open -= 1
         share.free.set()
 
+    def recorded(self, event: Event, key: int) -> None:
+        """Tell the listeners of an event that was stored beside the intake: one that was given to a direct start."""
+        for listener in self.listeners:
+            listener(event)
+        for keyed in self.keyed:
+            keyed(event, key)
+
     async def drain(self) -> None:
         """Wait until everything taken is durable and settled."""
         while any(s.open for s in self._shares.values()) or self._tasks:

@@ -12,13 +12,16 @@ ACTOR = "api"
 
 
 class StartRun(Struct, frozen=True, forbid_unknown_fields=True):
-    """A run to start."""
+    """A run to start. `event`: a CloudEvent that it is to see; `id` and `source` may be left out, and inputs that are
+    not given are the fields of its data.
+    """
 
     workflow: str
     version: str = ""
     inputs: dict[str, Any] = {}
     labels: dict[str, str] = {}
     priority: int | str | None = None
+    event: dict[str, Any] | None = None
 
 
 class Reason(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +70,13 @@ async def start_run(call: Call) -> Answer:
     body: StartRun = call.body
     reference = f"{body.workflow}@{body.version}" if body.version else body.workflow
     found = await call.app.runs_api.start(
-        reference, body.inputs, key=call.key, actor=actor(call), labels=body.labels, priority=body.priority
+        reference,
+        body.inputs,
+        event=body.event,
+        key=call.key,
+        actor=actor(call),
+        labels=body.labels,
+        priority=body.priority,
     )
     return Answer(found, 201, {"Location": f"/api/v1/runs/{found['id']}"})
 
@@ -117,7 +126,7 @@ async def retry(call: Call) -> dict[str, Any]:
 
 async def rerun(call: Call) -> Answer:
     """A new run with the same workflow, version, inputs and event."""
-    found = await call.app.runs_api.rerun(call.params["id"], actor=actor(call))
+    found = await call.app.runs_api.rerun(call.params["id"], actor=actor(call), key=call.key)
     return Answer(found, 202, {"Location": f"/api/v1/runs/{found['id']}"})
 
 
@@ -159,8 +168,9 @@ _FILTERS = (
 )
 
 
-def _signal(word: str, handler: Any, body: Any, summary: str) -> Endpoint:
-    return Endpoint("POST", f"/runs/{{id}}/{word}", "operate", handler, summary, body=body, status=202, shape="Run")
+def _signal(word: str, handler: Any, body: Any, summary: str, *, keyed: bool = False) -> Endpoint:
+    path = f"/runs/{{id}}/{word}"
+    return Endpoint("POST", path, "operate", handler, summary, body=body, status=202, shape="Run", keyed=keyed)
 
 
 ENDPOINTS = (
@@ -183,7 +193,7 @@ ENDPOINTS = (
     _signal("pause", pause, Reason, "Let running steps finish and no new one start"),
     _signal("resume", resume, Reason, "Go on after a pause"),
     _signal("retry", retry, RetryRun, "The failed steps, or handlers, again"),
-    _signal("rerun", rerun, Reason, "A new run with the same workflow, version, inputs and event"),
+    _signal("rerun", rerun, Reason, "A new run with the same workflow, version, inputs and event", keyed=True),
     _signal("steps/{step:path}/approve", approve, Decision, "Approve what a run waits for"),
     _signal("steps/{step:path}/reject", reject, Decision, "Reject what a run waits for"),
 )

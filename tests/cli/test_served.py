@@ -188,15 +188,16 @@ def test_import_and_export_over_http(server: Process, project: Project) -> None:
     assert project.say("show", "extra").code == 3
 
 
-def test_run_with_an_event_is_refused_by_a_server(server: Process, project: Project) -> None:
-    (project.root / "e.json").write_text('{"type": "greet"}')
+def test_a_server_takes_a_run_together_with_the_event_that_it_is_to_see(server: Process, project: Project) -> None:
+    (project.root / "e.json").write_text('{"type": "greet", "id": "g1", "data": {"name": "Ada"}}')
+    said = project.say("run", "hello", "--event", "@e.json", "-o", "json")
+    assert (said.code, said.json["outputs"], said.json["event"]["id"]) == (0, {"text": "hello Ada"}, "g1")
+    (project.root / "e.json").write_text('{"id": "g1"}')
+    address = server.out[0].rpartition(" ")[2]
     assert project.say("run", "hello", "--event", "@e.json") == (
         2,
         "",
-        (
-            "error: a server takes no event together with a run\n"
-            "  = help: hand the event in with `reactor emit`, or stop the server\n"
-        ),
+        (f"error: the event has no `type`: CloudEvents require specversion, id, source and type\n  --> {address}\n"),
     )
 
 
