@@ -38,7 +38,6 @@ class ActiveRun:
         "ending",
         "error",
         "event",
-        "handlers_done",
         "id",
         "inputs",
         "intents",
@@ -49,7 +48,6 @@ class ActiveRun:
         "parked",
         "paused_at",
         "paused_s",
-        "phases",
         "plan",
         "position",
         "progress",
@@ -101,7 +99,6 @@ class ActiveRun:
         self.recorded: dict[int, StepRecord] = {}  # at recovery: what the journal has and the walk has not come to
         self.undone: dict[int, StepRecord] = {}
         self.undo_failed: list[int] = []
-        self.handlers_done = 0
         self.intents: set[tuple[int, int]] = set()  # (step, kind) of intents without a result, at recovery
         self.timers_due: dict[int, Any] = {}  # at recovery: TIMER rows without a result
         self.signals: dict[int, Any] = {}  # answers from outside that a step has not taken
@@ -118,7 +115,6 @@ class ActiveRun:
         self.labels: Mapping[str, Any] = _decode(row.labels) if row.labels else _EMPTY
         self.keys: Any = None  # the hash that idempotency keys begin with
         self.view: dict[str, Any] | None = None
-        self.phases: list[tuple[str, float]] = []
 
     def run_view(self) -> dict[str, Any]:
         """`run` as expressions see it."""
@@ -136,17 +132,16 @@ class ActiveRun:
             }
         return self.view
 
-    def activation(self, reads: tuple[tuple[str, int], ...], **more: Any) -> Activation:
-        """The values in scope for one step: `reads` names the steps that it looks at."""
+    def activation(self, reads: tuple[tuple[str, int], ...], more: Mapping[str, Any] = _EMPTY) -> Activation:
+        """The values in scope for one step: `reads` names the steps that it looks at, `more` what only it sees."""
         roots: dict[str, Any] = {
+            **self.vars,
             "inputs": self.inputs,
             "event": self.event_view,
             "run": self.run_view,
             "steps": {name: self.step_view(place) for name, place in reads} if reads else _EMPTY,
-            "vars": self.vars.get("vars", _EMPTY),
-            "env": self.vars.get("env", _EMPTY),
+            **more,
         }
-        roots.update(more)
         return Activation(roots, vouched=True)
 
     def event_view(self) -> Any:

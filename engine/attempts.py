@@ -5,7 +5,6 @@ says.
 from __future__ import annotations
 
 import asyncio
-import functools
 import traceback
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,32 +15,16 @@ from ..core import faults
 from ..core.chance import jitter
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, code_matches
 from ..core.limits import BACKOFF_TIMER_S
-from ..language.cel import Expression
 from ..language.definition import Retry
-from ..language.templates import Compiled, compile_value
-from .actions.contract import Action, Call, EmitEffect, StateEffect
+from .actions.contract import EmitEffect, StateEffect
 from .active import ActiveRun
-from .plan import OPEN, Node, wrong
+from .plan import wrong
 from .run import StepRecord
+from .work import StepCall, Work
 
+_NO_VALUES: Mapping[str, Any] = {}
 NO_RETRY = Retry(attempts=1)
 TRACEBACK_LINES = 20
-
-
-class Work(NamedTuple):
-    """What one strand carries out: a step, or the handler that undoes it."""
-
-    node: Node
-    uses: str
-    action: Action
-    with_: Compiled
-    reads: tuple[tuple[str, int], ...]
-    key: str
-    retry: Retry | None
-    retry_if: Expression | None
-    timeout_s: float | None
-    undo: bool = False
-    extra: Mapping[str, Any] = {}  # `output` and `error` in a handler's scope, `error` in a catch
 
 
 class Attempt(NamedTuple):
@@ -51,34 +34,21 @@ class Attempt(NamedTuple):
     effect: EmitEffect | StateEffect | None = None
 
 
-def _event_driven(work: Work) -> bool:
-    """Does what an event, the inputs or a step said decide which host is called? Of an action that does not say which
-    part of its `with` decides that, all of it counts.
-    """
-    if not any(path[0] in _SAID for path in work.with_.reads):
-        return False
-    host = getattr(work.action, "host", None)
-    if host is None:
-        return True
-    undo = work.node.step.compensate if work.undo else None
-    return _reads_said(host(work.node.step.with_ if undo is None else undo.with_))
-
-
-@functools.lru_cache(maxsize=4_096)
-def _reads_said(template: str) -> bool:
-    return any(path[0] in _SAID for path in compile_value(template, OPEN).reads)
-
-
-_SAID = frozenset(("event", "inputs", "steps", "output", "error"))
-
-
 class Attempts:
     """Carries out work for the executor."""
 
     def __init__(self, executor: Any) -> None:
         self._x = executor
 
-    async def perform(self, run: ActiveRun, work: Work, *, attempt: int = 1, wait_until: float = 0.0) -> Attempt:
+    async def perform(
+        self,
+        run: ActiveRun,
+        work: Work,
+        extra: Mapping[str, Any] = _NO_VALUES,
+        *,
+        attempt: int = 1,
+        wait_until: float = 0.0,
+    ) -> Attempt:
         """Execute until it succeeds or its policy gives up. Cancelling the task cancels the action and comes out as
         it is.
         """
@@ -90,7 +60,7 @@ class Attempts:
         while True:
             run.started[work.node.index] = (started, attempt)
             try:
-                output, effect = await self._once(run, work, attempt)
+                output, effect = await self._once(run, work, extra, attempt)
             except asyncio.CancelledError:
                 raise
             except Exception as e:  # noqa: BLE001  # the seam where foreign code meets ours: whatever a step raises is its own failure
@@ -102,7 +72,7 @@ class Attempts:
                 error = self._given_up(run, work, error, attempt, spent=policy is not None)
                 return Attempt(self._record(run, work, "failed", started, attempt, errors, error=error))
             errors.append(error)
-            delay = delay_s(policy, attempt, work.key, after_s)
+            delay = delay_s(policy, attempt, after_s)
             self._x.tell_step(run, work.node, "retrying", error=error, attempt=attempt, delay_s=delay)
             attempt += 1
             run.repetitions += 1
@@ -110,30 +80,13 @@ class Attempts:
                 await self._x.record_back_off(run, work.node, clock.now() + delay, attempt)
             await clock.sleep(delay)
 
-    async def _once(self, run: ActiveRun, work: Work, attempt: int) -> tuple[Any, EmitEffect | StateEffect | None]:
+    async def _once(
+        self, run: ActiveRun, work: Work, extra: Mapping[str, Any], attempt: int
+    ) -> tuple[Any, EmitEffect | StateEffect | None]:
         node, action = work.node, work.action
-        inputs = self._x.render(run, work)
+        inputs = self._x.render(run, work, extra)
         limit = work.timeout_s if work.timeout_s is not None else action.timeout_s
-        call = Call(
-            inputs,
-            key=work.key,
-            run=run.id,
-            workflow=run.row.workflow,
-            step=node.path,
-            attempt=attempt,
-            timeout_s=limit,
-            traceparent=run.row.traceparent,
-            actor=run.row.actor,
-            services=self._x.services,
-            clock=self._x.clock,
-            context=self._x.step_context(run, node, work.extra),
-            temp_dir=lambda: self._x.temp_dir(run),
-            log=lambda level, message, fields: self._x.log(run, node, level, message, fields),
-            progress=lambda share, text: self._x.tell_progress(run, node, share, text),
-            event_driven=_event_driven(work),
-            isolation=node.step.isolation,
-            undo=work.undo,
-        )
+        call = StepCall(self._x, run, work, inputs, attempt, limit, extra)
         faults.point("step.call")
         if limit is None:
             output = await action.execute(call)
@@ -185,7 +138,7 @@ class Attempts:
             return False
         if work.retry_if is None:
             return True
-        scope = run.activation(work.node.reads, error=msgspec.to_builtins(error), output=None)
+        scope = run.activation(work.node.reads, {"error": msgspec.to_builtins(error), "output": None})
         return work.retry_if.truth(scope)
 
     def _budget(self, run: ActiveRun) -> bool:
@@ -250,7 +203,7 @@ class _BadOutput(ReactorError):
     code = "invalid_output"
 
 
-def delay_s(policy: Retry, attempt: int, key: str, after_s: float | None) -> float:
+def delay_s(policy: Retry, attempt: int, after_s: float | None) -> float:
     """Seconds before the execution that follows number `attempt` (from 1): the policy's, lengthened by what the other
     side asked.
     """

@@ -11,7 +11,6 @@ from ..core.errors import ErrorInfo, ReactorError
 from ..store.contract import JournalRow, Kind, RunChange, RunState, Unit
 from .active import ActiveRun
 from .admission import release
-from .attempts import Work
 from .patience import patiently
 from .plan import Node
 from .run import (
@@ -24,6 +23,7 @@ from .run import (
     advance,
     end_state,
 )
+from .work import Work
 
 if TYPE_CHECKING:
     from .executor import Executor
@@ -111,11 +111,10 @@ class Endings:
         if run.plan.outputs is None:
             nodes = run.plan.nodes
             return {nodes[i].name: run.progress.outputs[i] for i in run.plan.root.leaves}
-        places = tuple(run.plan.by_name.items())
-        wanted = {str(path[1]) for path in run.plan.outputs.reads if path[0] == "steps" and len(path) > 1}
-        whole = any(path == ("steps",) for path in run.plan.outputs.reads)
-        ended = run.progress.states
-        reads = tuple((n, i) for n, i in places if (whole and ended[i].ended) or n in wanted)
+        reads = run.plan.output_reads
+        if reads is None:
+            ended = run.progress.states
+            reads = tuple((name, place) for name, place in run.plan.by_name.items() if ended[place].ended)
         return run.plan.outputs.render(run.activation(reads))
 
     # -- handlers
@@ -161,7 +160,7 @@ class Endings:
         if undo is None or undo.if_ is None:
             return True
         try:
-            return undo.if_.truth(run.activation(self._reads(run, node), **self._scope(run, node)))
+            return undo.if_.truth(run.activation(self._reads(run, node), self._scope(run, node)))
         except ReactorError:
             return True  # a condition that cannot be evaluated must not leave an effect standing
 
@@ -178,20 +177,8 @@ class Endings:
         assert undo is not None
         record = run.undone.get(node.index)
         if record is None:
-            work = Work(
-                node,
-                undo.spec.uses,
-                x.actions.action(undo.spec.uses),
-                undo.with_,
-                self._reads(run, node),
-                run.key(node, undo=True),
-                undo.spec.retry,
-                None,
-                undo.spec.timeout_s,
-                True,
-                self._scope(run, node),
-            )
-            attempt = await x.attempts.perform(run, work)
+            work = Work(node, x.actions.action(undo.spec.uses), undo=True, reads=self._reads(run, node))
+            attempt = await x.attempts.perform(run, work, self._scope(run, node))
             if run.state is not RunState.COMPENSATING:
                 return False
             faults.point("undo.result")

@@ -117,7 +117,7 @@ class Engine:
         """The `vars` and `env` of a run's start."""
         if name not in self._vars:
             body = await self.store.blob(name) if name else None
-            self._vars[name] = _any(body) if body is not None else {}
+            self._vars[name] = _any(body) if body is not None else {"vars": {}, "env": {}}
         return self._vars[name]
 
     async def recover(self) -> int:

@@ -22,7 +22,7 @@ from ..store.contract import Kind, RunRow, RunState, Store, Unit, UnitRefused
 from .actions.catalogue import Catalogue
 from .actions.contract import Services
 from .active import ActiveRun
-from .attempts import Attempt, Attempts, Work, unexpected
+from .attempts import Attempt, Attempts, unexpected
 from .control import Control
 from .endings import Endings
 from .plan import OPEN, Node
@@ -30,10 +30,10 @@ from .progress import Outcome, reaction_of
 from .pure import caught, guarded, transformed
 from .records import Records
 from .run import Cause, StepRecord, StepState
-from .step_context import StepContext
 from .telling import Telling
 from .timers import Timers
 from .waits import Waits
+from .work import Work, work_of
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -213,7 +213,10 @@ class Executor:
                 return Attempt(StepRecord("failed", error=error, started_at=now, ended_at=now))
             due = run.timers_due.pop(index, None)
             return await self.attempts.perform(
-                run, self.work(run, node), attempt=due["attempt"] if due else 1, wait_until=due["due"] if due else 0.0
+                run,
+                work_of(node, self.actions.action(node.uses)),
+                attempt=due["attempt"] if due else 1,
+                wait_until=due["due"] if due else 0.0,
             )
         except asyncio.CancelledError:
             if self.closing:
@@ -222,21 +225,6 @@ class Executor:
             started, attempt = run.started.pop(index, (now, 1))
             return Attempt(StepRecord("cancelled", None, self.endings.why_stopped(run, node), attempt, started, now))
 
-    def work(self, run: ActiveRun, node: Node) -> Work:
-        """A step as work."""
-        action = self.actions.action(node.uses)
-        return Work(
-            node,
-            node.uses,
-            action,
-            node.with_,
-            node.reads,
-            run.key(node),
-            node.retry,
-            node.retry_if,
-            node.timeout_s,
-        )
-
     async def _intend(self, run: ActiveRun, node: Node) -> bool:
         """Make the intent of an at_most_once step durable; False if it was there already."""
         if (node.index, Kind.INTENT) in run.intents:
@@ -244,25 +232,25 @@ class Executor:
         await self.store.submit(Unit(journal=(self.records.row(run, node, Kind.INTENT, b"{}"),)))
         return True
 
-    def render(self, run: ActiveRun, work: Work) -> Any:
+    def render(self, run: ActiveRun, work: Work, extra: Mapping[str, Any]) -> Any:
         """The inputs of one attempt, checked; secrets are resolved here and nowhere earlier (semantics 11.3)."""
         with_ = work.with_
         if with_.constant:
-            return self.actions.inputs(work.uses, with_.render(_NOTHING))
-        extra = {"error": caught(run, work.node), **work.extra}
-        names = {str(path[1]) for path in with_.reads if path[0] == "secrets" and len(path) > 1}
-        if names:
-            extra["secrets"] = {name: self.telling.secrets.get(name) for name in names}
-        scope = run.activation(work.reads, **extra)
+            return work.inputs(with_.render(_NOTHING))
+        more = dict(extra)
+        if work.reads_error and "error" not in more:
+            more["error"] = caught(run, work.node)
+        if work.secrets:
+            more["secrets"] = {name: self.telling.secrets.get(name) for name in work.secrets}
+        scope = run.activation(work.reads, more)
         rendered = with_.render(scope)
-        undo = work.node.undo if work.undo else None
-        for key, (template, encode) in (work.node if undo is None else undo).addresses.items():
+        for key, (template, encode) in work.addresses.items():
             rendered[key] = template.render(scope, encode)
-        return self.actions.inputs(work.uses, rendered)
+        return work.inputs(rendered)
 
     def rendered(self, run: ActiveRun, node: Node) -> dict[str, Any]:
         """The `with` of a step that waits: its expressions are evaluated when they are needed."""
-        value = node.with_.render(run.activation(node.reads, error=caught(run, node)))
+        value = node.with_.render(run.activation(node.reads, {"error": caught(run, node)}))
         return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
     def expression(self, text: str) -> Expression:
@@ -328,10 +316,6 @@ class Executor:
         """Go on after a step that waited."""
         self.pump(run)
         self.look(run)
-
-    def step_context(self, run: ActiveRun, node: Node, extra: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`context` of a Python step; made when it is looked at."""
-        return StepContext(run, node, extra)
 
     def temp_dir(self, run: ActiveRun) -> str:
         """See Engine."""

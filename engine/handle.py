@@ -34,7 +34,7 @@ class RunHandle:
     async def result(self, timeout: float | None = None) -> Any:
         """The run's outputs once it has completed. Raises RunFailed, TimeoutError after `timeout` seconds."""
         async with asyncio.timeout(timeout):
-            outcome = await self._runs.outcome(self.id)
+            outcome = await self._runs.outcome_of(self._row.id)
         if outcome.state == "completed":
             return outcome.outputs
         raise RunFailed(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -32,6 +32,9 @@ from ..language.diagnostics import path_text
 from ..language.json_schema import Checker, compile_schema
 from ..language.scope import Name, Scope
 from ..language.templates import Compiled, Encode, compile_value
+
+if TYPE_CHECKING:
+    from .work import Work
 
 OPEN = Scope(
     {
@@ -124,6 +127,7 @@ class Node:
         "unless",
         "uses",
         "with_",
+        "work",
     )
 
     def __init__(self, index: int, path: str, step: Step, part: int) -> None:
@@ -137,6 +141,7 @@ class Node:
         self.dependents: tuple[int, ...] = ()
         self.parts: tuple[int, ...] = ()
         self.reads: tuple[tuple[str, int], ...] = ()  # steps it reads: name and place
+        self.work: Work | None = None  # how it is carried out; made at its first execution
         self.if_ = compile_expression(step.if_, OPEN) if step.if_ else None
         self.unless = compile_expression(step.unless, OPEN) if step.unless else None
         self.with_: Compiled = compile_value(step.with_, OPEN)
@@ -177,6 +182,7 @@ class Plan:
         "inputs",
         "loners",
         "nodes",
+        "output_reads",
         "outputs",
         "parts",
         "root",
@@ -196,7 +202,16 @@ class Plan:
         self.starts_runs = any(node.uses == "run-workflow" for node in self.nodes)
         self.loners = any(not node.step.parallel for node in self.nodes)  # is there a step that runs alone?
         self.outputs = compile_value(definition.outputs, OPEN) if definition.outputs is not None else None
+        self.output_reads = self._output_reads()
         self.inputs: Checker | None = compile_schema(definition.inputs) if definition.inputs else None
+
+    def _output_reads(self) -> tuple[tuple[str, int], ...] | None:
+        """The steps that the declared outputs look at; None: at all of them."""
+        reads = self.outputs.reads if self.outputs is not None else frozenset[Any]()
+        if ("steps",) in reads:
+            return None
+        names = {str(path[1]) for path in reads if path[0] == "steps"}
+        return tuple((name, place) for name, place in self.by_name.items() if name in names)
 
     def _part(self, name: str, steps: Steps, prefix: str, owner: int) -> Part:
         part = Part(len(self.parts), name, owner)

@@ -41,7 +41,7 @@ class InvalidInput(PermanentError):
 class Form:
     """What a plan needs compiled to make runs of it; made at its first use."""
 
-    __slots__ = ("cancel_keys", "entries", "labels", "limit_keys", "names", "priority")
+    __slots__ = ("cancel_keys", "constant", "entries", "labels", "limit_keys", "names", "priority")
 
     def __init__(self, definition: WorkflowDefinition) -> None:
         self.entries: tuple[Compiled | None, ...] = tuple(
@@ -55,6 +55,10 @@ class Form:
             compile_expression(c.by, OPEN) if c.by else None for c in definition.cancel_on
         )
         self.names: tuple[str, ...] = tuple(definition.inputs.get("properties", {}))
+        self.constant: int | None = None
+        """The priority of every run, if that is all there is to compute for one."""
+        if self.priority.constant and not (definition.labels or keys or definition.cancel_on):
+            self.constant = priority_of(definition.priority)
 
 
 class Prepare:
@@ -96,8 +100,11 @@ class Prepare:
             row.correlation = str(extensions.get("correlationid", "")) or event_text(key)
             row.hops = whole(extensions.get("hops", 0))
             row.traceparent = str(extensions.get("traceparent", ""))
-            more = self._scope(scope, inputs)
-            return self._start(plan, form, row, more, definition.when[entry], entry)
+            when = definition.when[entry]
+            if form.constant is not None and when.overlap == "allow":
+                row.priority = form.constant
+                return RunStart(row, None)
+            return self._start(plan, form, row, scope.extended({"inputs": inputs}), when, entry)
         except ReactorError as e:
             return e.info()
 
@@ -135,8 +142,11 @@ class Prepare:
             row.depth, row.cause, row.correlation = parent.depth + 1, parent_id, parent.correlation or parent_id
             row.hops, row.traceparent, row.priority = parent.hops, parent.traceparent, parent.priority
             row.actor = actor or parent.actor
-        scope = self._scope_of(event, msgspec.json.decode(row.input))
-        start = self._start(plan, form, row, scope, None, -1)
+        if form.constant is None:
+            start = self._start(plan, form, row, self._scope_of(event, msgspec.json.decode(row.input)), None, -1)
+        else:
+            row.priority = form.constant
+            start = RunStart(row, None)
         if labels:
             row.labels = _encode({**(msgspec.json.decode(row.labels) if row.labels else {}), **labels})
         if priority is not None:
@@ -202,9 +212,6 @@ class Prepare:
             for i, k in enumerate(form.cancel_keys)
         )
         return RunStart(row, accept(limits, row.id), keys)
-
-    def _scope(self, event_scope: Activation, inputs: Any) -> Activation:
-        return event_scope.extended({"inputs": inputs})
 
     def _scope_of(self, event: Event | None, inputs: Any) -> Activation:
         return Activation(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def guarded(x: Executor, run: ActiveRun, node: Node) -> StepRecord | None:
     """A skip, or the failure of a guard; None if the step is to be carried out."""
     now = x.clock.now()
-    scope = run.activation(node.reads, error=caught(run, node))
+    scope = run.activation(node.reads, {"error": caught(run, node)})
     try:
         wanted = (node.if_ is None or node.if_.truth(scope)) and not (
             node.unless is not None and node.unless.truth(scope)
@@ -34,7 +34,7 @@ def transformed(x: Executor, run: ActiveRun, node: Node) -> StepRecord:
     """A pure step: computed again at recovery, with the same value (semantics 4.4)."""
     now = x.clock.now()
     try:
-        output = node.with_.render(run.activation(node.reads, error=caught(run, node)))
+        output = node.with_.render(run.activation(node.reads, {"error": caught(run, node)}))
         fault = wrong(node.output, output, f"output of `{node.path}`") if node.output is not None else None
         error = (
             None

@@ -160,6 +160,8 @@ class RunsApi:
     async def ended(self, number: int) -> RunRow:
         """A run's row once it has ended (it may have already)."""
         future = self._e.telling.watch(number)
+        if number in self._e.executor.runs:  # its end is told here
+            return await future
         row = await self._e.store.run(number)
         if row is None:
             raise RunNotFound(f"there is no run {run_text(self._e.store.id, number)}")
@@ -167,9 +169,13 @@ class RunsApi:
 
     async def outcome(self, run: str) -> Outcome:
         """How a run ended, once it has. Raises RunNotFound."""
-        row = await self.ended(self.number(run))
+        return await self.outcome_of(self.number(run))
+
+    async def outcome_of(self, number: int) -> Outcome:
+        """The same by the run's number."""
+        row = await self.ended(number)
         return Outcome(
-            run_text(self._e.store.id, row.id),
+            run_text(self.store_id, row.id),
             row.workflow,
             name(row.state),
             _any(row.output) if row.output is not None else None,

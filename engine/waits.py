@@ -171,7 +171,7 @@ class Waits:
         condition = parked.inputs["event"].get("if")
         if condition:
             try:
-                if not self._x.expression(condition).guard(run.activation(node.reads, event=event.view())):
+                if not self._x.expression(condition).guard(run.activation(node.reads, {"event": event.view()})):
                     return
             except ReactorError as e:
                 await self._fail(run, node, e.info(step=node.path, place=self._x.place(run, node)))

@@ -74,14 +74,13 @@ class Activation:
 
     def root(self, name: str) -> Any:
         """The value of a name. Raises KeyError if it is not there."""
-        try:
-            return self._resolved[name]
-        except KeyError:
-            value = self._raw[name]
-            if callable(value):
-                value = value()
-            self._resolved[name] = value
-            return value
+        resolved = self._resolved
+        if name in resolved:
+            return resolved[name]
+        value = self._raw[name]
+        if callable(value):
+            value = resolved[name] = value()
+        return value
 
     def read(self, path: Path) -> Any:
         """The value at a path. Raises ExpressionError: an absent field, a field of null, an index out of range."""

@@ -148,7 +148,7 @@ class Unusable(ActionBase):
 def read_input(name: str, model: type[BaseModel], rendered: Any) -> Any:
     """A rendered `with` as a model. Raises StepError `invalid_input` with every fault in our own words."""
     try:
-        return model.model_validate({} if rendered is None else rendered)
+        return model.__pydantic_validator__.validate_python({} if rendered is None else rendered)
     except ValidationError as e:
         faults = error_faults(model, e, rendered, templates=False)
         listed = "; ".join(f"{path}: {text}" if path else text for path, text in faults)
