@@ -15,7 +15,7 @@ from .connections.otel import tracing
 from .connections.registry import Registry as Connections
 from .connections.words import connection_words
 from .core.clock import SYSTEM, Clock
-from .core.errors import ConfigError, StoreFailed
+from .core.errors import ConfigError, ReactorError, StoreFailed
 from .core.event import Receipt
 from .core.http import Routes
 from .core.telemetry import Telemetry
@@ -89,7 +89,7 @@ class App:
         self.store = open_store(
             self.project.store_url, durability=self.project.durability, clock=clock, address=address
         )
-        self.failed: asyncio.Future[StoreFailed] | None = None
+        self.failed: asyncio.Future[ReactorError] | None = None
         self._registered: list[Loaded] = []
         self._cache = LoadCache()
         self._loops: list[asyncio.Task[Any]] = []
@@ -126,8 +126,8 @@ class App:
         self._open = True
         if self._registered:
             await self.deploys.deploy(self._registered, origin="program")
-        keep = upkeep(self.store, self.clock, self.project.retention)
-        self._loops = [asyncio.ensure_future(loop) for loop in (self.outbox.run(), self.unmatched.run(), keep)]
+        keep = upkeep(self.store, self.clock, self.project.retention, self._fatal)
+        self._loops = [*self.outbox.start(self._fatal), self.unmatched.start(self._fatal), keep]
         await self.supervisor.apply(self.deploys.specs if self.listen else {})
         await self.supervisor.tried()  # so that what happens from now on is not missed
 

@@ -16,7 +16,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..core import logs
-from ..core.errors import StoreFailed
 from ..language.definition import WorkflowDefinition
 from ..language.loader import LoadResult
 from ..web.server import WebServer
@@ -112,8 +111,7 @@ class Serving:
             if not other.cancelled():
                 other.result()
         if self.app.failed.done():
-            failed: StoreFailed = self.app.failed.result()
-            note(text_of(failed))
+            note(text_of(self.app.failed.result()))
             return RUN_FAILED
         return 0
 

@@ -20,6 +20,7 @@ from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreF
 from ..core.event import Event, Mark, decode_stored
 from ..core.ids import Numbers, digest, fresh_id, identity, run_text
 from ..core.limits import PENDING_RUNS_MAX, SWEEP_S
+from ..core.loops import LOOPS
 from ..language.cel import Activation
 from ..store.contract import (
     Acceptance,
@@ -126,7 +127,7 @@ class Engine:
         count = await self.recovery.all()
         for key in await self.store.flow_waiting(limit=10_000):
             await self.admit(key)
-        self._sweeping = asyncio.get_running_loop().create_task(self._sweep(), name="sweep")
+        self._sweeping = LOOPS.start("sweep", self._sweep, fatal=self._fatal)
         return count
 
     async def _sweep(self) -> None:
@@ -140,9 +141,6 @@ class Engine:
                     log.info("took on the runs of a process that is gone")
             except StoreUnavailable:
                 continue
-            except StoreFailed as e:
-                self._fatal(e)
-                return
 
     async def stop_sweeping(self) -> None:
         """Take on nothing more."""
@@ -191,7 +189,7 @@ class Engine:
         if started.verdict == "begun":
             plan = self.workflows.plan(row.digest)
             assert plan is not None
-            self.executor.begin(ActiveRun(row, plan, self.store.id, event, self.prepare.vars))
+            self._carry_out(ActiveRun(row, plan, self.store.id, event, self.prepare.vars))
         elif started.verdict == "held":
             row.state, row.started_at = int(RunState.QUEUED), None
             self.held[row.workflow] += 1
@@ -200,6 +198,12 @@ class Engine:
             if len(limits) > 1 or limits[0].kind == "throttle":
                 for limit in limits:
                     self._try_soon(limit.flow_key)
+
+    def _carry_out(self, run: ActiveRun) -> None:
+        try:
+            self.executor.begin(run)
+        except Exception as e:  # noqa: BLE001 - a defect stops this run, and none that begin with it
+            self.executor.spawn(self.executor.control.broken(run, e), f"{run.id}/broken")
 
     # -- direct starts
     async def start(
@@ -380,7 +384,7 @@ class Engine:
     # -- recovery
     def resume_recovered(self, run: ActiveRun) -> None:
         """Carry on with a run that was brought back."""
-        self.executor.begin(run)
+        self._carry_out(run)
         if run.cause is Cause.CANCEL and run.state in (RunState.RUNNING, RunState.PAUSED):
             self.executor.spawn(self.signals.cancelled(run.row.id), f"{run.id}/cancel")
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..core import faults
-from ..core.errors import ErrorInfo
+from ..core.errors import ErrorInfo, ReactorError, StoreFailed, StoreUnavailable
 from ..core.event import Event, decode_stored
 from ..core.limits import RECOVERIES_ALONE, RECOVERIES_MAX
+from ..core.loops import LOOPS
 from ..store.contract import Claimed, JournalRow, Kind, RunChange, RunState, Unit
 from .active import ActiveRun
 from .patience import patiently
@@ -83,6 +84,18 @@ class Recovery:
         return count
 
     async def _bring_back(self, claimed: Claimed) -> None:
+        try:
+            await self._brought_back(claimed)
+        except (StoreUnavailable, StoreFailed):
+            raise
+        except ReactorError as e:
+            await self._park(claimed, e.info(place=None))
+        except Exception as e:  # noqa: BLE001 - one run that cannot be read must not keep all others from coming back
+            LOOPS.failed("recovery of runs", e)
+            message = f"it cannot be brought back: {type(e).__name__}: {e}"
+            await self._park(claimed, ErrorInfo("internal", message, "fix", hint="please report this"))
+
+    async def _brought_back(self, claimed: Claimed) -> None:
         plan = await self._e.workflows.stored_plan(claimed.run.digest)
         if plan is None:
             await self._park(claimed, ErrorInfo("needs_version", "its definition is not in the store any more", "fix"))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..core.clock import Clock
 from ..core.limits import WAIT_S_MAX
+from ..core.loops import LOOPS
 
 TIDY_MIN = 1_000  # timers from which on cancelled ones are taken out
 LOOK_S = 1.0  # the wall clock is read at least this often while a timer is set
@@ -58,7 +59,7 @@ class Timers:
             self._tidy_at = max(TIDY_MIN, 2 * len(self._heap))
         heapq.heappush(self._heap, (due, self._count, timer))
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="timers")
+            self._task = LOOPS.start("timers", self._run)
         elif first:
             self._changed.set()
         return timer
@@ -85,7 +86,10 @@ class Timers:
             timer = heapq.heappop(self._heap)[2]
             callback, timer.callback = timer.callback, None
             if callback is not None:
-                callback()
+                try:
+                    callback()
+                except Exception as e:  # noqa: BLE001  # one timer's fault must not hold up the others
+                    LOOPS.failed("timers", e)
 
     async def close(self) -> None:
         """Drop all timers."""

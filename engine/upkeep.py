@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ..core.clock import Clock
-from ..core.errors import StoreUnavailable
+from ..core.errors import StoreFailed, StoreUnavailable
+from ..core.loops import LOOPS
 from ..store.contract import Store
 
 log = logging.getLogger("reactor.upkeep")
@@ -61,9 +64,15 @@ def keep_of(retention: Retention) -> Mapping[str, float]:
     }
 
 
-async def upkeep(store: Store, clock: Clock, retention: Retention) -> None:
-    """Remove what is older than it is kept, until cancelled."""
-    keep = keep_of(retention)
+def upkeep(
+    store: Store, clock: Clock, retention: Retention, fatal: Callable[[StoreFailed], None]
+) -> asyncio.Task[None]:
+    """Remove what is older than it is kept, until cancelled; `fatal` hears that the store closed for good."""
+    loop = functools.partial(_upkeep, store, clock, keep_of(retention))
+    return LOOPS.start("upkeep of the store", loop, fatal=fatal)
+
+
+async def _upkeep(store: Store, clock: Clock, keep: Mapping[str, float]) -> None:
     while True:
         await clock.sleep(EVERY_S)
         try:

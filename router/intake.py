@@ -20,6 +20,7 @@ from ..core.errors import ErrorInfo, StoreFailed, StoreUnavailable
 from ..core.event import Delivery, Event, Outcome, Receipt, Settlement
 from ..core.ids import event_text, run_text
 from ..core.limits import INBOX_DELIVERIES_MAX, SETTLE_WAIT_S_MAX
+from ..core.loops import LOOPS
 from ..store.contract import Accepted, Committed, Store, Unit, UnitRefused
 from .arrival import Arrival, Arrivals, Pending, Share
 from .contract import Runs
@@ -113,10 +114,13 @@ class Intake:
             pending.receipts[place] = self._receipt(accepted, arrival)
             if accepted.new:
                 self._counts.accepted(pending.trigger)
-                for listener in self.listeners:
-                    listener(event)
-                for keyed in self.keyed:
-                    keyed(event, accepted.event)
+                try:
+                    for listener in self.listeners:
+                        listener(event)
+                    for keyed in self.keyed:
+                        keyed(event, accepted.event)
+                except Exception as e:  # noqa: BLE001  # who listens must not cost a durable run its start
+                    LOOPS.failed("listeners of events", e)
                 self._runs.begin(arrival.starts, accepted, event)
                 if arrival.waits:
                     self._runs.deliver(accepted.event, event, tuple(arrival.waits))

@@ -13,6 +13,7 @@ from ..core.clock import Clock
 from ..core.errors import ReactorError, StoreFailed, StoreUnavailable
 from ..core.event import Delivery, Event, decode
 from ..core.limits import EVENT_BYTES_MAX, SWEEP_S
+from ..core.loops import LOOPS
 from ..language.project import Bus
 from ..store.contract import BUS, ROUTER, OutboxRow, Store, Unit
 from .intake import OWN
@@ -88,9 +89,12 @@ class Outbox:
             self._look[BUS].set()
 
     # -- the loops
-    async def run(self) -> None:
-        """Drain until cancelled."""
-        await asyncio.gather(self._to_router(), self._to_bus())
+    def start(self, fatal: Callable[[StoreFailed], None]) -> tuple[asyncio.Task[None], ...]:
+        """Drain until these are cancelled; `fatal` hears that the store closed for good."""
+        return (
+            LOOPS.start("outbox to the router", self._to_router, fatal=fatal),
+            LOOPS.start("outbox to the bus", self._to_bus, fatal=fatal),
+        )
 
     async def _to_router(self) -> None:
         after, swept = 0, self._clock.monotonic()

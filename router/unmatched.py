@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from ..core.clock import Clock
-from ..core.errors import StoreUnavailable
+from ..core.errors import StoreFailed, StoreUnavailable
 from ..core.limits import UNMATCHED_PER_S_MAX
+from ..core.loops import LOOPS
 from ..store.contract import EventRow, Store
 
 log = logging.getLogger("reactor.router")
@@ -59,8 +62,11 @@ class Unmatched:
         for _ in rows:
             self._rows.popleft()
 
-    async def run(self) -> None:
-        """Flush every FLUSH_S seconds, until cancelled."""
+    def start(self, fatal: Callable[[StoreFailed], None]) -> asyncio.Task[None]:
+        """Flush every FLUSH_S seconds, until cancelled; `fatal` hears that the store closed for good."""
+        return LOOPS.start("log of unmatched events", self._run, fatal=fatal)
+
+    async def _run(self) -> None:
         while True:
             await self._clock.sleep(FLUSH_S)
             await self.flush()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from ..core.clock import SYSTEM
 from ..core.errors import Fenced, ReactorError
 from ..core.limits import NODE_TTL_S, SWEEP_S
+from ..core.loops import LOOPS
 from .postgres_sql import Connection, connect, meaning
 
 _NEW = (
@@ -89,13 +90,13 @@ class Lease:
                         self._good_since = SYSTEM.monotonic()
                 else:
                     self._good_since = None
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # without renewals the work of this node goes to others
                 self._good_since = None
                 if connection is not None:
                     connection.terminate()
                     connection = None
                 if not isinstance(meaning(error, self._url), ReactorError) and not isinstance(error, RuntimeError):
-                    raise
+                    LOOPS.failed("lease of the store", error)
             await asyncio.get_running_loop().run_in_executor(None, self._ended.wait, SWEEP_S)
         if connection is not None:
             with contextlib.suppress(Exception):  # it is being left anyway

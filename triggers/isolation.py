@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from ..core.clock import Clock
 from ..core.errors import ReactorError, TransientError
+from ..core.loops import LOOPS
 
 T = TypeVar("T")
 
@@ -99,7 +100,7 @@ class Limits:
             self._task.cancel()  # it sleeps for a later one
             self._task = None
         if self._task is None:
-            self._task = asyncio.ensure_future(self._watch())
+            self._task = LOOPS.start("time limits of triggers", self._watch)
         return self._number
 
     async def _watch(self) -> None:
@@ -111,7 +112,10 @@ class Limits:
                 continue
             heapq.heappop(self._heap)
             if number in self._open:
-                expire()
+                try:
+                    expire()
+                except Exception as error:  # noqa: BLE001  # one trigger's limit must not cost the others theirs
+                    LOOPS.failed("time limits of triggers", error)
         self._task = None
 
 

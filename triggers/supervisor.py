@@ -19,6 +19,7 @@ from ..core.errors import EndOfEvents, ErrorInfo, ReactorError, TransientError
 from ..core.event import Delivery, Publish, Settlement
 from ..core.http import Routes
 from ..core.limits import CLOSE_S_MAX
+from ..core.loops import LOOPS
 from ..language.definition import TriggerSpec
 from .catalogue import Kinds, takes_context
 from .contract import Guarantee, Trigger, TriggerContext, as_written
@@ -122,7 +123,7 @@ class Supervisor:
 
     def _start(self, reader: Reader, resume: Mapping[str, Any] | None = None) -> None:
         reader.resume = dict(resume or {})
-        reader.task = asyncio.ensure_future(reader.live())
+        reader.task = LOOPS.start(f"trigger {reader.spec.name}", reader.live)
 
     async def _stop(self, reader: Reader) -> None:
         """End a reader's task within bounds; one that does not let itself be cancelled is left behind, named."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import cast
 
 from ..core.clock import Clock
+from ..core.loops import LOOPS
 
 LOOK_S_MAX = 1.0
 _SWEEP_EVERY = 5_000  # waits, after which those of readers that went away are dropped
@@ -39,7 +40,7 @@ class Wheel:
         self._number += 1
         heapq.heappush(self._heap, (instant, self._number, future))
         if self._task is None:
-            self._task = asyncio.ensure_future(self._turn())
+            self._task = LOOPS.start("schedules", self._turn)
         elif instant <= self._heap[0][0]:
             self._look()  # not later than what it sleeps for
         if self._number % _SWEEP_EVERY == 0:

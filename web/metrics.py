@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from ..core import telemetry
+from ..core.loops import LOOPS
 from ..core.telemetry import BUCKETS_S, Histogram
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Families(Collector):
         yield from self._work()
         yield from self._intake()
         yield from self._triggers()
+        yield from self._loops()
 
     def _work(self) -> Iterator[Metric]:
         app = self._app
@@ -76,6 +78,14 @@ class Families(Collector):
             "Events that nobody wanted and no row was kept of",
             value=app.unmatched.left_out,
         )
+
+    def _loops(self) -> Iterator[Metric]:
+        failures = CounterMetricFamily(
+            telemetry.LOOP_FAILURES, "Times that a part of the process failed and began again", labels=("loop",)
+        )
+        for name, count in LOOPS.failures.items():
+            failures.add_metric((name,), count)
+        yield failures
 
     def _triggers(self) -> Iterator[Metric]:
         labels = ("trigger", "kind")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from ..connections.configs import is_loopback
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, ReactorError
 from .front import Front
 from .tokens import Tokens
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..app import App
 
+log = logging.getLogger("reactor.serve")
 BACKLOG = 2_048
 STOP_MARGIN_S = 1.0  # beyond the drain time, for what was cancelled to end
 
@@ -81,6 +83,17 @@ class WebServer:
         await asyncio.wait((self._task, started), return_when=asyncio.FIRST_COMPLETED)
         if self._task.done():
             self._task.result()
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Nobody stopped it: a process that nobody can reach must not go on as if it were served."""
+        if task is not self._task or task.cancelled():
+            return
+        why = f": {error!r}" if (error := task.exception()) is not None else ""
+        log.critical("the HTTP server ended by itself%s", why, exc_info=error)
+        failed = self.app.failed
+        if failed is not None and not failed.done():
+            failed.set_result(ReactorError(f"the HTTP server ended by itself{why}", hint="start it again"))
 
     async def stop(self) -> None:
         """Take no new connection, let open requests finish within `server.drain`, then end. Safe twice."""

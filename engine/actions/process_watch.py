@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from ...core.clock import SYSTEM
 from ...core.durations import format_size
+from ...core.loops import LOOPS
 
 LOOK_EVERY_S = 0.1
 
@@ -99,7 +100,7 @@ class Watch:
         """Watch a session until `remove`; over a limit all of it is killed."""
         self._watched.append(watched)
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._look())
+            self._task = LOOPS.start("limits of processes", self._look)
 
     def remove(self, watched: Watched) -> None:
         """Watch it no longer."""

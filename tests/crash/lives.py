@@ -257,7 +257,7 @@ class Trial:
             await asyncio.gather(work, return_exceptions=True)
             if not life.dead:
                 outside.faults += await self._judge(life, id, outside)
-            if hasattr(rig, "_loop"):
+            if hasattr(rig, "_loops"):
                 await rig.crash()
             elif hasattr(rig, "store"):
                 await rig.store.close()

@@ -98,7 +98,7 @@ class Rig:
         self.arrivals.vars = self.engine.prepare.vars
         await self.deploys.open()
         self.recovered = await self.engine.recover()
-        self._loop = asyncio.ensure_future(self.outbox.run())
+        self._loops = self.outbox.start(self.fatal.append)
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
@@ -113,7 +113,7 @@ class Rig:
         executor = self.engine.executor
         await self.engine.stop_sweeping()
         executor.closing = True
-        tasks = [*executor._tasks, self._loop, *self.intake._tasks]
+        tasks = [*executor._tasks, *self._loops, *self.intake._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
