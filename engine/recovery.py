@@ -93,7 +93,10 @@ class Recovery:
         except Exception as e:  # noqa: BLE001 - one run that cannot be read must not keep all others from coming back
             LOOPS.failed("recovery of runs", e)
             message = f"it cannot be brought back: {type(e).__name__}: {e}"
-            await self._park(claimed, ErrorInfo("internal", message, "fix", hint="please report this"))
+            await self._park(
+                claimed,
+                ErrorInfo("internal", message, "fix", hint="its rows are damaged, or Reactor has a defect: report it"),
+            )
 
     async def _brought_back(self, claimed: Claimed) -> None:
         plan = await self._e.workflows.stored_plan(claimed.run.digest)

@@ -137,7 +137,7 @@ async def test_a_journal_that_cannot_be_read_pauses_its_run_and_no_other(lives: 
     error = msgspec.json.decode(row.error)
     assert error["code"] == "internal"
     assert error["message"] == "it cannot be brought back: DecodeError: Input data was truncated"
-    assert error["hint"] == "please report this"
+    assert error["hint"] == "its rows are damaged, or Reactor has a defect: report it"
 
 
 async def spoil(rig: Rig, number: int) -> None:
