@@ -57,6 +57,9 @@ DEFINITION_BYTES_MAX = 4 * MIB
 DEFINITION_DEPTH_MAX = 64
 
 # faces
+REQUEST_S_MAX = 30.0  # until an HTTP request is here whole, beside a second for each REQUEST_BYTES_PER_S_MIN
+REQUEST_BYTES_PER_S_MIN = 32 * KIB
+HEAD_BYTES_MAX = 64 * KIB  # of an HTTP request, and of what frames its body
 STREAM_BUFFER_EVENTS = 10_000  # SSE: what a reconnect can ask for again
 PAGE_ROWS_MAX = 500
 LOOP_STALL_S = 0.1  # a longer turn of the loop is logged

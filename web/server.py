@@ -63,10 +63,12 @@ class WebServer:
         listening = self._bind()
         import uvicorn
 
+        from .arriving import Arriving
+
         self._front = Front(self.app, self.tokens, base_path=self.app.project.server.base_path)
         config = uvicorn.Config(
             self._front,
-            http="httptools",
+            http=Arriving,
             ws="none",
             lifespan="off",
             interface="asgi3",
