@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from reactor import App, Workflow, step
+from reactor.bench.startup import COMPILED
 from reactor.language.loader import load_text
 
 FLOW_YAML = """
@@ -165,7 +166,7 @@ async def serve_slow(store: str) -> None:
 async def killed(folder: Path, count: int = 500) -> dict[str, Any]:
     """W5."""
     ledger = folder / "ledger"
-    env = {**os.environ, "BENCH_LEDGER": str(ledger)}
+    env = {**COMPILED, "BENCH_LEDGER": str(ledger)}
     command = [sys.executable, "-P", "-m", "reactor.bench.workflows", "--slow", f"sqlite:///{folder}/w5.db"]
 
     async def child() -> asyncio.subprocess.Process:

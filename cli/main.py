@@ -75,6 +75,7 @@ def _carry_out(named: list[str], ahead: list[str], after: list[str]) -> int:
     from importlib import import_module
 
     from .parsing import parse, refuse
+    from .starting import uncollected
 
     name = " ".join(named)
     verb: Verb | None = VERBS.get(name)
@@ -82,7 +83,8 @@ def _carry_out(named: list[str], ahead: list[str], after: list[str]) -> int:
         raise refuse(name)
     given = parse(verb, ahead, after)
     module, _, function = verb.target.partition(":")
-    handler = getattr(import_module(module, __package__), function)
+    with uncollected():
+        handler = getattr(import_module(module, __package__), function)
     if not verb.speaks:
         return handler(given) or DONE
     from .client import speak

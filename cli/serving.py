@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..core import logs
@@ -21,6 +21,7 @@ from ..language.loader import LoadResult
 from ..web.server import WebServer
 from .failures import RUN_FAILED, text_of
 from .output import note
+from .starting import uncollected
 
 if TYPE_CHECKING:
     from ..app import App
@@ -128,9 +129,12 @@ def serve(app: App, hello: Callable[[Serving, LoadResult], None], beside: Beside
 
 async def _serve(app: App, hello: Callable[[Serving, LoadResult], None], beside: Beside | None) -> int:
     serving = Serving(app)
-    async with serving.signals(), app:
-        result = await serving.reload()
-        async with WebServer(app) as web:
-            serving.url = web.url
-            hello(serving, result)
-            return await serving.until_stopped(beside)
+    with ExitStack() as starting:
+        starting.enter_context(uncollected())
+        async with serving.signals(), app:
+            result = await serving.reload()
+            async with WebServer(app) as web:
+                serving.url = web.url
+                hello(serving, result)
+                starting.close()
+                return await serving.until_stopped(beside)

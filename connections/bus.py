@@ -11,13 +11,15 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.errors import ConfigError, StepError
 from ..core.event import Event
 from .contract import OutMessage
-from .kafka import KafkaConnection
-from .nats import NatsConnection, translation
+
+if TYPE_CHECKING:
+    from .kafka import KafkaConnection
+    from .nats import NatsConnection
 
 Send = Callable[[Sequence[Event]], Awaitable[None]]
 """A sink of the bus: all are confirmed when it returns. Raises ReactorErrors; a first part may have been taken then."""
@@ -112,6 +114,8 @@ class JetStreamBus:
     async def _make(self) -> None:
         """The stream, if it is not there; one that is there is left as it is, but must take our subjects."""
         import nats.js.errors as errors
+
+        from .nats import translation
 
         session = await self._connection.session()
         stream: Any = session.stream

@@ -13,8 +13,8 @@ from typing import Any, cast
 from msgspec import Struct
 
 from ..core.errors import StepError
+from ..core.http import is_loopback
 from ..language.diagnostics import did_you_mean
-from . import configs
 from .contract import Connection
 from .fields import Fault, Keys, has_template, model_faults
 
@@ -24,18 +24,23 @@ class ConnectionKind(Struct, frozen=True):
 
     module: str
     name: str
-    config: type[Keys]
+    keys: str
     library: str = ""
     extra: str = ""
 
+    @property
+    def config(self) -> type[Keys]:
+        """The model of its keys; the models of all kinds are made when the first of them is asked for."""
+        return getattr(importlib.import_module(".configs", __package__), self.keys)
+
 
 KINDS: dict[str, ConnectionKind] = {
-    "kafka": ConnectionKind("kafka", "KafkaConnection", configs.KafkaConfig, "aiokafka", "kafka"),
-    "nats": ConnectionKind("nats", "NatsConnection", configs.NatsConfig, "nats", "nats"),
-    "postgres": ConnectionKind("postgres", "PostgresConnection", configs.PostgresConfig, "asyncpg", "postgres"),
-    "sqlite": ConnectionKind("sqlite", "SqliteConnection", configs.SqliteConfig, "apsw"),
-    "http": ConnectionKind("http", "HttpConnection", configs.HttpConfig, "aiohttp"),
-    "smtp": ConnectionKind("smtp", "SmtpConnection", configs.SmtpConfig),
+    "kafka": ConnectionKind("kafka", "KafkaConnection", "KafkaConfig", "aiokafka", "kafka"),
+    "nats": ConnectionKind("nats", "NatsConnection", "NatsConfig", "nats", "nats"),
+    "postgres": ConnectionKind("postgres", "PostgresConnection", "PostgresConfig", "asyncpg", "postgres"),
+    "sqlite": ConnectionKind("sqlite", "SqliteConnection", "SqliteConfig", "apsw"),
+    "http": ConnectionKind("http", "HttpConnection", "HttpConfig", "aiohttp"),
+    "smtp": ConnectionKind("smtp", "SmtpConnection", "SmtpConfig"),
 }
 UNAVAILABLE = ("grpc", "llm", "mqtt", "mysql", "redis")
 """Kinds of the language that this version does not carry out yet."""
@@ -121,7 +126,7 @@ def _is_secure(config: Mapping[str, Any]) -> bool:
 
 def _is_local(config: Mapping[str, Any]) -> bool:
     hosts = [text.rpartition("://")[2].rpartition("@")[2].partition("/")[0] for text in _addresses(config)]
-    return all(configs.is_loopback(h.rpartition(":")[0] if h.count(":") == 1 else h) for h in hosts)
+    return all(is_loopback(h.rpartition(":")[0] if h.count(":") == 1 else h) for h in hosts)
 
 
 def schema(kind: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -15,14 +14,6 @@ from .fields import Duration, Keys
 Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Secret = Field(default=None, repr=False)
-
-
-def is_loopback(host: str) -> bool:
-    """Does this host name or address mean this machine?"""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost")
 
 
 def _server(text: str) -> str:
@@ -105,7 +96,7 @@ class PostgresConfig(ConnectionConfig):
     user: str | None = None
     password: str | None = Secret
     tls: bool | Literal["prefer"] | Tls | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # one more value than others
-    pool: Pool = Pool()
+    pool: Pool = Field(default_factory=Pool)
     statement_timeout: Duration = Field(default=30.0, ge=0.001, le=86_400.0)
 
 

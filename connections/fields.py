@@ -76,7 +76,7 @@ class Keys(BaseModel):
     data.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True)
 
     exactly_one: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of which exactly one key must be written."""

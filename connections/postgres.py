@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from ..core.clock import SYSTEM
 from ..core.errors import ConfigError, NotConnected, ReactorError, StepError, TransientError
-from .configs import PostgresConfig, is_loopback
+from ..core.http import is_loopback
+from .configs import PostgresConfig
 from .contract import Tls
 from .postgres_values import bound
 from .sql import ONCE_TABLE, Gathered, SqlRequest, Statement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,14 @@ from msgspec import Struct
 
 from .errors import ConfigError, ReactorError
 from .event import Event, Outcome
+
+
+def is_loopback(host: str) -> bool:
+    """Does this host name or address mean this machine?"""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost")
 
 
 class HttpRequest(Struct, frozen=True):

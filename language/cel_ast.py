@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from .diagnostics import Path
 
 Kind = Literal["const", "ident", "select", "call", "list", "map", "comprehension"]
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """One node. `name`: identifier, field or function; `children`: operand, target and arguments, elements, or
     entries.
     """
@@ -34,8 +34,7 @@ class Node:
     variables: tuple[str, ...] = ()  # of a comprehension: element(s), accumulator last
 
 
-@dataclass(slots=True)
-class Tree:
+class Tree(Struct):
     """An expression's tree; `offset` tells where a node stands in the text."""
 
     root: Node
@@ -271,8 +270,7 @@ def path_of(node: Node | None, bound: Bound = NOTHING_BOUND, *, through: bool = 
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A value that map or filter builds a list over: its items, those of its lists (`flat`), its parts (`split`)."""
 
     path: Path
@@ -280,8 +278,7 @@ class Source:
     split: str | None = None
 
 
-@dataclass(slots=True)
-class Facts:
+class Facts(Struct):
     """What an expression does: `reads` with the node that ends each, functions called, lists built over which paths."""
 
     reads: dict[Path, Node] = field(default_factory=dict[Path, Node])

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from ..core.durations import format_duration, format_size, parse_duration, parse_instant, parse_size
 from ..core.errors import ConfigError
@@ -35,8 +36,7 @@ class Field(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """Text; a number or a word that YAML would read as something else counts as it is written."""
 
     form: re.Pattern[str] | None = None
@@ -76,8 +76,7 @@ TEMPLATE = Text(note=TEMPLATE_NOTE)
 TEXT = Text()
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """true or false."""
 
     def read(self, reader: Reader, value: Any, path: Path) -> Any:
@@ -95,8 +94,7 @@ class Flag:
 _YAML_1_1 = ("yes", "no", "on", "off", "Yes", "No", "On", "Off", "YES", "NO", "ON", "OFF")
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """A number within bounds; with `whole` a whole one."""
 
     least: float | None = None
@@ -152,8 +150,7 @@ def _within(
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(Struct, frozen=True):
     """A number with a unit, `10s`; read into seconds."""
 
     least: float | None = None
@@ -178,8 +175,7 @@ class Duration:
         return {"type": "string", "pattern": pattern, "examples": ["10s", "1h30m"]}
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """A number of bytes with a unit, `64KiB`; read into bytes."""
 
     least: float | None = None
@@ -213,8 +209,7 @@ def _unit(
     return number if _within(reader, path, number, least, most, text, say) else INVALID
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
+class Instant(Struct, frozen=True):
     """An RFC 3339 instant; kept as text."""
 
     def read(self, reader: Reader, value: Any, path: Path) -> Any:
@@ -233,8 +228,7 @@ class Instant:
         return {"type": "string", "format": "date-time"}
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One of some words."""
 
     words: tuple[str, ...]
@@ -249,8 +243,7 @@ class Choice:
         return {"enum": list(self.words)}
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(Struct, frozen=True):
     """A list of one type; read into a tuple."""
 
     item: Field
@@ -275,8 +268,7 @@ class ListOf:
         return {"type": "array", "items": self.item.schema()} | ({"minItems": self.least} if self.least else {})
 
 
-@dataclass(frozen=True, slots=True)
-class MapOf:
+class MapOf(Struct, frozen=True):
     """A mapping from any names to one type."""
 
     item: Field
@@ -295,8 +287,7 @@ class MapOf:
         return {"type": "object", "additionalProperties": self.item.schema()}
 
 
-@dataclass(frozen=True, slots=True)
-class AnyValue:
+class AnyValue(Struct, frozen=True):
     """Any JSON value; `${{ }}` in its strings is checked with the expressions."""
 
     note: str = TEMPLATE_NOTE
@@ -310,8 +301,7 @@ class AnyValue:
         return {"description": self.note} if self.note else {}
 
 
-@dataclass(frozen=True, slots=True)
-class AnyMapping:
+class AnyMapping(Struct, frozen=True):
     """A mapping of any JSON values."""
 
     note: str = ""
@@ -326,8 +316,7 @@ class AnyMapping:
         return {"type": "object"} | ({"description": self.note} if self.note else {})
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaValue:
+class SchemaValue(Struct, frozen=True):
     """A JSON Schema, compiled to see whether it is one."""
 
     def read(self, reader: Reader, value: Any, path: Path) -> Any:
@@ -354,8 +343,7 @@ def check_schema(reader: Reader, schema: Any, path: Path) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class EventPattern:
+class EventPattern(Struct, frozen=True):
     """A `match`: an event pattern, every fault of it told."""
 
     def read(self, reader: Reader, value: Any, path: Path) -> Any:
@@ -370,8 +358,7 @@ class EventPattern:
         return {"type": "object", "minProperties": 1, "description": "event pattern over the whole CloudEvent"}
 
 
-@dataclass(frozen=True, slots=True)
-class Either:
+class Either(Struct, frozen=True):
     """The first of some types that fits the shape of the value, chosen by `picks`."""
 
     picks: tuple[tuple[Callable[[Any], bool], Field], ...]
@@ -389,8 +376,7 @@ class Either:
         return {"anyOf": [*(one.schema() for _, one in self.picks), self.last.schema()]}
 
 
-@dataclass(frozen=True, slots=True)
-class Custom:
+class Custom(Struct, frozen=True):
     """A type of its own: a function that reads, and one that makes the schema."""
 
     reads: Callable[[Reader, Any, Path], Any]

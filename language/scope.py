@@ -7,14 +7,14 @@ compiles all its expressions with it. Source: the table of names in the language
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
+
+from msgspec import Struct, field
 
 from .diagnostics import Path, did_you_mean, nearest, path_text
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Name:
+class Name(Struct, frozen=True, eq=False):
     """What is known of a name or a field.
 
     `type`: a JSON Schema type (`string number integer boolean object array null`), or "" if anything may come.
@@ -32,8 +32,7 @@ ANY = Name()
 TEXT = Name("string")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scope:
+class Scope(Struct, frozen=True, eq=False):
     """The names in scope. Compared by identity: make one for each place and keep it, compiled expressions are cached
     with it.
     """
@@ -96,8 +95,7 @@ class Scope:
         return known.type if known is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """Why a path cannot be read: the index of the part at fault, a sentence, a hint."""
 
     depth: int

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import msgspec
+from msgspec import Struct
 
 from .cel import Activation, Expression, check_expression
 from .cel_text import STRINGS, plain_path
@@ -67,24 +68,21 @@ def as_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class _Constant:
+class _Constant(Struct, frozen=True):
     value: Any
 
     def render(self, activation: Activation, encode: Encode | None) -> Any:
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class _Mapping:
+class _Mapping(Struct, frozen=True):
     entries: tuple[tuple[str, _Node], ...]
 
     def render(self, activation: Activation, encode: Encode | None) -> Any:
         return {key: node.render(activation, encode) for key, node in self.entries}
 
 
-@dataclass(frozen=True, slots=True)
-class _List:
+class _List(Struct, frozen=True):
     items: tuple[_Node, ...]
 
     def render(self, activation: Activation, encode: Encode | None) -> Any:

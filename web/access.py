@@ -11,8 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..connections.cloudevents_http import media_type
-from ..connections.configs import is_loopback
-from ..core.http import Refused
+from ..core.http import Refused, is_loopback
 from .tokens import SCOPES, Token, Tokens
 from .wire import Scope
 

@@ -8,7 +8,6 @@ from urllib.parse import parse_qsl
 
 from ..core.errors import ReactorError
 from ..core.http import HttpRequest, HttpResponse, Refused
-from ..triggers.http_config import serves
 from .access import check_local
 from .events_in import handshake
 from .problems import problem_of
@@ -79,6 +78,8 @@ class Hooks:
             return Refused(
                 405, "method_not_allowed", f"/hooks{path} takes {listed}; found {method}", headers={"Allow": listed}
             )
+        from ..triggers.http_config import serves  # its models are for http triggers alone
+
         for reader in self._app.supervisor.readers.values():
             if reader.spec.kind == "http" and serves(reader.spec.config, method, path):
                 return Refused(

@@ -9,8 +9,8 @@ import socket
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from ..connections.configs import is_loopback
 from ..core.errors import ConfigError, ReactorError
+from ..core.http import is_loopback
 from .front import Front
 from .tokens import Tokens
 

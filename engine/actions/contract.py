@@ -40,7 +40,7 @@ Isolation = Literal["task", "thread", "process"]
 class ActionInput(BaseModel):
     """Base of an action's `with`: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 class Services(Protocol):

@@ -47,7 +47,7 @@ def _sink(value: Any) -> Any:
 class EventPayload(BaseModel):
     """An event to publish; further keys are extensions. `id` is the idempotency key unless it is written."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, defer_build=True)
 
     type: str = Field(min_length=1)
     source: str | None = None
