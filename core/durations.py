@@ -6,6 +6,7 @@ Seconds are floats, sizes are whole bytes, instants are Unix seconds (UTC). Sour
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -166,9 +167,15 @@ def parse_instant(text: str) -> float:
 
 def format_instant(instant_s: float) -> str:
     """RFC 3339 in UTC, with a fraction to the microsecond only where there is one: `2026-12-24T17:00:00.25Z`."""
-    text = (_EPOCH + timedelta(seconds=instant_s)).isoformat()
-    text = text[:-6]
-    return (text.rstrip("0") if len(text) > 19 else text) + "Z"
+    second, microsecond = divmod(round(instant_s * 1_000_000), 1_000_000)
+    text = _second(second)
+    return f"{text}.{microsecond:06d}".rstrip("0") + "Z" if microsecond else text + "Z"
+
+
+@functools.lru_cache(64)
+def _second(second: int) -> str:
+    """The same instants are written again and again: most of now."""
+    return (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

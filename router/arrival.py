@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from ..core.clock import Clock
 from ..core.durations import format_instant
 from ..core.errors import ErrorInfo, ReactorError
-from ..core.event import Delivery, Event, Receipt, Undecodable, check, encode
+from ..core.event import Delivery, Event, Receipt, Settlement, Undecodable, check, encode
 from ..core.ids import Numbers, event_text, fresh_id, identity
 from ..core.keys import key_text, whole
 from ..core.limits import EVENT_HOPS_MAX, FAN_OUT_RUNS_MAX
@@ -37,14 +37,15 @@ class Share:
 
 
 class Pending:
-    """A delivery between match and settle."""
+    """A delivery between match and settle; `settled` is told what its source is to be told."""
 
-    __slots__ = ("arrivals", "delivery", "receipts", "share", "trigger")
+    __slots__ = ("arrivals", "delivery", "receipts", "settled", "share", "trigger")
 
-    def __init__(self, trigger: str, delivery: Delivery, share: Share) -> None:
+    def __init__(self, trigger: str, delivery: Delivery, share: Share, settled: Callable[[Settlement], object]) -> None:
         self.trigger = trigger
         self.delivery = delivery
         self.share = share
+        self.settled = settled
         self.receipts: list[Receipt | None] = []
         self.arrivals: list[tuple[int, Event, Arrival]] = []
 

@@ -69,11 +69,11 @@ class EventsApi:
             raise StoreUnavailable(f"the store refuses writes: {self._store.refusing}", retry_after_s=1.0)
         settled: asyncio.Future[Settlement] = asyncio.get_running_loop().create_future()
 
-        async def settle(settlement: Settlement) -> None:
+        def settle(settlement: Settlement) -> None:
             if not settled.done():
                 settled.set_result(settlement)
 
-        await self._intake.publish(trigger, Delivery(tuple(events), settle))
+        await self._intake.take(trigger, Delivery(tuple(events)), settle)
         settlement = await settled
         if settlement.again:
             raise StoreUnavailable(

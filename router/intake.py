@@ -62,6 +62,17 @@ class Intake:
         """Take a delivery; returns when it is with the store, not when it is durable. `done`: outbox marks of its
         unit.
         """
+        await self.take(trigger, delivery, lambda settlement: self._spawn(delivery.settle(settlement)), done=done)
+
+    async def take(
+        self,
+        trigger: str,
+        delivery: Delivery,
+        settled: Callable[[Settlement], object],
+        *,
+        done: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        """The same for who is told by a plain call in place of the delivery's own `settle`."""
         share = self._shares.get(trigger)
         if share is None:
             share = self._shares[trigger] = Share()
@@ -72,7 +83,7 @@ class Intake:
             except TimeoutError:
                 continue
         share.open += 1
-        pending = Pending(trigger, delivery, share)
+        pending = Pending(trigger, delivery, share, settled)
         try:
             unit = self._arrivals.unit(pending, done)
         except BaseException:
@@ -80,7 +91,7 @@ class Intake:
             raise
         if unit is None:
             self._left(share)
-            self._settle(pending, Settlement(receipts=tuple(r for r in pending.receipts if r is not None)))
+            settled(Settlement(receipts=tuple(r for r in pending.receipts if r is not None)))
             return
         faults.point("intake.submit")
         future = asyncio.ensure_future(self._store.submit(unit))
@@ -95,19 +106,19 @@ class Intake:
         if error is None:
             self._durable(pending, future.result())
         elif isinstance(error, StoreUnavailable):
-            self._settle(pending, Settlement(again=True, retry_after_s=error.retry_after_s))
+            pending.settled(Settlement(again=True, retry_after_s=error.retry_after_s))
         elif isinstance(error, StoreFailed):
-            self._settle(pending, Settlement(again=True))
+            pending.settled(Settlement(again=True))
             self._fatal(error)
         elif isinstance(error, UnitRefused):
             self._spawn(self._unwritable(pending, unit, error))
         else:
             log.error("a unit could not be written", exc_info=error)
-            self._settle(pending, Settlement(again=True))
+            pending.settled(Settlement(again=True))
 
     def _durable(self, pending: Pending, committed: Committed) -> None:
         if committed.refused:  # another reader moved the position: this one starts again from where it stands
-            self._settle(pending, Settlement(again=True))
+            pending.settled(Settlement(again=True))
             return
         faults.point("intake.durable")
         for (place, event, arrival), accepted in zip(pending.arrivals, committed.accepted, strict=True):
@@ -133,7 +144,7 @@ class Intake:
         if runs and self.completes(pending.trigger):
             self._spawn(self._settle_completed(pending, receipts, runs))
         else:
-            self._settle(pending, Settlement(receipts=receipts))
+            pending.settled(Settlement(receipts=receipts))
 
     def _receipt(self, accepted: Accepted, arrival: Arrival) -> Receipt:
         runs = tuple(run_text(self._store.id, s.run) for s in accepted.runs if s.run and s.verdict != "refused")
@@ -153,7 +164,7 @@ class Intake:
             outcomes = waiting.result()
         waiting.cancel()
         limit.cancel()
-        await pending.delivery.settle(Settlement(receipts=receipts, outcomes=outcomes))
+        pending.settled(Settlement(receipts=receipts, outcomes=outcomes))
 
     async def _unwritable(self, pending: Pending, unit: Unit, error: UnitRefused) -> None:
         """The store takes this unit in no form: what came is a dead letter, so that it neither vanishes nor blocks."""
@@ -165,12 +176,7 @@ class Intake:
             self._arrivals.letter(0, at, pending.trigger, e, reason, raw=b"") for _, e, _ in pending.arrivals
         )
         await self._store.submit(Unit(dead=letters, marks=unit.marks, outbox_done=unit.outbox_done))
-        self._settle(
-            pending, Settlement(receipts=tuple(Receipt("dead", error=reason) for _ in pending.delivery.events))
-        )
-
-    def _settle(self, pending: Pending, settlement: Settlement) -> None:
-        self._spawn(pending.delivery.settle(settlement))
+        pending.settled(Settlement(receipts=tuple(Receipt("dead", error=reason) for _ in pending.delivery.events)))
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)

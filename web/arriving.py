@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from ..core.durations import format_size
 from ..core.errors import ErrorInfo
 from ..core.limits import HEAD_BYTES_MAX, REQUEST_BYTES_PER_S_MIN, REQUEST_S_MAX
+from .joined import Joined
 from .problems import problem
 
 FRAMES_PER_BODY = 8
@@ -32,7 +33,7 @@ class Arriving(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """See asyncio.Protocol."""
-        super().connection_made(transport)
+        super().connection_made(Joined(transport, self.loop))
         self._begin()
         self._wait(REQUEST_S_MAX)
 

@@ -1,0 +1,50 @@
+"""A transport that sends an answer's head together with what follows it in the same turn of the loop.
+
+The server writes head and body apart; each write is a call to the kernel, and may wake the reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+_HEAD = b"HTTP/1.1 "
+
+
+class Joined(asyncio.Transport):
+    """Stands before the connection's own transport, for what uvicorn asks of one."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+        # asked several times for every request: straight through
+        self.is_closing = transport.is_closing
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+        self.get_extra_info = transport.get_extra_info
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write, or keep a head until its body is written or this turn of the loop is over."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data[:9] == _HEAD:
+            self._head = bytes(data)
+            self._loop.call_soon(self._flush)
+            return
+        self._transport.write(data)
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Write what is kept, then close."""
+        self._flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._head = b""
+        self._transport.abort()
