@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 from collections.abc import Mapping
@@ -163,7 +162,6 @@ class App:
         )
         self.deploys = Deploys(store, self.rules, self.engine.workflows, project.triggers, self._apply)
         self.events_api.rules_at, self.intake.completes = self.deploys.rules_at, self.deploys.settles_completed
-        self.intake.holds = functools.partial(self.deploys.held_back, self.engine.full)
         self.workflows_api = WorkflowsApi(self.engine, self.deploys)
 
     async def close(self) -> None:

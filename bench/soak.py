@@ -99,7 +99,7 @@ class Soak:
     @property
     def open(self) -> int:
         """Runs that have not ended, held ones included."""
-        return len(self.app.engine.executor.runs) + sum(self.app.engine.held.values())
+        return len(self.app.engine.executor.runs) + self.app.engine.held.counts.total()
 
     async def send(self) -> None:
         """Every event once, and each hundredth a second time."""

@@ -98,7 +98,8 @@ def semantics(chapters: list[dict[str, Any]], tests: Tests) -> str:
             body += ["", f"### {number}", "", f"State: {states[-1]}", ""]
             for place, (sentence, named, is_proven) in enumerate(zip(rule["sentences"], own, proven, strict=True), 1):
                 state = shown(named) if named else ("" if is_proven else f"*{MISSING}*")
-                body.append(f"{place}. {sentence}" + (f"<br>{state}" if state else ""))
+                text = sentence if isinstance(sentence, str) else f"{sentence['text']} *({sentence['part']})*"
+                body.append(f"{place}. {text}" + (f"<br>{state}" if state else ""))
             if whole:
                 body += ["", f"The whole rule: {shown(whole)}"]
     _known("rule", tests, known, "docs/data/semantics.yaml")
@@ -107,6 +108,7 @@ def semantics(chapters: list[dict[str, Any]], tests: Tests) -> str:
         "# Semantics: what is promised",
         "",
         "Every rule with the tests that name it. A test that names a whole rule stands for each of its sentences.",
+        "Where this version has only a part of what a sentence says, that part stands in brackets.",
         "Where another page says otherwise about delivery or execution, this one wins.",
         "",
         "*Durable*: committed under the store's durability. *Unit*: rows that one commit writes whole or not at all.",

@@ -37,6 +37,8 @@ class Control:
         if signal is Signal.TIME_OUT and run.cause is None:
             run.cause = Cause.TIMEOUT
         if move.state is not None:
+            if RunState.PAUSED in (run.state, move.state):
+                self._stop_or_go_on_counting(run, move.state)
             run.state = move.state
         if signal is Signal.FORCE:
             await self._x.endings.force(run)
@@ -90,6 +92,17 @@ class Control:
         if limit is not None and run.row.started_at is not None:
             due = run.row.started_at + limit + run.paused_s
             run.timeout = self._x.timers.at(due, lambda: self._time_out(run))
+
+    def _stop_or_go_on_counting(self, run: ActiveRun, state: RunState) -> None:
+        """What is paused runs against no limit: the time that a pause took is added when it ends."""
+        if run.timeout is not None:
+            run.timeout.cancel()
+        if state is RunState.PAUSED:
+            run.paused_at = self._x.clock.now()
+        elif state is RunState.RUNNING:
+            run.paused_s += self._x.clock.now() - run.paused_at
+            run.paused_at = 0.0
+            self.set_timeout(run)
 
     def limit_block(self, run: ActiveRun, node: Node) -> None:
         """A block's `timeout` limits all that is inside it."""

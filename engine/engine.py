@@ -8,8 +8,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -19,7 +18,7 @@ from ..core.clock import SYSTEM, Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed, StoreUnavailable
 from ..core.event import Event, Mark, decode_stored
 from ..core.ids import Numbers, digest, fresh_id, identity, run_text
-from ..core.limits import PENDING_RUNS_MAX, SWEEP_S
+from ..core.limits import SWEEP_S
 from ..core.loops import LOOPS
 from ..language.cel import Activation
 from ..store.contract import (
@@ -40,6 +39,7 @@ from .actions.catalogue import Catalogue
 from .actions.contract import Services
 from .active import ActiveRun
 from .executor import Executor
+from .held import HeldRuns
 from .patience import patiently
 from .plan import Node, Plan
 from .prepare import Prepare, given_event
@@ -90,7 +90,7 @@ class Engine:
         self.parked_runs: dict[int, tuple[RunRow, ErrorInfo]] = {}  # paused at recovery, not in memory
         self.prepare: Prepare
         self._vars: dict[bytes, Mapping[str, Any]] = {}
-        self.held: Counter[str] = Counter()  # held runs by workflow
+        self.held = HeldRuns()
         self._admitting: set[FlowKey] = set()
         self._fatal = fatal
         self._sweeping: asyncio.Task[None] | None = None
@@ -123,7 +123,8 @@ class Engine:
 
     async def recover(self) -> int:
         """Bring back every open run and try the held ones; how many came back."""
-        self.held.update(await self.store.held_counts())
+        for workflow, count in (await self.store.held_counts()).items():
+            self.held.change(workflow, count)
         count = await self.recovery.all()
         for key in await self.store.flow_waiting(limit=10_000):
             await self.admit(key)
@@ -192,7 +193,7 @@ class Engine:
             self._carry_out(ActiveRun(row, plan, self.store.id, event, self.prepare.vars))
         elif started.verdict == "held":
             row.state, row.started_at = int(RunState.QUEUED), None
-            self.held[row.workflow] += 1
+            self.held.change(row.workflow, 1)
             limits = admission.of_row(row)
             # under one key whose places are taken, the end that frees one looks; trying now could overtake the urgent
             if len(limits) > 1 or limits[0].kind == "throttle":
@@ -225,18 +226,19 @@ class Engine:
         """
         entry = self.workflows.find(reference)
         plan = self._plan(entry.digest)
-        if self.full(entry.definition.workflow):
+        name = entry.definition.workflow
+        if name in self.full:
             raise StepError(
                 "rate_limited",
-                f"`{entry.definition.workflow}` has {PENDING_RUNS_MAX} runs that wait to begin; no more are taken",
+                f"`{name}` has {self.held.counts[name]} runs that wait to begin; no more are taken",
                 hint="raise its `limits`, or cancel runs that nobody needs",
             )
-        name = digest("direct", entry.definition.workflow, key or fresh_id())
+        start_key = digest("direct", name, key or fresh_id())
         start = self.prepare.direct(
-            plan, inputs, key=name, actor=actor, labels=labels, priority=priority, event=event, stored=stored
+            plan, inputs, key=start_key, actor=actor, labels=labels, priority=priority, event=event, stored=stored
         )
         row = given_event(event, start.run) if event is not None and not stored else None
-        if row is not None and key and await self.store.run_by_key(name) is not None:
+        if row is not None and key and await self.store.run_by_key(start_key) is not None:
             row = None  # it is stored with the run that this key started
         started = await self._submit_start(start, row)
         if started.verdict == "foreign":
@@ -259,9 +261,10 @@ class Engine:
         self._began(start.run, started, event)
         return start.run
 
-    def full(self, workflow: str) -> bool:
-        """Has a workflow as many held runs as may wait (semantics 5.9)?"""
-        return self.held[workflow] >= PENDING_RUNS_MAX
+    @property
+    def full(self) -> Collection[str]:
+        """The workflows that have as many held runs as may wait (semantics 5.9)."""
+        return self.held.full
 
     async def _submit_start(self, start: RunStart, event: EventRow | None = None) -> Started:
         start = self._announced(start)
@@ -364,7 +367,7 @@ class Engine:
                 begun += 1
                 faults.point("run.admitted")
                 self.telling.sent(outbox)
-                self.held[row.workflow] -= 1
+                self.held.change(row.workflow, -1)
                 row.state, row.started_at, row.transitions = int(RunState.RUNNING), now, number
                 event = await patiently(self.clock, lambda row=row: self.store.event(row.event)) if row.event else None
                 self._began(row, committed.admitted[0], decode_stored(event.body) if event is not None else None)

@@ -185,7 +185,8 @@ class Recovery:
         if move.state == "paused":
             run.paused_at = move.at
         elif move.state == "running" and run.paused_at:
-            run.paused_s += move.at - run.paused_at
+            if run.paused_at >= (run.row.started_at or 0.0):  # before a retry by hand the limit counted another time
+                run.paused_s += move.at - run.paused_at
             run.paused_at = 0.0
         run.cause = Cause(move.cause) if move.cause else None
         run.error = move.error

@@ -126,7 +126,7 @@ class Signals:
         outbox = self._e.telling.end_outbox(ended)
         committed = await self._e.store.submit(Unit(admit=leave, changes=(change,), outbox=outbox))
         if not committed.refused:
-            self._e.held[row.workflow] -= 1
+            self._e.held.change(row.workflow, -1)
             self._e.telling.sent(outbox)
             self._e.telling.ended(None, ended)
             self._e.freed(limit.flow_key for limit in limits)

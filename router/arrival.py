@@ -28,9 +28,10 @@ _encode = msgspec.json.Encoder().encode
 class Share:
     """One trigger's part of the inbox."""
 
-    __slots__ = ("free", "open")
+    __slots__ = ("free", "most", "open")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.open = 0  # deliveries that are not durable yet
         self.free = asyncio.Event()
         self.free.set()
@@ -87,6 +88,19 @@ class Arrivals:
         self._unmatched = unmatched
         self._counts = counts
         self.vars: Mapping[str, Any] = {}
+
+    def crowded(self, trigger: str, delivery: Delivery) -> bool:
+        """Would it start a run of a workflow that has as many held ones as may wait (semantics 5.9)?"""
+        full = self._runs.full
+        if not full:
+            return False
+        for event in delivery.events:
+            if isinstance(event, Event):
+                event.meta = {**event.meta, "trigger": trigger}
+                for binding in self._rules.match(event):
+                    if isinstance(binding, StartBinding) and binding.workflow in full and fits(binding, event):
+                        return True
+        return False
 
     def unit(self, pending: Pending, done: tuple[tuple[int, int], ...]) -> Unit | None:
         """Everything that a delivery changes, as one unit; None if nothing is to be written."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from msgspec import Struct
@@ -59,6 +59,11 @@ Binding = StartBinding | WaitBinding | CancelBinding
 
 class Runs(Protocol):
     """The engine, as the router needs it."""
+
+    @property
+    def full(self) -> Collection[str]:
+        """The workflows that have as many held runs as may wait (semantics 5.9)."""
+        ...
 
     def for_event(
         self, digest_: bytes, entry: int, event: Event, key: int, at: float, scope: Activation

@@ -66,7 +66,6 @@ class Deploys:
         self._digests: dict[str, bytes] = {}
         self._old: dict[int, Rules] = {}  # revisions that were asked for last
         self.specs: dict[str, TriggerSpec] = dict(named)
-        self.takers: dict[str, set[str]] = {}  # trigger -> the workflows that name it
 
     async def open(self) -> None:
         """The workflows that the store has, in force again; triggers start with `start`."""
@@ -133,10 +132,6 @@ class Deploys:
         spec = self.specs.get(trigger)
         return spec is not None and spec.settle == "completed"
 
-    def held_back(self, full: Callable[[str], bool], trigger: str) -> bool:
-        """Has a workflow of this trigger as many waiting runs as it may (semantics 5.9)?"""
-        return any(full(workflow) for workflow in self.takers.get(trigger, ()))
-
     def check_triggers(self, definitions: Iterable[WorkflowDefinition]) -> None:
         """Raise ConfigError if an entry names a trigger that the project has not."""
         for definition in definitions:
@@ -169,10 +164,8 @@ class Deploys:
             body = msgspec.json.encode(RulesBody(self._rules.revision, self._rules.body()))
             await self._store.submit(Unit(rules=(self._rules.revision, body)))
         specs = dict(self._named)
-        self.takers = {}
         for entry in live.values():
             for when in entry.definition.when:
-                self.takers.setdefault(when.trigger, set()).add(entry.definition.workflow)
                 if when.spec is not None:
                     specs[when.trigger] = when.spec
         self.specs = specs

@@ -13,7 +13,7 @@ from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable
 from ..core.event import Delivery, Event, Receipt, Settlement, check, decode, decode_stored
 from ..core.ids import event_number, event_text, fresh_id, run_text
 from ..core.keys import whole
-from ..core.limits import PAGE_ROWS_MAX
+from ..core.limits import FAN_OUT_RUNS_MAX, PAGE_ROWS_MAX
 from ..language.cel import Activation
 from ..store.contract import DeadLetter, EventRow, RunFilter, RunStart, RunState, Store, Unit
 from .arrival import Arrivals
@@ -59,7 +59,8 @@ class EventsApi:
     async def publish(self, events: Sequence[Event], *, trigger: str = POSTED) -> tuple[Receipt, ...]:
         """Accept events as one unit (semantics 1.10); returns when they are durable.
 
-        Raises InvalidEvent before anything is taken, StoreUnavailable while the store refuses.
+        Raises InvalidEvent before anything is taken, StoreUnavailable while the store refuses, StepError
+        `rate_limited` while a workflow that they would start has as many held runs as may wait (semantics 5.9).
         """
         for event in events:
             if not event.id:
@@ -73,7 +74,14 @@ class EventsApi:
             if not settled.done():
                 settled.set_result(settlement)
 
-        await self._intake.take(trigger, Delivery(tuple(events)), settle)
+        delivery = Delivery(tuple(events))
+        if self._arrivals.crowded(trigger, delivery):
+            raise StepError(
+                "rate_limited",
+                "the event would start a run of a workflow that has as many waiting runs as it may; nothing was taken",
+                hint="send it again later",
+            )
+        await self._intake.take(trigger, delivery, settle)
         settlement = await settled
         if settlement.again:
             raise StoreUnavailable(
@@ -142,8 +150,7 @@ class EventsApi:
         event = decode_stored(row.body)
         dead = {
             d.workflow: _any(d.error)["message"]
-            for d in await self._store.dead_letters(state="", limit=500)
-            if d.event == row.key
+            for d in await self._store.dead_letters(state="", event=row.key, limit=FAN_OUT_RUNS_MAX)
         }
         rules = await self.rules_at(row.revision) or self._rules
         findings = explain(

@@ -19,7 +19,7 @@ from ..core.clock import Clock
 from ..core.errors import ErrorInfo, StoreFailed, StoreUnavailable
 from ..core.event import Delivery, Event, Outcome, Receipt, Settlement
 from ..core.ids import event_text, run_text
-from ..core.limits import INBOX_DELIVERIES_MAX, SETTLE_WAIT_S_MAX
+from ..core.limits import INBOX_DELIVERIES_MAX, OUTBOX_INBOX_MAX, SETTLE_WAIT_S_MAX
 from ..core.loops import LOOPS
 from ..store.contract import Accepted, Committed, Store, Unit, UnitRefused
 from .arrival import Arrival, Arrivals, Pending, Share
@@ -56,7 +56,6 @@ class Intake:
         self.completes: Callable[[str], bool] = lambda trigger: False  # does this trigger settle when runs have ended?
         self.listeners: list[Callable[[Event], None]] = []  # told of every event that is new and durable
         self.keyed: list[Callable[[Event, int], None]] = []  # the same, with the event's key in the store
-        self.holds: Callable[[str], bool] = lambda trigger: False  # is a workflow of this trigger at PENDING_RUNS_MAX?
 
     async def publish(self, trigger: str, delivery: Delivery, *, done: tuple[tuple[int, int], ...] = ()) -> None:
         """Take a delivery; returns when it is with the store, not when it is durable. `done`: outbox marks of its
@@ -75,8 +74,10 @@ class Intake:
         """The same for who is told by a plain call in place of the delivery's own `settle`."""
         share = self._shares.get(trigger)
         if share is None:
-            share = self._shares[trigger] = Share()
-        while share.open >= INBOX_DELIVERIES_MAX or self.holds(trigger):
+            share = self._shares[trigger] = Share(INBOX_DELIVERIES_MAX if trigger != OWN else OUTBOX_INBOX_MAX)
+        while (no_room := share.open >= share.most) or self._arrivals.crowded(trigger, delivery):
+            if trigger == OWN and not no_room:
+                return  # its row waits in the outbox for the next sweep, and holds none behind it
             share.free.clear()
             try:
                 await asyncio.wait_for(share.free.wait(), 1.0)

@@ -336,8 +336,12 @@ class Store(Protocol):
         ...
 
     # -- the rest
-    async def dead_letters(self, *, state: str = "open", before: int = 0, limit: int = 50) -> Sequence[DeadLetter]:
-        """Dead letters in this state (empty: any), newest first; `before` is the last key of the page before."""
+    async def dead_letters(
+        self, *, state: str = "open", event: int = 0, before: int = 0, limit: int = 50
+    ) -> Sequence[DeadLetter]:
+        """Dead letters in this state (empty: any), newest first; `event`: of this one's bindings alone; `before` is the
+        last key of the page before.
+        """
         ...
 
     async def dead_letter(self, key: int) -> DeadLetter | None:

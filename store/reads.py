@@ -130,12 +130,13 @@ class Reads(abc.ABC):
 
     # -- the rest
 
-    async def dead_letters(self, *, state: str = "open", before: int = 0, limit: int = 50) -> Sequence[DeadLetter]:
-        sql, values = f"SELECT {DEAD_COLUMNS} FROM dead_letter WHERE state = ?", cast("list[Any]", [state])
-        if before:
-            sql += " AND key < ?"
-            values.append(before)
-        rows = await self._all(f"{sql} ORDER BY key DESC LIMIT {_limit(limit)}", *values)
+    async def dead_letters(
+        self, *, state: str = "open", event: int = 0, before: int = 0, limit: int = 50
+    ) -> Sequence[DeadLetter]:
+        wanted = [pair for pair in (("state = ?", state), ("event = ?", event), ("key < ?", before)) if pair[1]]
+        where = f" WHERE {' AND '.join(test for test, _ in wanted)}" if wanted else ""
+        sql = f"SELECT {DEAD_COLUMNS} FROM dead_letter{where} ORDER BY key DESC LIMIT {_limit(limit)}"
+        rows = await self._all(sql, *(value for _, value in wanted))
         return [DeadLetter(*row) for row in rows]
 
     async def dead_letter(self, key: int) -> DeadLetter | None:

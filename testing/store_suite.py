@@ -369,6 +369,10 @@ class StoreSuite(FlowTests, RetentionTests):
         await store.submit(Unit(dead_changes=((2, "retried", 2),)))
         assert [letter.key for letter in await store.dead_letters()] == [3, 1]
         assert [letter.key for letter in await store.dead_letters(before=3)] == [1]
+        assert [letter.key for letter in await store.dead_letters(state="")] == [3, 2, 1]
+        other = msgspec.structs.replace(_dead(4), event=77)
+        await store.submit(Unit(dead=(other,)))
+        assert await store.dead_letters(state="", event=77) == [other]
         assert await store.dead_letter(2) == msgspec.structs.replace(_dead(2), state="retried", attempts=2)
 
     @pytest.mark.rule("8.3")

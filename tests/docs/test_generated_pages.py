@@ -14,7 +14,7 @@ CHAPTERS = [
         "title": "Execution",
         "rules": [
             {"rule": 1, "sentences": ["A result is durable.", "An end is shown after it."]},
-            {"rule": 2, "sentences": ["Once.", "Twice never."]},
+            {"rule": 2, "sentences": ["Once.", {"text": "Twice never.", "part": "here"}]},
             {"rule": 3, "sentences": ["Nobody looked."]},
         ],
     }
@@ -57,7 +57,7 @@ def test_a_rule_is_proven_by_its_number_or_sentence_by_sentence() -> None:
         "The whole rule: [`test_x`](../tests/a.py)\n\n"
         "### 4.2\n\nState: in part\n\n"
         "1. Once.<br>*missing*\n"
-        "2. Twice never.<br>[`TestB.test_y`](../tests/b.py)\n\n"
+        "2. Twice never. *(here)*<br>[`TestB.test_y`](../tests/b.py)\n\n"
         "### 4.3\n\nState: missing\n\n"
         "1. Nobody looked.<br>*missing*\n"
     )

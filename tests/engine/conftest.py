@@ -77,6 +77,25 @@ Reopen = Callable[[], Awaitable[Rig]]
 
 
 @pytest.fixture
+def hand() -> VirtualClock:
+    """A clock that only the test moves."""
+    return VirtualClock()
+
+
+@pytest.fixture
+async def slow_rig(url: str, world: World, hand: VirtualClock) -> AsyncIterator[Rig]:
+    """An engine on that clock; `m:slow` takes so many seconds of it, and raises what `world.fail` says."""
+
+    async def slow(name: str, seconds: float, context: Any) -> Any:
+        await hand.sleep(seconds)
+        return await world.act(name, context)
+
+    async with Rig(url, {"m:act": world.act, "m:undo": world.undo, "m:slow": slow}, clock=hand) as rig:
+        yield rig
+        assert not rig.fatal
+
+
+@pytest.fixture
 async def lives(url: str, world: World, clock: VirtualClock) -> AsyncIterator[Reopen]:
     """`await lives()` opens an engine on the virtual clock; the one before it is left as a kill would leave it."""
     current: list[Rig] = []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from reactor.core.clock import SYSTEM, Clock
-from reactor.core.event import Receipt
+from reactor.core.event import Delivery, Event, Receipt, Settlement
 from reactor.core.telemetry import Telemetry
 from reactor.engine.actions.catalogue import Catalogue
 from reactor.engine.engine import Engine
@@ -153,6 +153,24 @@ class Rig:
                 if found:
                     return found
                 await asyncio.sleep(0.005)
+
+
+async def deliver(rig: Rig, trigger: str, *events: Any, **more: Any) -> Settlement:
+    """What a trigger does with one read."""
+    settled: asyncio.Future[Settlement] = asyncio.get_running_loop().create_future()
+
+    async def settle(settlement: Settlement) -> None:
+        if not settled.done():
+            settled.set_result(settlement)
+
+    async with asyncio.timeout(10):
+        await rig.intake.publish(trigger, Delivery(events, settle, **more))
+        return await settled
+
+
+def go(id: str = "1", n: Any = 7, *, type: str = "go", **more: Any) -> Event:
+    """An event whose data is a number."""
+    return Event(type=type, source="/test", id=id, data={"n": n}, **more)
 
 
 @functools.cache

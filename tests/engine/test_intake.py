@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from reactor.core.errors import ErrorInfo, StepError
-from reactor.core.event import Delivery, Event, Mark, Settlement, Undecodable
+from reactor.core.event import Mark, Undecodable
 from reactor.core.ids import event_number
 from reactor.store.contract import RunFilter
 
 from .conftest import World
-from .rig import Rig
+from .rig import Rig, deliver, go
 
 ONE = """
 workflow: one
@@ -22,21 +21,6 @@ when: [{event: go, with: {n: "${{ event.data.n }}"}}]
 steps: [{name: a, python: {function: "m:act", args: {name: "one ${{ inputs.n }}"}}}]
 """
 TWO = ONE.replace("workflow: one", "workflow: two").replace("one ${{", "two ${{")
-
-
-async def deliver(rig: Rig, trigger: str, *events: Any, **more: Any) -> Settlement:
-    """What a trigger does with one read."""
-    settled: asyncio.Future[Settlement] = asyncio.get_running_loop().create_future()
-
-    async def settle(settlement: Settlement) -> None:
-        settled.set_result(settlement)
-
-    await rig.intake.publish(trigger, Delivery(events, settle, **more))
-    return await asyncio.wait_for(settled, 10)
-
-
-def go(id: str = "1", n: Any = 7, **more: Any) -> Event:
-    return Event(type="go", source="/test", id=id, data={"n": n}, **more)
 
 
 async def count(rig: Rig, workflow: str = "") -> int:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from reactor.core.errors import ReactorError
+from reactor.core.event import Mark
+from reactor.store.contract import RunFilter, Unit
 from reactor.testing.clock import VirtualClock
 
 from .conftest import Reopen, World
@@ -59,6 +61,145 @@ steps:
     assert run["error"]["code"] == "timeout"
     assert run["error"]["message"] == "the run took longer than its limit of 0.1 s"
     assert steps(run) == {"a": "completed", "b": "cancelled"}
+
+
+LIMITED = """
+workflow: limited
+timeout: 1h
+limits: {concurrency: {max: 1}}
+steps:
+  - {name: a, python: {function: "m:slow", args: {name: a, seconds: 1200}}}
+  - {name: w, wait: {for: 20m}}
+  - {name: b, python: {function: "m:slow", args: {name: b, seconds: SECONDS}}}
+"""
+
+
+async def pass_time(rig: Rig, hand: VirtualClock, seconds: float) -> None:
+    """Let so much time pass, minute by minute: what it wakes is through, on disk too, before the next."""
+    until = hand.now() + seconds
+    while hand.now() < until:
+        await hand.advance(min(60.0, until - hand.now()))
+        await rig.store.runs(RunFilter(), limit=1)
+        await rig.store.submit(Unit(marks=(Mark("test", "now", str(hand.now()).encode()),)))
+        await hand.settle()
+
+
+@pytest.mark.rule("8.5.1")
+async def test_a_runs_limit_counts_from_its_first_running_with_waits(
+    slow_rig: Rig, world: World, hand: VirtualClock
+) -> None:
+    rig = slow_rig
+    await rig.deploy(LIMITED.replace("SECONDS", "1140"))
+    first, second = [await rig.runs.start("limited") for _ in range(2)]
+    assert second["state"] == "queued"
+    await pass_time(rig, hand, 59 * 60)
+    assert (await rig.ended(first["id"]))["state"] == "completed", "59 of 60 minutes, 20 of them waiting"
+    await pass_time(rig, hand, 61 * 60)
+    assert (await rig.ended(second["id"]))["state"] == "completed", "59 minutes in a queue do not count"
+    await rig.deploy(LIMITED.replace("SECONDS", "1260"))
+    third = await rig.runs.start("limited")
+    await pass_time(rig, hand, 61 * 60)
+    run = await rig.ended(third["id"])
+    assert (run["state"], steps(run)) == ("timed_out", {"a": "completed", "w": "completed", "b": "cancelled"})
+
+
+@pytest.mark.rule("8.5.1")
+@pytest.mark.parametrize("pause_minutes", [30, 90])
+async def test_a_runs_limit_does_not_count_while_it_is_paused(
+    slow_rig: Rig, world: World, hand: VirtualClock, pause_minutes: int
+) -> None:
+    rig = slow_rig
+    await rig.deploy(LIMITED.replace("SECONDS", "1740"), LIMITED.replace("SECONDS", "1860").replace("limited", "over"))
+    heads = [await rig.runs.start(name) for name in ("limited", "over")]
+    await pass_time(rig, hand, 10 * 60)
+    for head in heads:
+        await rig.runs.pause(head["id"])
+    await pass_time(rig, hand, pause_minutes * 60)
+    assert world.done == ["a", "a"], "a step under way goes on, the next waits for the end of the pause"
+    for head in heads:
+        await rig.runs.resume(head["id"])
+    await pass_time(rig, hand, 49 * 60)
+    assert (await rig.ended(heads[0]["id"]))["state"] == "completed"
+    await pass_time(rig, hand, 2 * 60)
+    assert (await rig.ended(heads[1]["id"]))["state"] == "timed_out"
+
+
+@pytest.mark.rule("8.5.1")
+async def test_a_limit_begins_anew_with_a_retry_by_hand_without_the_pauses_before(
+    slow_rig: Rig, world: World, hand: VirtualClock
+) -> None:
+    rig = slow_rig
+    await rig.deploy(LIMITED.replace("SECONDS", "3660"))
+    head = await rig.runs.start("limited")
+    await rig.runs.pause(head["id"])
+    await pass_time(rig, hand, 60 * 60)
+    await rig.runs.resume(head["id"])
+    await pass_time(rig, hand, 130 * 60)
+    assert (await rig.ended(head["id"]))["state"] == "timed_out"
+    await rig.runs.retry(head["id"])
+    await pass_time(rig, hand, 62 * 60)
+    run = await rig.ended(head["id"])
+    assert (run["state"], steps(run)["b"]) == ("timed_out", "cancelled")
+
+
+@pytest.mark.rule("8.5.2")
+async def test_a_steps_limit_is_for_one_attempt(rig: Rig) -> None:
+    async def hangs_once(context: Any) -> int:
+        if context.attempt == 1:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        return context.attempt
+
+    rig.functions["m:hangs_once"] = hangs_once
+    await rig.deploy(
+        """
+workflow: patient
+steps: [{name: a, python: {function: "m:hangs_once"}, timeout: 100ms, retry: {attempts: 2, delay: 1ms}}]
+"""
+    )
+    run = await rig.run("patient")
+    assert (run["state"], run["steps"][0]["attempts"], run["outputs"]) == ("completed", 2, {"a": 2})
+
+
+@pytest.mark.rule("4.10.1")
+async def test_without_a_policy_there_is_one_attempt(rig: Rig, world: World) -> None:
+    await rig.deploy("workflow: once\nsteps: [{name: a, python: {function: 'm:act', args: {name: a}}}]")
+    world.fail["a"] = [ConnectionError("gone")]
+    run = await rig.run("once")
+    assert (run["state"], run["error"]["code"], run["error"]["attempt"]) == ("failed", "connection", 1)
+    assert (run["steps"][0]["attempts"], world.done) == (1, [])
+
+
+@pytest.mark.rule("4.10.2")
+async def test_attempts_since_the_last_row_are_lost_in_a_crash(
+    lives: Reopen, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = {"a": 0, "b": 0}
+
+    async def act(name: str, context: Any) -> None:
+        calls[name] += 1
+        if calls[name] <= 2:
+            raise ConnectionError("gone")
+        if calls[name] == 3:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(world, "act", act)
+    rig = await lives()
+    await rig.deploy(
+        """
+workflow: lost
+steps: [{name: a, python: {function: "m:act", args: {name: a}}, retry: {attempts: 4, delay: 10ms}}]
+---
+workflow: kept
+steps: [{name: b, python: {function: "m:act", args: {name: b}}, retry: {attempts: 4, delay: 10s}}]
+"""
+    )
+    lost, kept = [(await rig.runs.start(name))["id"] for name in ("lost", "kept")]
+    await rig.until(lambda: calls == {"a": 3, "b": 3})
+    assert await rig.store.journal(rig.runs.number(lost)) == []
+    rig = await lives()
+    assert [(await rig.ended(run))["steps"][0]["attempts"] for run in (lost, kept)] == [1, 3]
+    assert calls == {"a": 4, "b": 4}
 
 
 async def test_an_attempt_over_its_limit_is_the_error_timeout(rig: Rig, world: World) -> None:
