@@ -22,6 +22,7 @@ from typing import Any
 import uvicorn
 
 from reactor import App
+from reactor.cli.starting import uncollected
 from reactor.language.loader import load_text
 from reactor.web.server import WebServer
 
@@ -248,12 +249,13 @@ async def main() -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         async with App(wanted.store or f"sqlite:///{folder}/bench.db") as app, WebServer(app, port=0) as web:
-            for text in (ACCEPT, flow(1), flow(5), HOOK):
-                loaded = load_text(text, "bench.yaml", app.vocabulary())
-                loaded.diagnostics.raise_errors()
-                await app.deploys.deploy(loaded.loaded)
-            while not list(app.routes):
-                await asyncio.sleep(0.01)
+            with uncollected():
+                for text in (ACCEPT, flow(1), flow(5), HOOK):
+                    loaded = load_text(text, "bench.yaml", app.vocabulary())
+                    loaded.diagnostics.raise_errors()
+                    await app.deploys.deploy(loaded.loaded)
+                while not list(app.routes):
+                    await asyncio.sleep(0.01)
             server, task, port = await empty_server()
             plain = request("/", BODY[:-18] + b'%s"}', "application/json")
             first = await measured(lambda: call(port, plain, connections, seconds), app)

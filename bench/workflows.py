@@ -22,6 +22,7 @@ from typing import Any
 
 from reactor import App, Workflow, step
 from reactor.bench.startup import COMPILED
+from reactor.cli.starting import uncollected
 from reactor.language.loader import load_text
 
 FLOW_YAML = """
@@ -94,13 +95,14 @@ def percentile(values: list[float], share: float) -> float:
 
 
 async def opened(store: str) -> App:
-    """An application with the bench's workflows in force."""
-    app = App(store=store, project=None)
-    app.register(FivePython)
-    await app.open()
-    loaded = load_text(f"{FLOW_YAML}\n---\n{FAN_YAML}\n---\n{SLOW_YAML}", "bench.yaml", app.vocabulary())
-    loaded.diagnostics.raise_errors()
-    await app.deploys.deploy(loaded.loaded)
+    """An application with the bench's workflows in force, started as `reactor run` starts one."""
+    with uncollected():
+        app = App(store=store, project=None)
+        app.register(FivePython)
+        await app.open()
+        loaded = load_text(f"{FLOW_YAML}\n---\n{FAN_YAML}\n---\n{SLOW_YAML}", "bench.yaml", app.vocabulary())
+        loaded.diagnostics.raise_errors()
+        await app.deploys.deploy(loaded.loaded)
     return app
 
 

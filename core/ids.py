@@ -33,6 +33,11 @@ def fresh_id() -> str:
     return secrets.token_hex(16)
 
 
+def fresh_key() -> bytes:
+    """As long as a `digest`, and random: the key of what is meant to happen once more at every call."""
+    return secrets.token_bytes(16)
+
+
 def fresh_store_id() -> str:
     """The identity of a new store: 16 hex digits, the first 8 of which are shown."""
     return secrets.token_hex(8)

@@ -154,7 +154,7 @@ class ActiveRun:
         error = self.progress.errors[place]
         return {
             "output": self.progress.outputs[place],
-            "state": self.progress.states[place].value,
+            "state": record.state if record is not None else self.progress.states[place].value,
             "error": msgspec.to_builtins(error) if error is not None else None,
             "attempts": record.attempts if record is not None else 0,
         }

@@ -8,6 +8,7 @@ import msgspec
 
 from ..core import faults
 from ..core.errors import ErrorInfo, ReactorError
+from ..core.limits import INLINE_BYTES_MAX
 from ..store.contract import JournalRow, Kind, RunChange, RunState, Unit
 from .active import ActiveRun
 from .admission import release
@@ -60,7 +61,9 @@ class Endings:
         first.
         """
         x = self._x
-        record, body = await x.records.encoded(node, record)
+        record, body = x.records.encoded(node, record)
+        if len(body) > INLINE_BYTES_MAX:
+            record, body = await x.records.apart(node, record, body)
         row = x.records.row(run, node, Kind.RESULT, body)
         if record.state == "failed":
             await x.store.submit(Unit(journal=(row,)))
@@ -312,13 +315,13 @@ class Endings:
         found: list[StepSummary] = []
         for node in run.plan.nodes:
             record = run.values.get(node.index)
-            state = run.progress.states[node.index]
+            state = record.state if record is not None else run.progress.states[node.index].value
             cause = run.progress.skip_causes.get(node.index)
             undone = run.undone.get(node.index)
             found.append(
                 StepSummary(
                     node.path,
-                    state.value,
+                    state,
                     record.attempts if record is not None else 0,
                     record.started_at if record is not None else None,
                     record.ended_at if record is not None else None,

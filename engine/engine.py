@@ -17,7 +17,7 @@ from ..core import faults
 from ..core.clock import SYSTEM, Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed, StoreUnavailable
 from ..core.event import Event, Mark, decode_stored
-from ..core.ids import Numbers, digest, fresh_id, identity, run_text
+from ..core.ids import Numbers, digest, fresh_key, identity, run_text
 from ..core.limits import SWEEP_S
 from ..core.loops import LOOPS
 from ..language.cel import Activation
@@ -233,7 +233,7 @@ class Engine:
                 f"`{name}` has {self.held.counts[name]} runs that wait to begin; no more are taken",
                 hint="raise its `limits`, or cancel runs that nobody needs",
             )
-        start_key = digest("direct", name, key or fresh_id())
+        start_key = digest("direct", name, key) if key else fresh_key()
         start = self.prepare.direct(
             plan, inputs, key=start_key, actor=actor, labels=labels, priority=priority, event=event, stored=stored
         )

@@ -49,11 +49,8 @@ class Records:
         """A journal row of a step."""
         return JournalRow(run.row.id, node.ord | occurrence, kind, body, run.row.gen, node.name_hash)
 
-    async def encoded(self, node: Node, record: StepRecord) -> tuple[StepRecord, bytes]:
-        """A record and its body, secrets hidden; an output that cannot be kept makes it the record of a failure.
-
-        An output over INLINE_BYTES_MAX goes to a blob first, durable before the row that names it.
-        """
+    def encoded(self, node: Node, record: StepRecord) -> tuple[StepRecord, bytes]:
+        """A record and its body, secrets hidden; an output that is no JSON value makes it the record of a failure."""
         try:
             body = _encode(record)
         except (TypeError, ValueError, RecursionError) as e:
@@ -63,7 +60,13 @@ class Records:
         if shown is not text and shown != text:
             body = shown.encode()
             record = _record(body)
-        if len(body) <= INLINE_BYTES_MAX or record.output is None:
+        return record, body
+
+    async def apart(self, node: Node, record: StepRecord, body: bytes) -> tuple[StepRecord, bytes]:
+        """A record whose body is over INLINE_BYTES_MAX: a large output goes to a blob first, durable before the row
+        that names it; one over OUTPUT_BYTES_MAX makes it the record of a failure.
+        """
+        if record.output is None:
             return record, body
         output = _encode(record.output)
         if len(output) > OUTPUT_BYTES_MAX:
@@ -94,7 +97,9 @@ class Records:
         if isinstance(effect, EmitEffect):
             event, outbox = telling.emitted(run, node, effect)
             record = msgspec.structs.replace(record, output={"id": event.id})
-        record, body = await self.encoded(node, record)
+        record, body = self.encoded(node, record)
+        if len(body) > INLINE_BYTES_MAX:
+            record, body = await self.apart(node, record, body)
         if kind is Kind.RESULT:
             outbox = (*outbox, *telling.step_outbox(run, node, record))
         await self._store.submit(Unit(journal=(self.row(run, node, kind, body),), outbox=outbox, bytes_=len(body)))

@@ -105,18 +105,10 @@ class StepCall(Call):
         self._run = run
         self._work = work
         self._extra = extra
-        row = run.row
         self.inputs = inputs
-        self.run = run.id
-        self.workflow = row.workflow
-        self.step = work.node.path
         self.attempt = attempt
         self.timeout_s = timeout_s
-        self.traceparent = row.traceparent
-        self.actor = row.actor
         self.services = executor.services
-        self.clock = executor.clock
-        self.event_driven = work.event_driven
         self.isolation = work.node.step.isolation
         self.undo = work.undo
 
@@ -131,6 +123,13 @@ class StepCall(Call):
 
 
 _LATER: Mapping[str, Callable[[Executor, ActiveRun, Work, Mapping[str, Any]], Any]] = {
+    "run": lambda x, run, work, extra: run.id,
+    "workflow": lambda x, run, work, extra: run.row.workflow,
+    "step": lambda x, run, work, extra: work.node.path,
+    "traceparent": lambda x, run, work, extra: run.row.traceparent,
+    "actor": lambda x, run, work, extra: run.row.actor,
+    "clock": lambda x, run, work, extra: x.clock,
+    "event_driven": lambda x, run, work, extra: work.event_driven,
     "key": lambda x, run, work, extra: run.key(work.node, undo=work.undo),
     "context": lambda x, run, work, extra: StepContext(run, work.node, extra),
     "temp_dir": lambda x, run, work, extra: functools.partial(x.temp_dir, run),
