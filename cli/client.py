@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
@@ -19,6 +19,7 @@ from ..core.clock import SYSTEM
 from ..core.errors import ConfigError, StoreUnavailable
 from ..language.values import is_list, is_mapping
 from .failures import Answered, Unreachable
+from .live import Told, told
 from .parsing import Given
 from .place import Place, find, token
 
@@ -43,6 +44,18 @@ class Transport(Protocol):
     async def send(self, method: str, path: str, query: str, body: bytes, media: str) -> Reply:
         """Raises Unreachable."""
         ...
+
+    def stream(self, path: str, query: str, last: str) -> AsyncGenerator[bytes, None]:
+        """The bytes of an answer without an end, after the event `last`. Raises Unreachable, NoStream."""
+        ...
+
+
+class NoStream(Exception):
+    """An answer that is no stream."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self.reply = reply
 
 
 class Client:
@@ -73,6 +86,16 @@ class Client:
         """Hand in an event of the JSON format; durable when answered. Raises Answered, Unreachable."""
         body = msgspec.json.encode(event)
         return self._read(await self._transport.send("POST", "/events", "", body, "application/cloudevents+json"))
+
+    async def stream(self, **query: str) -> AsyncGenerator[Told, None]:
+        """What happens from now on, of a `workflow`, `run` or `type`. Raises Answered, Unreachable."""
+        pairs = urlencode([(name, value) for name, value in query.items() if value])
+        try:
+            async with aclosing(told(lambda last: self._transport.stream(f"{API}/stream", pairs, last))) as all_:
+                async for each in all_:
+                    yield each
+        except NoStream as error:
+            self._read(error.reply)
 
     async def _call(
         self,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import aclosing
 from typing import Any
 
-from ..core.clock import SYSTEM
 from ..core.ids import fresh_id
 from . import output, values
 from .client import Client
-from .failures import Unreachable
+from .failures import Unreachable, Usage
+from .live import EVENT, OPEN, RESET
 from .parsing import Given
-
-FOLLOW_S = 0.5
 
 
 async def emit(given: Given, client: Client) -> None:
@@ -70,28 +69,46 @@ async def events(given: Given, client: Client) -> None:
 
 
 async def _follow(given: Given, client: Client, query: dict[str, Any]) -> None:
+    """Print what comes, one a line; with `--since` first what came since then."""
     if client.app is not None:
         raise Unreachable("no server has this store: nothing can come", hint="start one with `reactor serve`")
-    seen: dict[str, None] = {}
-    first = True
-    lines = given.output == "json" or not sys.stdout.isatty()
-    while True:
-        page = await client.get("events", **query)
-        fresh = [event for event in reversed(page["items"]) if event["key"] not in seen]
-        for event in fresh:
-            seen[event["key"]] = None
-            if first:
-                continue
-            if lines:
-                output.line(event)
-            else:
-                print("  ".join(output.cell(value) for value in _row(event)), flush=True)
-        for key in list(seen)[:-1000]:
-            del seen[key]
-        if first:
-            output.note("waiting for events; Ctrl-C ends it")
-        first = False
-        await SYSTEM.sleep(FOLLOW_S)
+    if given.text("cursor") or given.text("limit"):
+        raise Usage("--follow has no pages: it takes no --cursor and no --limit", hint="leave them out")
+    seen = set[str]()
+    async with aclosing(client.stream(type=query["type"])) as stream:
+        async for told in stream:
+            if told.kind == OPEN and not seen:
+                if query["since"]:
+                    page = await client.get("events", **query)
+                    for event in reversed(page["items"]):
+                        seen.add(event["key"])
+                        _come(given, event)
+                output.note("waiting for events; Ctrl-C ends it")
+            elif told.kind == RESET:
+                output.note("some events were missed here; `reactor events` lists them")
+            elif (
+                told.kind == EVENT
+                and (event := _told(told.event, query["type"]))
+                and event["key"] not in seen
+                and query["source"] in ("", event["source"])
+            ):
+                _come(given, event)
+
+
+def _told(event: dict[str, Any], type: str) -> dict[str, Any] | None:
+    """An event of the stream in the form of lists; None for one of runs and steps that nobody asked for."""
+    meta: dict[str, Any] = event.get("meta", {})
+    if "key" not in meta and not type.startswith("reactor."):
+        return None
+    about = {name: meta.pop(name, None) for name in ("key", "trigger", "accepted_at", "verdict")}
+    return {**{name: about[name] for name in ("key", "trigger", "accepted_at")}, **event}
+
+
+def _come(given: Given, event: dict[str, Any]) -> None:
+    if given.output == "json" or not sys.stdout.isatty():
+        output.line(event)
+    else:
+        print("  ".join(output.cell(value) for value in _row(event)), flush=True)
 
 
 def _row(event: dict[str, Any]) -> tuple[Any, ...]:

@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
-from ..core.clock import SYSTEM
 from . import output
 from .client import Client
-from .failures import RUN_FAILED, tell_text
+from .failures import RUN_FAILED, Unreachable, tell_text
 from .parsing import Given
 
-FIRST_S, LONGEST_S = 0.01, 0.25  # between two looks: soon at first, then four a second
+SETTLES_S = 0.2  # what is shown but not told of is looked at this long after what was told
 
 ENDED = frozenset(("completed", "failed", "timed_out", "cancelled", "compensated", "compensation_failed"))
 _QUIET = frozenset(("pending",))
 
 
-async def changes(client: Client, run: str) -> AsyncIterator[dict[str, Any]]:
-    """Each change of the run's or a step's state; the last one is the run's end, with the whole run."""
-    steps: dict[str, tuple[str, int]] = {}
-    state, wait = "", FIRST_S
-    while True:
-        found = await client.get("runs", run)
-        moved = False
-        for step in found["steps"]:
-            now = (step["state"], step["attempts"])
-            if steps.get(step["name"], ("pending", 0)) != now and step["state"] not in _QUIET:
-                steps[step["name"]], moved = now, True
-                yield {"kind": "step", "run": found["id"], **step}
-        if found["state"] != state:
-            state, moved = found["state"], True
-            yield {"kind": "run", "run": found["id"], "state": state, "progress": found["progress"], "whole": found}
-        if state in ENDED:
-            return
-        wait = FIRST_S if moved else min(LONGEST_S, wait * 1.5)
-        await SYSTEM.sleep(wait)
+async def changes(client: Client, run: str) -> AsyncGenerator[dict[str, Any], None]:
+    """Each change of the run's or a step's state; the last one is the run's end, with the whole run.
+
+    The run is read when the stream tells of it, and again when it falls silent: that a run waits is shown, not told.
+    """
+    fresh, steps, state = asyncio.Event(), dict[str, tuple[str, int]](), ""
+    listening = asyncio.ensure_future(_listen(client, run, fresh))
+    limit_s: float | None = None
+    try:
+        while True:
+            limit_s = SETTLES_S if await _news(fresh, listening, limit_s) else None
+            try:
+                found = await client.get("runs", run)
+            except Unreachable:
+                if client.app is not None or listening.done():
+                    raise
+                continue  # the server starts again: the stream says when
+            for step in found["steps"]:
+                now = (step["state"], step["attempts"])
+                if steps.get(step["name"], ("pending", 0)) != now and step["state"] not in _QUIET:
+                    steps[step["name"]] = now
+                    yield {"kind": "step", "run": found["id"], **step}
+            if found["state"] != state:
+                state = found["state"]
+                yield {"kind": "run", "run": found["id"], "state": state, "progress": found["progress"], "whole": found}
+            if state in ENDED:
+                return
+    finally:
+        listening.cancel()
+        await asyncio.wait((listening,))
+
+
+async def _listen(client: Client, run: str, fresh: asyncio.Event) -> None:
+    async with aclosing(client.stream(run=run)) as told:
+        async for _ in told:
+            fresh.set()
+
+
+async def _news(fresh: asyncio.Event, listening: asyncio.Future[None], limit_s: float | None) -> bool:
+    """Wait for something to read; was there anything? Raises what ended the listening."""
+    news = asyncio.ensure_future(fresh.wait())
+    await asyncio.wait((news, listening), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    news.cancel()
+    if listening.done():
+        listening.result()
+    found = fresh.is_set()
+    fresh.clear()
+    return found
 
 
 async def follow(client: Client, run: str, *, lines: bool) -> dict[str, Any]:

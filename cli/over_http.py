@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import aiohttp
 
-from .client import Reply
+from .client import NoStream, Reply
 from .failures import Unreachable
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 CONNECT_S_MAX = 5.0
 ANSWER_S_MAX = 120.0
+SILENCE_S_MAX = 45.0  # the stream says something every 15 s
 
 
 class OverHttp:
@@ -32,15 +39,36 @@ class OverHttp:
 
     async def send(self, method: str, path: str, query: str, body: bytes, media: str) -> Reply:
         """See Transport."""
-        from yarl import URL
-
-        url = URL(self._url + path + (f"?{query}" if query else ""), encoded=True)
         headers = {"Content-Type": media} if body else {}
-        try:
+        with self._told():
             async with self._session.request(
-                method, url, data=body or None, headers=headers, allow_redirects=False
+                method, self._at(path, query), data=body or None, headers=headers, allow_redirects=False
             ) as answer:
                 return Reply(answer.status, await answer.read())
+
+    async def stream(self, path: str, query: str, last: str) -> AsyncGenerator[bytes, None]:
+        """See Transport."""
+        headers = {"Last-Event-ID": last} if last else {}
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S_MAX, sock_read=SILENCE_S_MAX)
+        with self._told():
+            async with self._session.get(
+                self._at(path, query), headers=headers, timeout=limits, allow_redirects=False
+            ) as answer:
+                if answer.content_type != "text/event-stream":
+                    raise NoStream(Reply(answer.status, await answer.read()))
+                async for part in answer.content.iter_any():
+                    yield part
+
+    def _at(self, path: str, query: str) -> URL:
+        from yarl import URL
+
+        return URL(self._url + path + (f"?{query}" if query else ""), encoded=True)
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """Raise what the library raises as Unreachable."""
+        try:
+            yield
         except TimeoutError:
             raise self._away("it does not answer in time") from None
         except aiohttp.ClientConnectorError as error:

@@ -27,9 +27,12 @@ class Unmatched:
         self._second = 0
         self._taken = 0
         self.left_out = 0  # events of which no row was kept
+        self.listeners: list[Callable[[EventRow], None]] = []  # told of each, kept or not
 
     def add(self, row: EventRow) -> None:
         """Keep an event, or count it as left out."""
+        for listener in self.listeners:
+            listener(row)
         second = int(row.at)
         if second != self._second:
             self._second, self._taken = second, 0

@@ -1,4 +1,4 @@
-"""`GET /api/v1/stream`: events of runs and steps, and accepted events, as Server-Sent Events.
+"""`GET /api/v1/stream`: events of runs and steps, and the events that come, as Server-Sent Events.
 
 Clients read one shared, bounded buffer, each at its own pace: a slow one falls behind and is told so (`reset`), and
 never slows a run. Nothing is kept while nobody looks. Source: HTML, server-sent events; language page, section 7.
@@ -15,13 +15,16 @@ from urllib.parse import parse_qs
 
 from msgspec import Struct
 
-from ..core.event import Event, encode
+from ..core.durations import format_instant
+from ..core.event import Event, decode_stored, encode
 from ..core.http import Refused
+from ..core.ids import event_text
 from ..core.limits import KIB, MIB, STREAM_BUFFER_EVENTS
 from .wire import Receive, Scope, Send
 
 if TYPE_CHECKING:
     from ..app import App
+    from ..store.contract import EventRow
 
 BUFFER_BYTES_MAX = 32 * MIB
 HEARTBEAT_S = 15.0
@@ -125,7 +128,8 @@ class Stream:
                     continue
                 wake.clear()
                 try:
-                    await asyncio.wait_for(wake.wait(), HEARTBEAT_S)
+                    async with asyncio.timeout(HEARTBEAT_S):  # wait_for of 3.11 may swallow a cancel
+                        await wake.wait()
                 except TimeoutError:
                     await _more(send, b": still here\n\n")
             if not gone.done():
@@ -177,7 +181,8 @@ class Stream:
         if not self._listening:
             self._listening = True
             self._app.engine.telling.listeners.append(self._told)
-            self._app.intake.listeners.append(self._accepted)
+            self._app.intake.keyed.append(self._accepted)
+            self._app.unmatched.listeners.append(self._unmatched)
 
     def _exit(self, client: asyncio.Event) -> None:
         self._clients.discard(client)
@@ -189,7 +194,8 @@ class Stream:
         if self._listening:
             self._listening = False
             self._app.engine.telling.listeners.remove(self._told)
-            self._app.intake.listeners.remove(self._accepted)
+            self._app.intake.keyed.remove(self._accepted)
+            self._app.unmatched.listeners.remove(self._unmatched)
             if self._buffer.first <= self._buffer.last:
                 self._buffer.clear()
             self._buffer.last += 1  # what happens from here on is missed by all
@@ -199,9 +205,18 @@ class Stream:
         for client in self._clients:
             client.set()
 
-    def _accepted(self, event: Event) -> None:
+    def _accepted(self, event: Event, key: int) -> None:
         if event.meta.get("trigger"):  # events of our own were told already
-            self._told(event)
+            self._came(event, key, self._app.clock.now(), "accepted")
+
+    def _unmatched(self, row: EventRow) -> None:
+        if row.trigger:
+            self._came(decode_stored(row.body), row.key, row.at, "unmatched")
+
+    def _came(self, event: Event, key: int, at: float, verdict: str) -> None:
+        """An event from outside: with what lists say of it."""
+        known = {"key": event_text(key), "accepted_at": format_instant(at), "verdict": verdict}
+        self._told(event.replace(meta={**event.meta, **known}))
 
 
 def _wanted(scope: Scope) -> dict[str, str]:

@@ -196,3 +196,30 @@ async def test_says_which_keys_there_are(site: Site) -> None:
     found = (await site.call("GET", "/api/v1/stream?workflw=a")).problem()
     assert (found["status"], found["detail"]) == (400, "unknown key `workflw` in the query")
     assert found["hint"] == "there are: workflow, run, type, last_event_id"
+
+
+async def test_tells_events_that_nobody_takes_with_their_keys(site: Site) -> None:
+    await site.put_flow()
+    async with Client(site) as client:
+        headers = {"content-type": "application/cloudevents+json"}
+        for type in ("lonely", "thing"):
+            event = {"specversion": "1.0", "id": type, "source": "/s", "type": type, "data": {"n": 1}}
+            taken = (await site.call("POST", "/events", data=json.dumps(event), headers=headers)).json
+            told = await client.next()
+            assert (told["id"], told["data"]) == (type, {"n": 1})
+            assert {k: told["meta"][k] for k in ("key", "verdict", "trigger")} == {
+                "key": taken["key"],
+                "verdict": taken["verdict"],
+                "trigger": "post",
+            }
+            listed = await site.get(f"/api/v1/events/{taken['key']}")
+            assert set(listed["meta"]) == set(told["meta"]) - {"key", "verdict", "accepted_at"}
+
+
+async def test_what_nobody_looks_at_is_heard_by_nobody(site: Site) -> None:
+    async with Client(site):
+        stream = stream_of(site)
+        assert site.app.unmatched.listeners
+    await site.until(lambda: not stream._clients)
+    stream._stop_listening()
+    assert (site.app.unmatched.listeners, site.app.intake.keyed) == ([], [])
