@@ -87,13 +87,14 @@ async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
         rust_timeout=WAKE_MS,
         yield_on_timeout=True,
     )
-    first = True
+    unread = True  # what was changed between the first reading and the first watching
     async for changes in seen:
         if not changes:
-            if first:  # what was changed between the first reading and the first watching
-                first = False
+            if unread:
+                unread = False
                 await _reload(serving, quietly=True)
             continue
+        unread = False
         paths = {path for _, path in changes}
         note("changed: " + ", ".join(sorted(relative(path) for path in paths)))
         if paths & project:

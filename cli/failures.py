@@ -50,6 +50,8 @@ class Answered(ReactorError):
 
 def exit_code(error: BaseException) -> int:
     """The exit code of an error that ends a verb."""
+    if isinstance(error, OSError) and error.filename:
+        return USAGE
     if not isinstance(error, ReactorError):
         return RUN_FAILED
     if isinstance(error, Answered) and error.code not in _EXITS and error.status >= 500:
@@ -72,6 +74,10 @@ def text_of(error: BaseException) -> str:
     """An error in a few lines."""
     if isinstance(error, InvalidDefinition):
         return str(error)  # has its places and carets already
+    if isinstance(error, OSError) and error.filename:
+        return tell_text(
+            f"{error.filename}: {error.strerror or error}", hint="see that it is there, and that this user may use it"
+        )
     if not isinstance(error, ReactorError):
         return tell_text(
             f"Reactor failed by a defect of its own: {type(error).__name__}: {error}",

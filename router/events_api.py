@@ -67,7 +67,11 @@ class EventsApi:
                 event.id = fresh_id()
             check(event)
         if self._store.refusing:
-            raise StoreUnavailable(f"the store refuses writes: {self._store.refusing}", retry_after_s=1.0)
+            raise StoreUnavailable(
+                f"the store refuses writes: {self._store.refusing}",
+                retry_after_s=1.0,
+                hint="repeat it later: it goes on by itself once the store can write",
+            )
         settled: asyncio.Future[Settlement] = asyncio.get_running_loop().create_future()
 
         def settle(settlement: Settlement) -> None:
@@ -85,7 +89,9 @@ class EventsApi:
         settlement = await settled
         if settlement.again:
             raise StoreUnavailable(
-                "the store refuses writes now; nothing was taken", retry_after_s=settlement.retry_after_s or 1.0
+                "the store refuses writes now; nothing was taken",
+                retry_after_s=settlement.retry_after_s or 1.0,
+                hint="repeat it later: it goes on by itself once the store can write",
             )
         return settlement.receipts
 

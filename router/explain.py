@@ -100,7 +100,7 @@ def _start(
             return {"finding": "dead", "clause": name, "text": f"{name}: {guard.text}: {e}"}
         if value is not wanted:
             actual = _values(guard.reads, scope)
-            shown = ", ".join(f"{k} is {_json(v)}" for k, v in actual.items())
+            shown = ", ".join(f"{k} is {_json(v)}" for k, v in actual.items() if k != guard.text)
             return {
                 "finding": "guard",
                 "clause": name,

@@ -7,6 +7,7 @@ leaves one turn of the loop after the results were released, so that the steps t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -16,6 +17,8 @@ from ..core.errors import StoreFailed, StoreUnavailable
 from ..core.limits import GROUP_BYTES_MAX, GROUP_ROWS_MAX
 from .contract import Committed, Unit, UnitRefused
 from .resolve import unit_refused
+
+_log = logging.getLogger("reactor.store")
 
 RETRY_S_MIN = 0.05  # a refusing store is asked again after this, doubling …
 RETRY_S_MAX = 1.0  # … up to this
@@ -156,6 +159,7 @@ class _Lane:
             self._now = None
             if self._owner.refusing:
                 self._owner.refusing = ""
+                _log.warning("the store takes writes again")
             self._retry_s = RETRY_S_MIN
             self._owner.groups += 1
             self._owner.units += len(units)
@@ -167,6 +171,8 @@ class _Lane:
                 else:
                     future.set_exception(receipt)
         elif isinstance(result, StoreUnavailable):
+            if not self._owner.refusing:
+                _log.error("the store refuses writes, and so new input: %s", result)
             self._owner.refusing = str(result)
             if self._idle is not None:
                 self.fail(_closed_while(result))

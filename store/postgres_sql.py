@@ -78,7 +78,10 @@ def _connecting(error: Exception, url: str) -> Exception:
         )
     if isinstance(error, (ValueError, TypeError)) and not isinstance(error, OSError) and not state:
         return ConfigError(f"{shown(url)} cannot be used: {_text(error, url)}", path="store", hint="correct the URL")
-    return StoreUnavailable(f"the database {shown(url)} cannot be reached: {_text(error, url)}")
+    return StoreUnavailable(
+        f"the database {shown(url)} cannot be reached: {_text(error, url)}",
+        hint="start it, or correct the address in `store`",
+    )
 
 
 def _text(error: BaseException, url: str) -> str:
@@ -174,7 +177,10 @@ def meaning(error: BaseException, url: str) -> BaseException:
         return error
     gone = (OSError, EOFError, TimeoutError, driver().InterfaceError, driver().InternalClientError)
     if isinstance(error, gone) and not isinstance(error, ValueError):  # a value that cannot be sent is both
-        return StoreUnavailable(f"the database {shown(url)} cannot be reached: {_text(error, url)}")
+        return StoreUnavailable(
+            f"the database {shown(url)} cannot be reached: {_text(error, url)}",
+            hint="start it, or correct the address in `store`",
+        )
     return error
 
 

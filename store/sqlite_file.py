@@ -24,6 +24,7 @@ from .statements import Statement
 BUSY_MS_MAX = 1_000  # another program's lock is waited for this long, then the store refuses
 CHECKPOINT_PAGES = 4_000  # WAL of about 15 MiB; the writer's own checkpoint, which alone resets the log under load
 _WAL_BYTES_KEPT = 64 << 20
+_OURS = frozenset(("migration", "meta", "run"))  # the first opening makes all of them at once
 _SQL_CHARS_MAX = 16_000  # apsw keeps no longer statement prepared
 _STATEMENTS_KEPT = 512
 
@@ -61,6 +62,10 @@ class FileLock:
         """Raises InUse naming the holder's pid and address if another process has it, ConfigError if it cannot be
         opened.
         """
+        if self._database.is_dir():
+            raise ConfigError(
+                f"the store {self._database} is a folder", path="store", hint="name a file in it, such as reactor.db"
+            )
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -105,9 +110,21 @@ def private_file() -> Path:
 
 
 def connect(path: Path, synchronous: str) -> apsw.Connection:
-    """The connection that writes: the only one that does, checkpoints included."""
+    """The connection that writes: the only one that does, checkpoints included.
+
+    Raises ConfigError for a database of another program; it is left as it is.
+    """
     connection = apsw.Connection(str(path), statementcachesize=_STATEMENTS_KEPT)
     connection.set_busy_timeout(BUSY_MS_MAX)
+    tables = [name for (name,) in fetch(connection, "SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    if tables and not _OURS.issubset(tables):
+        connection.close()
+        shown = ", ".join(sorted(tables)[:3]) + (", …" if len(tables) > 3 else "")
+        raise ConfigError(
+            f"{path} is the database of another program: it has the tables {shown}, and none of Reactor's",
+            path="store",
+            hint="give Reactor a file of its own",
+        )
     for pragma in (
         "journal_mode=WAL",
         f"synchronous={synchronous}",
@@ -203,7 +220,10 @@ def meaning(error: apsw.Error, path: Path, *, committing: bool) -> BaseException
     if isinstance(
         error, (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.NoMemError)
     ):
-        return StoreUnavailable(f"the store {path} cannot be written now: {error}")
+        return StoreUnavailable(
+            f"the store {path} cannot be written now: {error}",
+            hint="see that this user may write the file and its folder: it goes on by itself",
+        )
     return error
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from ..connections.cloudevents_http import media_type, received
 from ..core.clock import Clock
 from ..core.durations import format_instant
@@ -43,6 +45,13 @@ class Bodies:
             return [self._taken(self._shaper.event(event)) for event in found]
         source = f"/hooks{request.path}"
         if self._format == "auto" and media in (_FORM, _MULTIPART):
+            if media == _FORM and _is_json(request.body):
+                raise Refused(
+                    415,
+                    "unsupported_media_type",
+                    f"the body is JSON, and was sent as a form ({_FORM})",
+                    hint="send `content-type: application/json`; a trigger with `format: json` takes it as it is",
+                )
             event = Event(
                 type=TYPE,
                 source=source,
@@ -97,6 +106,17 @@ def _status(reason: ErrorInfo) -> int:
     if reason.code == "too_large":
         return 413
     return 422 if "expected" in reason.details or reason.code != "invalid_data" else 400
+
+
+def _is_json(body: bytes) -> bool:
+    """Is this a JSON object or list? What curl's `-d` sends without a header is called a form."""
+    if body.lstrip()[:1] not in (b"{", b"["):
+        return False
+    try:
+        msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _form(body: bytes) -> dict[str, Any]:

@@ -24,6 +24,10 @@ async def readyz(app: App, send: Send) -> None:
     """Ready; raises StoreUnavailable while the store refuses."""
     why = app.store.refusing
     if why:
-        raise StoreUnavailable(f"the store refuses writes: {why}", retry_after_s=1.0)
+        raise StoreUnavailable(
+            f"the store refuses writes: {why}",
+            retry_after_s=1.0,
+            hint="nothing that was accepted is lost: mend the cause, it goes on by itself",
+        )
     failing = LOOPS.failing()
     await answer_json(send, 200, {"status": "degraded", "failing": failing} if failing else {"status": "ready"})

@@ -13,7 +13,7 @@ _PAGE = """<!doctype html>
 <style>body{{font:16px/1.6 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem}}
 code{{background:#8882;padding:.1em .3em;border-radius:.2em}}dt{{font-weight:600}}</style></head>
 <body><h1>Reactor</h1>
-<p>This server runs {workflows} workflows and reads {triggers} triggers.</p>
+<p>Workflows in force: {workflows}. Triggers: {triggers}.</p>
 <dl>
 <dt><a href="{base}/api/openapi.json">/api/openapi.json</a></dt><dd>everything that the API takes and gives</dd>
 <dt><a href="{base}/api/v1/workflows">/api/v1/workflows</a>, <a href="{base}/api/v1/runs">runs</a>,

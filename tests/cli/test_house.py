@@ -31,6 +31,18 @@ def test_new_workflow_is_valid_and_overwrites_nothing(project: Project) -> None:
 
 
 @pytest.mark.req("C-1")
+def test_a_place_that_takes_no_files_is_named(project: Project) -> None:
+    (project.root / "shop").mkdir()
+    (project.root / "workflows").rename(project.root / "elsewhere")
+    (project.root / "workflows").write_text("a file")
+    assert project.say("new", "workflow", "greet") == (
+        2,
+        "",
+        "error: workflows: File exists\n  = help: see that it is there, and that this user may use it\n",
+    )
+
+
+@pytest.mark.req("C-1")
 def test_new_project_runs(project: Project) -> None:
     said = project.say("new", "project", "shop")
     assert said.out.splitlines()[-1] == "next: cd shop && reactor dev"

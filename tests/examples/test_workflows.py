@@ -358,8 +358,8 @@ async def test_when_x_do_y_then_z_unless_a_and_only_if_b(examples: Examples, on_
         assert list(receipt.runs) == []
         assert finding["finding"] == "guard"
         texts = {
-            "if": "if: event.data.in_stock is false (event.data.in_stock is false)",
-            "unless": "unless: event.data.on_hold is true (event.data.on_hold is true)",
+            "if": "if: event.data.in_stock is false",
+            "unless": "unless: event.data.on_hold is true",
         }
         assert finding["text"] == texts[finding["clause"]]
         assert finding["clause"] in ([] if in_stock else ["if"]) + (["unless"] if on_hold else [])

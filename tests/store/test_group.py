@@ -118,7 +118,7 @@ async def test_groups_are_bounded_by_rows_and_bytes(hand: Hand, groups: GroupCom
 
 @pytest.mark.rule("1.8")
 async def test_a_refusing_store_keeps_the_group_and_refuses_new_input(
-    hand: Hand, groups: GroupCommit, clock: VirtualClock
+    hand: Hand, groups: GroupCommit, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     hand.error = StoreUnavailable("the disk is full")
     kept = [asyncio.ensure_future(groups.submit(step(1))), asyncio.ensure_future(groups.submit(step(2)))]
@@ -139,6 +139,10 @@ async def test_a_refusing_store_keeps_the_group_and_refuses_new_input(
     await asyncio.gather(*kept, late)
     assert groups.refusing == ""
     assert hand.written == [1, 2, 5]
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("ERROR", "the store refuses writes, and so new input: the disk is full"),
+        ("WARNING", "the store takes writes again"),
+    ]
 
 
 async def test_a_failed_store_answers_everybody(hand: Hand, groups: GroupCommit) -> None:

@@ -181,6 +181,37 @@ async def test_a_folder_that_is_not_there_is_named(tmp_path: Path, clock: Virtua
     assert str(caught.value) == f"the store {tmp_path}/no/reactor.db cannot be opened: No such file or directory"
 
 
+async def test_a_folder_is_no_store(tmp_path: Path, clock: VirtualClock) -> None:
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ConfigError) as caught:
+        await open_store(f"sqlite:///{tmp_path}/data", clock=clock).open()
+    assert str(caught.value) == f"the store {tmp_path}/data is a folder"
+    assert (caught.value.path, caught.value.hint) == ("store", "name a file in it, such as reactor.db")
+    assert [each.name for each in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("tables", "shown"),
+    [(["a"], "a"), (["migration", "orders"], "migration, orders"), (["d", "c", "b", "a"], "a, b, c, …")],
+)
+async def test_a_database_of_another_program_is_left_as_it_is(
+    tmp_path: Path, clock: VirtualClock, tables: list[str], shown: str
+) -> None:
+    path = tmp_path / "shop.db"
+    with apsw.Connection(str(path)) as other:
+        for table in tables:
+            other.execute(f"CREATE TABLE {table} (n)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigError) as caught:
+        await open_store(f"sqlite:///{path}", clock=clock).open()
+    assert str(caught.value) == (
+        f"{path} is the database of another program: it has the tables {shown}, and none of Reactor's"
+    )
+    assert (caught.value.path, caught.value.hint) == ("store", "give Reactor a file of its own")
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("url", ["mysql://host/db", ""])
 def test_a_url_of_no_store_is_refused(url: str, clock: VirtualClock) -> None:
     with pytest.raises(ConfigError) as caught:

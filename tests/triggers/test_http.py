@@ -87,6 +87,30 @@ async def test_takes_bodies_by_their_content_type(site: Site, body: bytes, conte
     assert (await event_of(site, reply)).get("data") == data
 
 
+async def test_json_that_is_called_a_form_is_told_so(site: Site) -> None:
+    await serve(site, "/in")
+    form = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+    for body in (b'{"name": "Ada"}', b" [1]"):
+        refused = await site.call("POST", "/hooks/in", data=body, headers=form)
+        problem = refused.problem()
+        assert (problem["status"], problem["code"], problem["detail"], refused.json["hint"]) == (
+            415,
+            "unsupported_media_type",
+            "the body is JSON, and was sent as a form (application/x-www-form-urlencoded)",
+            "send `content-type: application/json`; a trigger with `format: json` takes it as it is",
+        )
+    assert (await site.get("/api/v1/events"))["items"] == []
+    odd = await site.call("POST", "/hooks/in", data=b"{a}=1", headers=form)
+    assert (await event_of(site, odd))["data"] == {"{a}": "1"}
+
+
+async def test_json_that_is_called_a_form_is_taken_where_the_trigger_says_json(site: Site) -> None:
+    await serve(site, "/in", format="json")
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    reply = await site.call("POST", "/hooks/in", data=b'{"name": "Ada"}', headers=form)
+    assert (await event_of(site, reply))["data"] == {"name": "Ada"}
+
+
 async def test_takes_bytes_and_multipart_forms(site: Site) -> None:
     await serve(site, "/in")
     reply = await site.call("POST", "/hooks/in", data=b"\xff\x00", headers={"content-type": "image/png"})

@@ -242,10 +242,16 @@ async def test_a_refusing_store_is_503_with_retry_after(site: Site, monkeypatch:
         "status": 503,
         "code": "store_unavailable",
         "detail": "the store refuses writes: disk full",
-        "hint": "",
+        "hint": "repeat it later: it goes on by itself once the store can write",
     }
     assert reply.headers["retry-after"] == "1"
-    assert (await site.call("GET", "/readyz")).status == 503
+    ready = (await site.call("GET", "/readyz")).problem()
+    assert ready == {
+        "status": 503,
+        "code": "store_unavailable",
+        "detail": "the store refuses writes: disk full",
+        "hint": "nothing that was accepted is lost: mend the cause, it goes on by itself",
+    }
     assert (await site.call("GET", "/healthz")).status == 200
     monkeypatch.undo()
     assert (await site.call("GET", "/readyz")).status == 200
