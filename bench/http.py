@@ -24,6 +24,7 @@ import uvicorn
 from reactor import App
 from reactor.cli.starting import uncollected
 from reactor.language.loader import load_text
+from reactor.web.arriving import Arriving
 from reactor.web.server import WebServer
 
 PAD = "x" * 880
@@ -180,7 +181,7 @@ async def empty(scope: Any, receive: Any, send: Any) -> None:
 
 async def empty_server() -> tuple[uvicorn.Server, asyncio.Task[None], int]:
     config = uvicorn.Config(
-        empty, port=0, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+        empty, port=0, http=Arriving, ws="none", lifespan="off", log_config=None, access_log=False,
         proxy_headers=False, server_header=False,
     )  # fmt: skip
     server = uvicorn.Server(config)

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from reactor.cli.starting import uncollected
 from reactor.connections.configs import KafkaConfig, NatsConfig
 from reactor.connections.kafka import KafkaConnection
 from reactor.connections.nats import NatsConnection
@@ -120,8 +121,9 @@ async def accepted(spec: TriggerSpec, connection: Any, messages: int, workflow: 
         async with Rig(f"sqlite:///{folder}/bench.db") as rig:
             if not begin:
                 setattr(rig.engine, "begin", lambda starts, accepted, event: None)  # noqa: B010  # in place of the method
-            if workflow:
-                await rig.deploy(FLOW.replace("KIND", spec.kind))
+            with uncollected():  # as `reactor run` starts
+                if workflow:
+                    await rig.deploy(FLOW.replace("KIND", spec.kind))
             done = asyncio.Event()
             settled = 0
             watch = Watch()

@@ -136,15 +136,20 @@ def end_state(cause: Cause | None, handlers: int, handlers_failed: int) -> RunSt
 
 def name(state: int) -> str:
     """A run's state as people and the API spell it."""
-    return RunState(state).name.lower()
+    return _STATE_NAMES[state]
 
 
 def event_type(state: int) -> str:
     """The type of the event that tells of entering a state (language §5)."""
-    return f"reactor.run.{_EVENT_NAMES.get(RunState(state), name(state))}"
+    return _EVENT_TYPES[state]
 
 
-_EVENT_NAMES = {_S.PENDING: "created", _S.RUNNING: "started"}
+_STATE_NAMES = {int(state): state.name.lower() for state in RunState}
+_EVENT_TYPES = {
+    **{number: f"reactor.run.{spelt}" for number, spelt in _STATE_NAMES.items()},
+    int(_S.PENDING): "reactor.run.created",
+    int(_S.RUNNING): "reactor.run.started",
+}
 
 
 class StepState(enum.Enum):

@@ -27,8 +27,8 @@ _any = msgspec.json.Decoder().decode
 class Interest(Protocol):
     """What the engine asks of the router about its own events: pure."""
 
-    def listens(self) -> bool:
-        """Could anybody take any event of our own?"""
+    def listens(self, type: str) -> bool:
+        """Could anybody take an event of our own of this type?"""
         ...
 
     def wants(self, event: Event) -> int:
@@ -118,11 +118,11 @@ class Telling:
 
     def end_outbox(self, row: RunRow) -> tuple[OutboxRow, ...]:
         """The outbox row of an ended run, if anybody can take its event; else the run's row is the record."""
-        return self.outbox(self.end_event(row), row.id) if self.interest.listens() else ()
+        return self.outbox(self.end_event(row), row.id) if self.interest.listens(event_type(row.state)) else ()
 
     def entered_outbox(self, row: RunRow, state: RunState, transition: int, at: float) -> tuple[OutboxRow, ...]:
         """The outbox row of a run that enters a state before its end, if anybody can take its event."""
-        if not self.interest.listens():
+        if not self.interest.listens(event_type(state)):
             return ()
         entering = msgspec.structs.replace(row, state=int(state), transitions=transition)
         return self.outbox(self.run_event(entering, _more(entering), at), row.id)

@@ -27,8 +27,7 @@ class StartBinding(Struct, frozen=True):
     ]  # (its name in the text, expression, wanted value): the first that says no decides
     versions: Range | None = None  # `name@range`: what `event.data.version` must satisfy
     own: bool = True  # may it take types that begin with `reactor.`
-    follows: bool = False  # does it, by its type or workflow, name events of our own
-    follows_steps: bool = False
+    own_types: tuple[str, ...] = ()  # the types of our own events that it names, perhaps with a trailing `*`
 
 
 class WaitBinding(Struct, frozen=True):
@@ -38,8 +37,7 @@ class WaitBinding(Struct, frozen=True):
     workflow: str
     pattern: str
     by: Expression | None
-    follows: bool = False
-    follows_steps: bool = False
+    own_types: tuple[str, ...] = ()
 
 
 class CancelBinding(Struct, frozen=True):
@@ -50,8 +48,7 @@ class CancelBinding(Struct, frozen=True):
     pattern: str
     guard: Expression | None
     by: Expression | None
-    follows: bool = False
-    follows_steps: bool = False
+    own_types: tuple[str, ...] = ()
 
 
 Binding = StartBinding | WaitBinding | CancelBinding

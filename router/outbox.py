@@ -17,7 +17,7 @@ from ..core.loops import LOOPS
 from ..language.project import Bus
 from ..store.contract import BUS, ROUTER, OutboxRow, Store, Unit
 from .intake import OWN
-from .rules import Rules
+from .rules import OWN_TYPES, Rules
 
 log = logging.getLogger("reactor.outbox")
 WINDOW = 128
@@ -61,21 +61,23 @@ class Outbox:
             listeners.append(self.hear)
 
     # -- what the engine asks
-    def listens(self) -> bool:
-        """Could anybody take any event of our own? If not, none needs to be made."""
-        return self._rules.follows_own or self.bus is not None
+    def listens(self, type: str) -> bool:
+        """Could anybody take an event of our own of this type? If not, it needs not be made."""
+        return self._rules.follows(type) or self._bus_takes(type)
 
     def wants(self, event: Event) -> int:
         """Who can take an event of our own, by the rules of now."""
-        owes = BUS if self.bus is not None and any(_takes(t, event.type) for t in self.bus_types) else 0
-        own = event.type.startswith("reactor.")
-        if (self._rules.follows_own or not own) and self._rules.match(event):
+        owes = BUS if self._bus_takes(event.type) else 0
+        if (not event.type.startswith(OWN_TYPES) or self._rules.follows(event.type)) and self._rules.match(event):
             owes |= ROUTER
         return owes
 
     def follows(self, type: str) -> bool:
         """Does a rule name this type of step event? Then it is durable; else it leaves from memory."""
-        return self._rules.follows_steps
+        return self._rules.follows(type)
+
+    def _bus_takes(self, type: str) -> bool:
+        return self.bus is not None and any(_takes(t, type) for t in self.bus_types)
 
     def sent(self) -> None:
         """Rows were committed: look at once."""
@@ -84,7 +86,7 @@ class Outbox:
 
     def hear(self, event: Event) -> None:
         """A step's event, told from memory: to the bus in order, lost in a crash (semantics 7.3)."""
-        if event.type.startswith(STEPS) and any(_takes(t, event.type) for t in self.bus_types):
+        if event.type.startswith(STEPS) and self._bus_takes(event.type):
             self._memory.append(event)
             self._look[BUS].set()
 

@@ -19,7 +19,6 @@ from .index import RuleIndex
 
 log = logging.getLogger("reactor.router")
 SCOPE = Scope({n: Name() for n in ("event", "events", "vars", "env", "run", "inputs")})
-STEP_TYPES = "reactor.step."
 OWN_TYPES = "reactor."  # what the types of our own events begin with
 _BAD_ENDS = ("failed", "timed_out", "compensated", "compensation_failed")
 
@@ -34,8 +33,7 @@ class Rules:
         self.index = RuleIndex()
         self.bindings: dict[str, Binding] = {}
         self._of: dict[str, list[str]] = {}  # workflow -> its rules
-        self.follows_own = False  # does any rule name events of our own? If none does, none is built
-        self.follows_steps = False  # … of steps
+        self._follows: dict[str, bool] = {}  # types of our own events that were asked for
         self._live: dict[str, str] = {}  # workflow -> digest, in hex
 
     def replace(self, workflow: str, digest: bytes | None, bindings: Iterable[tuple[Binding, dict[str, Any]]]) -> None:
@@ -50,12 +48,20 @@ class Rules:
             added.append(binding.rule)
         if added:
             self._of[workflow] = added
-        self.follows_steps = any(binding.follows_steps for binding in self.bindings.values())
-        self.follows_own = any(binding.follows for binding in self.bindings.values())
+        self._follows.clear()
         if digest is None:
             self._live.pop(workflow, None)
         else:
             self._live[workflow] = digest.hex()
+
+    def follows(self, type: str) -> bool:
+        """Does any rule name this type of our own events? If none does, no such event is built."""
+        found = self._follows.get(type)
+        if found is None:
+            found = self._follows[type] = any(
+                _names(word, type) for binding in self.bindings.values() for word in binding.own_types
+            )
+        return found
 
     def body(self) -> Mapping[str, str]:
         """What a stored revision holds: the definitions in force, by workflow."""
@@ -75,7 +81,6 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
     for i, when in enumerate(definition.when):
         guards = (*_guards(when.if_, when.unless, f"when[{i}]."), *own)
         version = split_reference(when.workflow)[1]
-        follows, of_steps = bool(when.workflow) or when.event.startswith(OWN_TYPES), _of_steps(when.event)
         binding = StartBinding(
             f"{name}/{i}",
             name,
@@ -85,8 +90,7 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
             guards,
             version,
             takes_own(when.event),
-            follows,
-            of_steps,
+            _own_types(_end_types(when) if when.workflow else (when.event,)),
         )
         found.append((binding, pattern_of(when, f"when[{i}]")))
     for path, step in definition.walk():
@@ -94,21 +98,13 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
         if wanted is not None:
             by = compile_expression(wanted["by"], SCOPE) if wanted.get("by") else None
             pattern = _merged(_of_type(wanted.get("type", "*")), wanted.get("match"), f"steps.{path}.with.event")
-            type_ = str(wanted.get("type", ""))
-            follows = type_.startswith(OWN_TYPES)
-            found.append(
-                (
-                    WaitBinding(f"{name}/wait/{short}/{path}", name, f"{short}/{path}", by, follows, _of_steps(type_)),
-                    pattern,
-                )
-            )
+            own_types = _own_types((str(wanted.get("type", "")),))
+            found.append((WaitBinding(f"{name}/wait/{short}/{path}", name, f"{short}/{path}", by, own_types), pattern))
     for i, cancel in enumerate(definition.cancel_on):
         guard = compile_expression(cancel.if_, SCOPE) if cancel.if_ else None
         by = compile_expression(cancel.by, SCOPE) if cancel.by else None
-        follows = cancel.event.startswith(OWN_TYPES)
-        binding = CancelBinding(
-            f"{name}/cancel/{i}", name, f"{short}/cancel/{i}", guard, by, follows, _of_steps(cancel.event)
-        )
+        own_types = _own_types((cancel.event,))
+        binding = CancelBinding(f"{name}/cancel/{i}", name, f"{short}/cancel/{i}", guard, by, own_types)
         found.append((binding, _cancel_pattern(cancel, i)))
     return found
 
@@ -132,9 +128,8 @@ def pattern_of(when: When, where: str) -> dict[str, Any]:
             base["subject"] = [when.subject]
     elif when.workflow:
         name = when.workflow.partition("@")[0]
-        states = [s for state in when.states or ("completed",) for s in (_BAD_ENDS if state == "failed" else (state,))]
         base = {
-            "type": [f"reactor.run.{s}" for s in dict.fromkeys(states)],
+            "type": list(_end_types(when)),
             "source": [{"prefix": "/workflows/"}],
             "subject": [{"wildcard": name} if "*" in name else name],
         }
@@ -156,12 +151,19 @@ def _of_type(type_: str) -> dict[str, Any]:
     return {"type": [{"prefix": prefix} if prefix else {"anything-but": {"prefix": "reactor."}}]}
 
 
-def _of_steps(type_: str) -> bool:
-    """Does this type, perhaps with a trailing `*`, name events of steps?"""
-    stem = type_.removesuffix("*")
-    return stem.startswith(STEP_TYPES) or (
-        type_.endswith("*") and len(stem) >= len(OWN_TYPES) and STEP_TYPES.startswith(stem)
-    )
+def _end_types(when: When) -> tuple[str, ...]:
+    """The types of the events that an entry with `workflow` waits for."""
+    states = [s for state in when.states or ("completed",) for s in (_BAD_ENDS if state == "failed" else (state,))]
+    return tuple(f"reactor.run.{s}" for s in dict.fromkeys(states))
+
+
+def _own_types(types: Iterable[str]) -> tuple[str, ...]:
+    """Those of these types that name events of our own."""
+    return tuple(type_ for type_ in types if type_.startswith(OWN_TYPES))
+
+
+def _names(word: str, type_: str) -> bool:
+    return type_.startswith(word[:-1]) if word.endswith("*") else type_ == word
 
 
 def takes_own(type_: str) -> bool:
