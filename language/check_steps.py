@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from .catalogue import ActionWords
+from .catalogue import ActionWords, no_faults
+from .check_waits import check_wait
 from .definition import Compensate, Retry, Step, Steps, parts
 from .dependencies import Graph, add_waits_for_all, after, cycles
 from .diagnostics import Path, did_you_mean
@@ -107,6 +108,8 @@ class StepChecks:
         else:
             words = self.reader.catalogue.actions.get(step.uses, _NO_WORDS)
             self._not_by_message(step, place.with_)
+            if step.uses == "wait":
+                check_wait(self.reader, step.with_, place.with_, typed=words.check is not no_faults)
             given = self._inputs(words, step.with_, level.inputs(words.secrets), level, place.with_, step.name)
             if not self._event(reads, (*path, "if" if step.if_ else "unless")):
                 self._event(given, place.with_)

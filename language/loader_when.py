@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import ConfigError
+from .check_waits import not_decided
 from .definition import CancelOn, When
 from .diagnostics import Path, did_you_mean
 from .fields import CEL, AnyMapping, Choice, EventPattern, ListOf, Text
@@ -174,6 +175,10 @@ def _own_kind(reader: Reader, kind: str, entries: Mapping[str, Any], path: Path)
                     own[table.attributes[key]] = got
     if own is None or table.attributes[short] not in own:
         return None
+    if is_mapping(match := read.get("match")):
+        decides = {"type": kind, **{key: key for key in beside if key in own}}
+        whole = decides if kind == "event" else {"type": kind, "source": kind, "subject": kind}
+        not_decided(reader, match, whole, (*path, "match"))
     if kind == "workflow" and not _is_reference(reader, own["workflow"], here):
         return None
     return {**read, **own}
@@ -239,6 +244,8 @@ class _CancelEntry:
             return INVALID
         if "trigger" in read:
             check_trigger_name(reader, read["trigger"], (*path, "trigger"))
+        elif is_mapping(match := read.get("match")):
+            not_decided(reader, match, {"type": "event"}, (*path, "match"))
         return CancelOn(**read) if "event" in read or "trigger" in read else INVALID
 
     def schema(self) -> dict[str, Any]:

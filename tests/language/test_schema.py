@@ -32,6 +32,7 @@ DEEPER = (
     "secrets_elsewhere",
     "unknown_names",
     "unreachable",
+    "wait_events",
     "warnings",
     "what_actions_say",
     "wrong_conditions",
