@@ -9,8 +9,7 @@ from ..core.errors import ReactorError
 from ..language.loader import LoadResult
 from .parsing import Given
 from .place import find
-from .serving import Serving
-from .serving import serve as run
+from .serving import Serving, serve as run
 
 
 def serve(given: Given) -> int:

@@ -7,7 +7,7 @@ window.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -59,7 +59,12 @@ def encode(limits: list[Limit]) -> bytes:
 
 def of_row(row: RunRow) -> list[Limit]:
     """The limits of a stored run."""
-    return _limits(row.flow) if row.flow else []
+    return decode(row.flow)
+
+
+def decode(flow: bytes) -> list[Limit]:
+    """What `encode` made."""
+    return _limits(flow) if flow else []
 
 
 def accept(limits: list[Limit], run: int) -> Flow | None:
@@ -90,24 +95,36 @@ def accept(limits: list[Limit], run: int) -> Flow | None:
     return Flow(tuple(limit.flow_key for limit in limits), decide)
 
 
-def admit(limits: list[Limit], run: int, due: Callable[[tuple[FlowKey, float]], None]) -> Flow:
-    """The decision for a held run whose turn it is: begin, or stay held.
+class Closed(Struct, frozen=True):
+    """A limit that admits none now; a throttle says until when."""
 
-    `due` is told, from any thread, when a throttle that holds it may admit it.
+    limit: Limit
+    until: float | None = None
+
+
+def closed(limits: Iterable[Limit], states: States, now: float) -> list[Closed]:
+    """Which of these limits admit no held run now."""
+    found: list[Closed] = []
+    for limit in limits:
+        state = states.get(limit.flow_key)
+        if state is not None and not _free(limit, state, now, queued=False):
+            until = min(_window(limit, state, now)) + limit.per_s if limit.kind == "throttle" else None
+            found.append(Closed(limit, until))
+    return found
+
+
+def admit(limits: list[Limit], run: int, met: list[Closed]) -> Flow:
+    """The decision for a held run whose turn it is: begin, or stay held. `met` has then what holds it; it may be
+    written from another thread, until the unit is answered.
     """
 
     def decide(states: States, now: float) -> FlowDecision:
-        for limit in limits:
-            if not _free(limit, states.get(limit.flow_key), now, queued=False):
-                waiting = {
-                    k: _look_again(limit, s, now)
-                    for limit in limits
-                    if (s := states.get(k := limit.flow_key)) is not None
-                }
-                for key, state in waiting.items():
-                    if state.deadline is not None:
-                        due((key, state.deadline))
-                return FlowDecision("hold", waiting, limit.kind)
+        met[:] = closed(limits, states, now)  # it may be asked again
+        if met:
+            waiting = {
+                k: _look_again(limit, s, now) for limit in limits if (s := states.get(k := limit.flow_key)) is not None
+            }
+            return FlowDecision("hold", waiting, met[0].limit.kind)
         return FlowDecision(
             "begin",
             {k: _unheld(_take(limit, states.get(k), run, now)) for limit in limits if (k := limit.flow_key)},

@@ -13,10 +13,9 @@ from typing import Any
 
 import msgspec
 
-from ..core import faults
 from ..core.clock import SYSTEM, Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed, StoreUnavailable
-from ..core.event import Event, Mark, decode_stored
+from ..core.event import Event, Mark
 from ..core.ids import Numbers, digest, fresh_key, identity, run_text
 from ..core.limits import SWEEP_S
 from ..core.loops import LOOPS
@@ -24,7 +23,6 @@ from ..language.cel import Activation
 from ..store.contract import (
     Acceptance,
     Accepted,
-    Admit,
     EventRow,
     FlowKey,
     RunRow,
@@ -38,9 +36,9 @@ from . import admission
 from .actions.catalogue import Catalogue
 from .actions.contract import Services
 from .active import ActiveRun
+from .admitting import Admitting
 from .executor import Executor
 from .held import HeldRuns
-from .patience import patiently
 from .plan import Node, Plan
 from .prepare import Prepare, given_event
 from .recovery import Recovery
@@ -52,7 +50,6 @@ from .workflows import Workflows
 log = logging.getLogger("reactor.engine")
 _any = msgspec.json.Decoder().decode
 SCOPE = "engine"  # of its own mark: was it closed?
-ADMIT_RUNS = 64  # held runs of one key that are tried at once
 
 
 class DuplicateStart(ReactorError):
@@ -85,16 +82,15 @@ class Engine:
         self.executor.waits.start_child = self._start_child
         self.signals = Signals(self)
         self.recovery = Recovery(self)
+        self.admitting = Admitting(self)
         self._notes_end = True
         self.unclean = False  # did the process before this one end without closing the store?
         self.parked_runs: dict[int, tuple[RunRow, ErrorInfo]] = {}  # paused at recovery, not in memory
         self.prepare: Prepare
         self._vars: dict[bytes, Mapping[str, Any]] = {}
         self.held = HeldRuns()
-        self._admitting: set[FlowKey] = set()
         self._fatal = fatal
         self._sweeping: asyncio.Task[None] | None = None
-        self._due: dict[FlowKey, float] = {}  # throttles that are looked at again, and when
         self.recorded: Callable[[Event, int], None] = lambda event, key: None  # told of events of direct starts
 
     async def open(self, vars_: Mapping[str, Any], env: Mapping[str, str], *, carry_on: bool = True) -> None:
@@ -127,7 +123,7 @@ class Engine:
             self.held.change(workflow, count)
         count = await self.recovery.all()
         for key in await self.store.flow_waiting(limit=10_000):
-            await self.admit(key)
+            await self.admitting.admit(key)
         self._sweeping = LOOPS.start("sweep", self._sweep, fatal=self._fatal)
         return count
 
@@ -169,13 +165,13 @@ class Engine:
         """Begin: carry out what an acceptance began."""
         for start, started in zip(starts, accepted.runs, strict=True):
             self.telling.sent(start.outbox)
-            self._began(start.run, started, event)
+            self.began(start.run, started, event)
         for number in accepted.cancelled:
             self.executor.spawn(self.signals.cancelled(number), f"cancel {number}")
 
     def started(self, start: RunStart, started: Started, event: Event) -> None:
         """Carry out one run of a dead letter's retry, if it is new."""
-        self._began(start.run, started, event)
+        self.began(start.run, started, event)
 
     def deliver(self, key: int, event: Event, waits: tuple[tuple[str, str], ...]) -> None:
         """Offer an accepted event to the steps that wait for it."""
@@ -186,7 +182,8 @@ class Engine:
         for number in numbers:
             self.executor.spawn(self.signals.cancelled(number), f"supersede {number}")
 
-    def _began(self, row: RunRow, started: Started, event: Event | None) -> None:
+    def began(self, row: RunRow, started: Started, event: Event | None) -> None:
+        """What follows the commit that began a run, or held it."""
         if started.verdict == "begun":
             plan = self.workflows.plan(row.digest)
             assert plan is not None
@@ -198,7 +195,7 @@ class Engine:
             # under one key whose places are taken, the end that frees one looks; trying now could overtake the urgent
             if len(limits) > 1 or limits[0].kind == "throttle":
                 for limit in limits:
-                    self._try_soon(limit.flow_key)
+                    self.admitting.soon(limit.flow_key)
 
     def _carry_out(self, run: ActiveRun) -> None:
         try:
@@ -258,7 +255,7 @@ class Engine:
             )
         if row is not None and event is not None:
             self.recorded(event, row.key)
-        self._began(start.run, started, event)
+        self.began(start.run, started, event)
         return start.run
 
     @property
@@ -303,7 +300,7 @@ class Engine:
             return found
         if started.verdict == "refused":
             raise StepError("rate_limited", f"`{entry.definition.workflow}` takes no more runs now ({started.reason})")
-        self._began(start.run, started, None)
+        self.began(start.run, started, None)
         return start.run
 
     async def _ancestor_limits(self, row: RunRow) -> set[FlowKey]:
@@ -322,67 +319,9 @@ class Engine:
         assert plan is not None
         return plan
 
-    # -- held runs
-    def _try_soon(self, key: FlowKey) -> None:
-        if key not in self._admitting:
-            self._admitting.add(key)
-            self.executor.spawn(self._admit_once(key), f"admit {key.policy}")
-
     def freed(self, keys: Iterable[FlowKey]) -> None:
         """Places became free: try the held runs of these keys."""
-        for key in keys:
-            self._try_soon(key)
-
-    async def _admit_once(self, key: FlowKey) -> None:
-        self._admitting.discard(key)
-        await self.admit(key)
-
-    async def admit(self, key: FlowKey) -> None:
-        """Begin held runs of one key, in order, until its row admits none."""
-        while await self._admit_some(key):
-            pass
-
-    async def _admit_some(self, key: FlowKey) -> bool:
-        """Try the first held runs of a key; True if all of a full page began: more may."""
-        rows = await patiently(self.clock, lambda: self.store.held(key, limit=ADMIT_RUNS))
-        begun = 0
-        for row in rows:
-            if row.cancel is not None:  # it died before it was ended
-                self.executor.spawn(self.signals.cancelled(row.id), f"cancel {row.id}")
-                continue
-            limits = admission.of_row(row)
-            now = self.clock.now()
-            number = row.transitions + 1
-            due: list[tuple[FlowKey, float]] = []
-            admit = Admit(row.id, admission.admit(limits, row.id, due.append), now, number)
-            outbox = self.telling.entered_outbox(row, RunState.RUNNING, number, now)
-            unit = Unit(admit=(admit,), outbox=outbox)
-            committed = await self.store.submit(unit)
-            if committed.refused == "flow":
-                for held_by, at in due:
-                    self._look_at(held_by, at)
-                if len(limits) == 1:
-                    break
-            if not committed.refused:
-                begun += 1
-                faults.point("run.admitted")
-                self.telling.sent(outbox)
-                self.held.change(row.workflow, -1)
-                row.state, row.started_at, row.transitions = int(RunState.RUNNING), now, number
-                event = await patiently(self.clock, lambda row=row: self.store.event(row.event)) if row.event else None
-                self._began(row, committed.admitted[0], decode_stored(event.body) if event is not None else None)
-        return begun == ADMIT_RUNS
-
-    def _look_at(self, key: FlowKey, at: float) -> None:
-        """A throttle that holds runs says when a place comes free."""
-        if self._due.get(key) != at:
-            self._due[key] = at
-            self.executor.timers.at(at, lambda: self._fell_due(key, at))
-
-    def _fell_due(self, key: FlowKey, at: float) -> None:
-        if self._due.get(key) == at:
-            del self._due[key]
-            self._try_soon(key)
+        self.admitting.freed(keys)
 
     # -- recovery
     def resume_recovered(self, run: ActiveRun) -> None:

@@ -13,8 +13,7 @@ import msgspec
 
 from ..core.clock import Clock
 from ..core.errors import ErrorInfo, PermanentError, ReactorError
-from ..core.event import Event
-from ..core.event import encode as encode_event
+from ..core.event import Event, encode as encode_event
 from ..core.ids import Numbers, digest, event_text
 from ..core.keys import key_text, whole
 from ..core.limits import NESTED_RUNS_MAX

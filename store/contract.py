@@ -15,38 +15,17 @@ from msgspec import Struct
 from ..core.event import Mark
 from .records import (
     BUS as BUS,
-)
-from .records import (
     ROUTER as ROUTER,
-)
-from .records import (
     DeadLetter as DeadLetter,
-)
-from .records import (
     Definition as Definition,
-)
-from .records import (
     EventRow as EventRow,
-)
-from .records import (
+    HeldLane as HeldLane,
     JournalRow as JournalRow,
-)
-from .records import (
     Kind as Kind,
-)
-from .records import (
     LedgerRow as LedgerRow,
-)
-from .records import (
     OutboxRow as OutboxRow,
-)
-from .records import (
     RunRow as RunRow,
-)
-from .records import (
     RunState as RunState,
-)
-from .records import (
     WorkflowState as WorkflowState,
 )
 
@@ -296,8 +275,18 @@ class Store(Protocol):
         """Newest first; `before` is the last number of the page before."""
         ...
 
-    async def held(self, key: FlowKey, *, limit: int) -> Sequence[RunRow]:
-        """Held runs that wait for this key: by priority (PRIORITY_AGE_S waited is a level), then by acceptance."""
+    async def held(self, key: FlowKey, *, lane: int | None = None, limit: int) -> Sequence[RunRow]:
+        """Held runs that wait for this key, in one lane or all: by priority (PRIORITY_AGE_S waited is a level), then
+        by acceptance.
+        """
+        ...
+
+    async def held_lanes(self, key: FlowKey, *, after: int = -1, limit: int) -> Sequence[HeldLane]:
+        """The lanes of a key with the first held run of each, by number; `after` is the last one of the page before."""
+        ...
+
+    async def flows(self, keys: Sequence[FlowKey]) -> Mapping[FlowKey, FlowState]:
+        """The rows of these keys; at most PAGE_ROWS_MAX."""
         ...
 
     async def held_counts(self) -> Mapping[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import UNSET
 from msgspec.structs import astuple
 
-from ..core.limits import PRIORITY_AGE_S
+from ..core.ids import digest
 from .contract import Flow, FlowKey, FlowState, Guard, RunStart, RunState, Unit
 
 
@@ -70,9 +70,12 @@ class RunFact:
         return guard == "any" or self.state >= RunState.COMPLETED
 
 
-def rank(created_at: float, priority: int) -> float:
-    """The place of a held run in its queue, lowest first: PRIORITY_AGE_S waited equals one level (semantics 3.3)."""
-    return created_at - priority * PRIORITY_AGE_S
+def lane_of(keys: Sequence[FlowKey]) -> int:
+    """The lane of a held run that waits for these keys: 0 for one, else a number that stands for all of them."""
+    if len(keys) < 2:
+        return 0
+    names = [part for key in sorted(keys) for part in key]
+    return int.from_bytes(digest(*names)[:7], "big") + 1
 
 
 class Facts:

@@ -16,6 +16,8 @@ from .contract import (
     Definition,
     EventRow,
     FlowKey,
+    FlowState,
+    HeldLane,
     JournalRow,
     LedgerRow,
     OutboxRow,
@@ -29,6 +31,25 @@ from .statements import DEAD_COLUMNS, EVENT_COLUMNS, JOURNAL_COLUMNS, RUN_FIELDS
 _decode = msgspec.json.Decoder().decode
 _RUN = "SELECT " + ", ".join(f"run.{field}" for field in RUN_FIELDS) + " FROM run"
 _EVENT = f"SELECT {EVENT_COLUMNS} FROM"
+_HELD = "held.policy = ? AND held.key = ? AND held.lane"
+_LANE_0 = (
+    f"SELECT held.lane, held.rank, held.run, run.flow FROM held JOIN run ON run.id = held.run WHERE {_HELD} = 0"
+    " ORDER BY held.rank, held.run LIMIT 1"
+)
+# from lane to lane by the index `held_lane`, however many runs stand in each
+_LANES = f"""
+WITH RECURSIVE lanes (lane) AS (
+    SELECT (SELECT min(held.lane) FROM held WHERE {_HELD} > ? AND held.lane > 0)
+    UNION ALL
+    SELECT (SELECT min(held.lane) FROM held WHERE {_HELD} > lanes.lane AND held.lane > 0)
+    FROM lanes WHERE lanes.lane IS NOT NULL
+), heads (run) AS (
+    SELECT (SELECT held.run FROM held WHERE {_HELD} = lanes.lane AND held.lane > 0 ORDER BY held.rank, held.run LIMIT 1)
+    FROM lanes WHERE lanes.lane IS NOT NULL LIMIT ?
+)
+SELECT held.lane, held.rank, held.run, run.flow FROM heads JOIN run ON run.id = heads.run
+JOIN held ON held.run = heads.run AND {_HELD} > 0 ORDER BY held.lane
+"""
 Row = Sequence[Any]
 
 
@@ -75,11 +96,31 @@ class Reads(abc.ABC):
         sql = f"{source}{condition} ORDER BY run.id DESC LIMIT {_limit(limit)}"
         return [RunRow(*row) for row in await self._page(sql, *values)]
 
-    async def held(self, key: FlowKey, *, limit: int) -> Sequence[RunRow]:
-        sql = (
-            f"{_RUN} JOIN held ON held.run = run.id WHERE held.policy = ? AND held.key = ? ORDER BY held.rank, held.run"
-        )
-        return [RunRow(*row) for row in await self._all(f"{sql} LIMIT {_limit(limit)}", *key)]
+    async def held(self, key: FlowKey, *, lane: int | None = None, limit: int) -> Sequence[RunRow]:
+        sql = f"{_RUN} JOIN held ON held.run = run.id WHERE held.policy = ? AND held.key = ?"
+        if lane is not None:
+            sql += f" AND held.lane = {int(lane)}" + (" AND held.lane > 0" if lane else "")
+        return [
+            RunRow(*row) for row in await self._all(f"{sql} ORDER BY held.rank, held.run LIMIT {_limit(limit)}", *key)
+        ]
+
+    async def held_lanes(self, key: FlowKey, *, after: int = -1, limit: int) -> Sequence[HeldLane]:
+        found: list[Row] = []
+        if after < 0:
+            found += await self._all(_LANE_0, *key)
+        found += await self._page(_LANES, *key, max(after, 0), *key, *key, _limit(limit) - len(found), *key)
+        return [HeldLane(*row) for row in found]
+
+    async def flows(self, keys: Sequence[FlowKey]) -> Mapping[FlowKey, FlowState]:
+        if not keys:
+            return {}
+        wanted = ", ".join(["(?, ?)"] * len(keys))
+        sql = f"SELECT policy, key, state, deadline FROM flow WHERE (policy, key) IN (VALUES {wanted})"
+        found: dict[FlowKey, FlowState] = {}
+        for policy, name, state, deadline in await self._all(sql, *(part for key in keys for part in key)):
+            if state is not None:
+                found[FlowKey(policy, name)] = FlowState(_decode(state), deadline)
+        return found
 
     async def held_counts(self) -> Mapping[str, int]:
         return dict(_pairs(await self._page("SELECT workflow, count(*) FROM run WHERE state < 2 GROUP BY workflow")))

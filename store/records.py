@@ -7,6 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from ..core.limits import PRIORITY_AGE_S
+
 
 class RunState(enum.IntEnum):
     """The states of a run (language §7). From COMPLETED on it has ended; `waiting` is shown, not stored."""
@@ -63,6 +65,11 @@ class EventRow(Struct, frozen=True):
     notes: bytes | None = None
 
 
+def rank(created_at: float, priority: int) -> float:
+    """The place of a held run in its queue, lowest first: PRIORITY_AGE_S waited equals one level (semantics 3.3)."""
+    return created_at - priority * PRIORITY_AGE_S
+
+
 class RunRow(Struct):
     """A run as it is stored. JSON columns are bytes; instants are Unix seconds; `event` 0 is a direct start."""
 
@@ -98,6 +105,22 @@ class RunRow(Struct):
     started_at: float | None = None
     ended_at: float | None = None
     node: int | None = None  # owner; None: free
+
+    @property
+    def rank(self) -> float:
+        """Its place in a queue, while it is held."""
+        return rank(self.created_at, self.priority)
+
+
+class HeldLane(Struct, frozen=True):
+    """Held runs that wait for the same keys, so that the first of them must begin before the others: 0 has those that
+    wait for one key alone, other numbers stand for a set of keys.
+    """
+
+    lane: int
+    rank: float  # of the first run, lowest begins first
+    run: int
+    flow: bytes  # that run's own; see RunRow
 
 
 class JournalRow(Struct, frozen=True):

@@ -35,7 +35,8 @@ from .contract import (
     Unit,
     UnitRefused,
 )
-from .facts import Facts, RunFact, rank
+from .facts import Facts, RunFact, lane_of
+from .records import rank
 from .rows import Rows
 from .state_ops import Conflict, apply
 
@@ -241,8 +242,8 @@ class _Resolver:
         return Started(cast("Any", verdict), run.id, reason)
 
     def _hold(self, run: RunRow, keys: Sequence[FlowKey]) -> None:
-        at = rank(run.created_at, run.priority)
-        self._put(self.rows.held, run.id, [(key.policy, key.key, at, run.id) for key in keys])
+        at, lane = run.rank, lane_of(keys)
+        self._put(self.rows.held, run.id, [(key.policy, key.key, at, run.id, lane) for key in keys])
         for key in keys:
             self._put(self.facts.waiting, key, None)
 
@@ -306,7 +307,7 @@ class _Resolver:
             self._put(self.rows.ranks, run.id, at)
         else:
             held = self.rows.held.get(run.id, [])
-            self._put(self.rows.held, run.id, [(policy, key, at, id) for policy, key, _, id in held])
+            self._put(self.rows.held, run.id, [(policy, key, at, id, lane) for policy, key, _, id, lane in held])
 
     # -- events, and the rest
 

@@ -30,7 +30,7 @@ class Rows:
         self.runs: dict[int, RunFact] = {}  # new ones
         self.changed: dict[int, RunFact] = {}  # those that were there
         self.seen: dict[bytes, int] = {}
-        self.held: dict[int, list[tuple[str, str, float, int]]] = {}  # run -> policy, key, rank, run
+        self.held: dict[int, list[tuple[str, str, float, int, int]]] = {}  # run -> policy, key, rank, run, lane
         self.unheld: dict[int, None] = {}
         self.ranks: dict[int, float] = {}
         self.cancel_open: dict[int, int] = {}

@@ -149,6 +149,47 @@ class FlowTests:
         await store.submit(at(keys[1], None))
         assert list(await store.flow_due(until=START + 10, limit=1)) == [(keys[0], START + 5)]
 
+    async def test_runs_that_wait_for_the_same_keys_stand_in_one_lane(self, store: Store) -> None:
+        """The first of each lane is named, page by page; a run under one key is in lane 0."""
+        others = [FlowKey("concurrency/ship/1", str(number)) for number in range(3)]
+        keys = {
+            1: (KEY,),
+            2: (KEY, others[0]),
+            3: (others[0], KEY),
+            4: (KEY, others[1]),
+            5: (KEY,),
+            6: (KEY, others[2]),
+        }
+        for number, its in keys.items():
+            hold = Flow(its, lambda states, now: FlowDecision("hold", {}))
+            row = run_row(number, priority=9 if number == 3 else 0, flow=b"%d" % number)
+            await store.submit(Unit(runs=(RunStart(row, hold),)))
+        heads = await store.held_lanes(KEY, limit=9)
+        assert [head.lane for head in heads] == sorted({head.lane for head in heads})
+        assert heads[0].lane == 0
+        assert {head.run: (head.flow, head.rank) for head in heads} == {
+            number: (b"%d" % number, run_row(number, priority=9 if number == 3 else 0).rank) for number in (1, 3, 4, 6)
+        }
+        lane = next(head.lane for head in heads if head.run == 3)
+        assert [run.id for run in await store.held(KEY, lane=lane, limit=9)] == [3, 2]
+        assert [run.id for run in await store.held(KEY, lane=0, limit=9)] == [1, 5]
+        assert [head.run for head in await store.held_lanes(others[0], limit=9)] == [3]
+        pages = [await store.held_lanes(KEY, limit=1)]
+        while pages[-1]:
+            pages.append(await store.held_lanes(KEY, after=pages[-1][-1].lane, limit=1))
+        assert [head for page in pages for head in page] == list(heads)
+        await store.submit(Unit(changes=(RunChange(2, "held", priority=9),)))
+        assert [run.id for run in await store.held(KEY, lane=lane, limit=1)] == [2]
+        assert next(head for head in await store.held_lanes(KEY, limit=9) if head.lane == lane).run == 2
+
+    async def test_rows_of_keys_are_read_at_once(self, store: Store) -> None:
+        """A key without a row, or whose row says nothing any more, is left out."""
+        keys = [FlowKey("throttle/x/0", str(number)) for number in range(3)]
+        rows = {keys[0]: FlowState({"n": 1}, START), keys[1]: None}
+        await store.submit(Unit(release=Flow(tuple(keys[:2]), lambda states, now: FlowDecision("begin", rows))))
+        assert await store.flows(keys) == {keys[0]: FlowState({"n": 1}, START)}
+        assert await store.flows([]) == {}
+
     async def test_a_run_in_two_queues_leaves_both(self, store: Store) -> None:
         """One admission is for all keys."""
         other = FlowKey("throttle/ship/0", "")

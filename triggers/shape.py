@@ -18,8 +18,7 @@ from ..core.clock import SYSTEM, Clock
 from ..core.depth import too_deep
 from ..core.durations import format_instant, format_size
 from ..core.errors import ErrorInfo, PermanentError, ReactorError
-from ..core.event import Event, InvalidEvent, Undecodable, check, from_mapping
-from ..core.event import decode as decode_cloudevent
+from ..core.event import Event, InvalidEvent, Undecodable, check, decode as decode_cloudevent, from_mapping
 from ..core.limits import EVENT_BYTES_MAX, EVENT_DEPTH_MAX
 from ..language.cel import Activation, compile_expression
 from ..language.definition import TriggerSpec

@@ -12,8 +12,7 @@ from ..core.durations import parse_instant
 from ..core.errors import ConfigError
 from ..core.http import Refused
 from ..language.diagnostics import did_you_mean
-from .tokens import Scope as Need
-from .tokens import Token
+from .tokens import Scope as Need, Token
 from .wire import Scope
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from ...connections.contract import OutMessage, Sender
 from ...connections.fields import Duration, Fault, Keys, has_template
 from ...connections.http import HttpConnection
 from ...core.durations import format_instant
-from ...core.event import Event, InvalidEvent
-from ...core.event import check as check_event
+from ...core.event import Event, InvalidEvent, check as check_event
 from ...language.diagnostics import did_you_mean
 from .contract import ActionBase, Call, StepError
 from .hosts import host_template

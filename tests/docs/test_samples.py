@@ -21,8 +21,7 @@ from reactor.app import App
 from reactor.cli.main import split
 from reactor.cli.parsing import parse
 from reactor.cli.verbs import HEADS, UNAVAILABLE, VERBS
-from reactor.language.built_in import ACTIONS, KINDS
-from reactor.language.built_in import UNAVAILABLE as MISSING
+from reactor.language.built_in import ACTIONS, KINDS, UNAVAILABLE as MISSING
 from reactor.language.loader import load_text
 from reactor.tests.docs.samples import ROOT, Sample, commands, samples
 from reactor.tests.examples.stand_ins import StandIns

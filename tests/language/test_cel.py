@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from reactor.language.cel import Activation, Expression, ExpressionError, check_expression, compile_expression
 from reactor.language.scope import ANY, Name, Scope, name_of_schema

@@ -1,8 +1,7 @@
 """Diagnostics are shown with their line, in order, and name what was probably meant."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from reactor.core.errors import ConfigError, ErrorPlace
 from reactor.language.diagnostics import (

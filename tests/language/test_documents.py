@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from reactor.language.diagnostics import Diagnostic, Diagnostics, InvalidDefinition, Place
 from reactor.language.documents import DOCUMENT_BYTES_MAX, Document, load_document, load_documents

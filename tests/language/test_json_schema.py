@@ -4,8 +4,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from reactor.core.errors import ConfigError
 from reactor.language.json_schema import compile_schema

@@ -4,8 +4,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from reactor.language.cel import Activation, ExpressionError
 from reactor.language.diagnostics import InvalidDefinition, Place

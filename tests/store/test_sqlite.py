@@ -12,13 +12,13 @@ import pytest
 
 from reactor.core.errors import ConfigError, Fenced, StoreFailed, StoreUnavailable
 from reactor.store import open_store, retention, sqlite, statements
-from reactor.store.contract import Committed, Store, Unit
+from reactor.store.contract import Committed, Flow, FlowDecision, FlowKey, RunStart, Store, Unit
 from reactor.store.sqlite import SqliteStore
 from reactor.store.sqlite_file import prepare
 from reactor.store.statements import Statement
 from reactor.testing.clock import VirtualClock
 from reactor.testing.store_suite import Reopen, StoreSuite
-from reactor.testing.store_units import start, step
+from reactor.testing.store_units import KEY, run_row, slots, start, step
 
 
 class TestSqlite(StoreSuite):
@@ -107,6 +107,27 @@ class TestSqlite(StoreSuite):
         assert await waiting == Committed()
         assert store.refusing == ""
 
+    async def test_held_runs_of_a_file_without_lanes_are_in_lanes_of_their_own(
+        self, store: Store, url: str, tmp_path: Path, clock: VirtualClock
+    ) -> None:
+        other = FlowKey("throttle/ship/0", "")
+        both = Flow((KEY, other), lambda states, now: FlowDecision("hold", {}))
+        starts = [RunStart(run_row(1), both), RunStart(run_row(2), both), RunStart(run_row(3), slots(0))]
+        await store.submit(Unit(runs=tuple(starts)))
+        await store.close()
+        file = apsw.Connection(str(tmp_path / "reactor.db"))
+        for sql in (
+            "DROP INDEX held_lane",
+            "ALTER TABLE held DROP COLUMN lane",
+            "DELETE FROM migration WHERE number = 2",
+        ):
+            file.execute(sql)
+        file.close()
+        later = open_store(url, clock=clock)
+        await later.open()
+        assert [(head.lane, head.run) for head in await later.held_lanes(KEY, limit=9)] == [(0, 3), (1, 1), (2, 2)]
+        await later.close()
+
     async def test_a_newer_file_is_refused(self, store: Store, url: str, tmp_path: Path, clock: VirtualClock) -> None:
         await store.close()
         apsw.Connection(str(tmp_path / "reactor.db")).execute("INSERT INTO migration VALUES (9999, 'x')")
@@ -114,7 +135,7 @@ class TestSqlite(StoreSuite):
             await open_store(url, clock=clock).open()
         assert str(caught.value) == (
             f"the store {tmp_path / 'reactor.db'} was written by a newer Reactor:"
-            " it has migration 9999, this one knows up to 1"
+            " it has migration 9999, this one knows up to 2"
         )
 
     async def test_a_migration_that_was_edited_is_refused(

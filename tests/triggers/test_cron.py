@@ -5,8 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, settings, strategies as st
 
 from reactor.core.errors import ConfigError
 from reactor.triggers.cron import next_fire, parse_cron, preview

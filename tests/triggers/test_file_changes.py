@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from reactor.triggers.file_changes import Changed, Changes, Entry, decode_line, encode_line
 from reactor.triggers.file_tree import ADDED, DELETED, Names, Stamp, Tree
