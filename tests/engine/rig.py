@@ -140,10 +140,10 @@ class Rig:
         return await self.events.emit(type, data, **more)
 
     async def ended(self, run: str) -> dict[str, Any]:
-        await asyncio.wait_for(self.runs.outcome(run), 20)
+        await asyncio.wait_for(self.runs.outcome(run), 60)
         return await self.runs.get(run)
 
-    async def until(self, condition: Callable[[], Any], limit_s: float = 10.0) -> Any:
+    async def until(self, condition: Callable[[], Any], limit_s: float = 30.0) -> Any:
         """Wait for a condition (plain or async) with a limit."""
         async with asyncio.timeout(limit_s):
             while True:
