@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from .. import __version__
 from ..core import telemetry
 from ..core.loops import LOOPS
 from ..core.telemetry import BUCKETS_S, Histogram
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..app import App
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+PROCESS = ProcessCollector(registry=None)  # process_resident_memory_bytes, process_cpu_seconds_total, …
 OWN = "reactor"  # the label of events of our own
 
 
@@ -42,6 +44,7 @@ class Families(Collector):
         yield from self._intake()
         yield from self._triggers()
         yield from self._loops()
+        yield from self._process()
 
     def _work(self) -> Iterator[Metric]:
         app = self._app
@@ -60,6 +63,12 @@ class Families(Collector):
         yield GaugeMetricFamily(
             telemetry.RUNS_OPEN, "Runs that this process is stepping", value=len(app.engine.executor.runs)
         )
+        held = GaugeMetricFamily(
+            telemetry.RUNS_HELD, "Runs that wait for a place under a limit of their workflow", labels=("workflow",)
+        )
+        for workflow, count in app.engine.held.counts.items():
+            held.add_metric((workflow,), count)
+        yield held
 
     def _intake(self) -> Iterator[Metric]:
         app = self._app
@@ -86,6 +95,21 @@ class Families(Collector):
         for name, count in LOOPS.failures.items():
             failures.add_metric((name,), count)
         yield failures
+
+    def _process(self) -> Iterator[Metric]:
+        app = self._app
+        yield GaugeMetricFamily(
+            telemetry.STORE_REFUSING,
+            "1 while the store refuses new input",
+            value=bool(app.store.refusing),
+        )
+        yield GaugeMetricFamily(
+            telemetry.BUS_REFUSING, "1 while the bus takes no events: they wait", value=bool(app.outbox.bus_error)
+        )
+        build = GaugeMetricFamily(telemetry.BUILD, "1; the version is the label", labels=("version",))
+        build.add_metric((__version__,), 1.0)
+        yield build
+        yield from PROCESS.collect()
 
     def _triggers(self) -> Iterator[Metric]:
         labels = ("trigger", "kind")

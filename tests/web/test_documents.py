@@ -19,6 +19,7 @@ from referencing import Registry, Resource
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+import reactor
 from reactor.app import App
 from reactor.core import telemetry
 from reactor.tests.web.site import Site, free_port
@@ -106,11 +107,47 @@ async def test_metrics_are_counted_under_their_names(site: Site) -> None:
     assert value(telemetry.EVENTS, trigger="post", verdict="unmatched") == 1
     assert value(telemetry.EVENTS, trigger=trigger, verdict="accepted") == 1
     assert value(telemetry.RUNS_OPEN) == 0
+    assert value(telemetry.STORE_REFUSING) == value(telemetry.BUS_REFUSING) == 0
+    assert value(telemetry.BUILD, version=reactor.__version__) == 1
+    assert value("process_resident_memory_bytes") > 1 << 20
+    assert value("process_cpu_seconds_total") > 0
     assert value(telemetry.UNMATCHED_LEFT_OUT) == 0
     assert value(telemetry.TRIGGER_STATE, trigger=trigger, kind="http") == 1
     assert value(telemetry.TRIGGER_READ, trigger=trigger, kind="http", outcome="settled") == 1
     assert value(telemetry.TRIGGER_UNSETTLED, trigger=trigger, kind="http") == 0
     assert not any(taken["runs"][0] in str(key) for key in samples)
+
+
+async def test_metrics_are_named_by_convention_and_say_what_they_are(site: Site) -> None:
+    page = (await site.call("GET", "/metrics")).body.decode()
+    families = list(text_string_to_metric_families(page))
+    written = re.findall(r"^# TYPE (\S+) (\S+)$", page, re.MULTILINE)
+    assert len(families) == len(written) > 15
+    for name, kind in written:
+        assert re.fullmatch(r"(reactor|process)(_[a-z]+)+", name), name
+        assert (kind == "counter") is name.endswith("_total"), name
+        assert kind != "histogram" or name.endswith(("_seconds", "_bytes")), name
+    assert [f.name for f in families if not f.documentation] == []
+    constants = {value for name, value in vars(telemetry).items() if name.isupper() and isinstance(value, str)}
+    assert {name for name, _ in written if name.startswith("reactor_")} == constants
+
+
+async def test_metrics_show_who_waits_and_who_refuses(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """
+workflow: one
+when: [{event: thing}]
+limits: {concurrency: {max: 1, key: "'k'", overflow: queue}}
+steps: [{wait: {for: 1h}}]
+"""
+    await site.put_flow("one", text=text)
+    for n in "123":
+        await site.call("POST", "/events", data=EVENT.replace('"1"', f'"{n}"', 1), headers=CLOUD)
+    monkeypatch.setattr(type(site.app.store), "refusing", property(lambda store: "disk full"))
+    monkeypatch.setattr(site.app.outbox, "bus_error", "away")
+    lines = (await site.call("GET", "/metrics")).body.decode().splitlines()
+    assert 'reactor_runs_held{workflow="one"} 2.0' in lines
+    assert "reactor_store_refusing 1.0" in lines
+    assert "reactor_bus_refusing 1.0" in lines
 
 
 async def test_the_first_page_says_what_is_here(site: Site) -> None:
