@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.clock import SYSTEM
 from ..core.durations import format_instant
-from ..core.errors import ConfigError
+from ..core.errors import ReactorError
+from ..plugins.installed import Plugins
 from ..triggers.catalogue import UNAVAILABLE, Kinds
 from . import output, values
 from .client import Client
@@ -27,7 +28,7 @@ SWITCH_S_MAX = 2.0  # until a resumed trigger says that it reads
 async def list_(given: Given, client: Client) -> None:
     """The triggers; with `--kinds` the kinds there are."""
     if given.flag("kinds"):
-        _kinds(given)
+        _kinds(given, client.app.kinds if client.app is not None else Kinds(Plugins().kinds))
         return
     items = [*unread(client.app)] if client.app is not None else (await client.get("triggers"))["items"]
     if given.output != "table":
@@ -101,15 +102,15 @@ def _fires(app: App, kind: str, config: Any) -> Iterator[str]:
         at = table.after(at, anchor)
 
 
-def _kinds(given: Given) -> None:
-    kinds, rows = Kinds(), list[dict[str, Any]]()
+def _kinds(given: Given, kinds: Kinds) -> None:
+    rows = list[dict[str, Any]]()
     for name, kind in kinds.all.items():
         guarantee, state = None, "available"
         if kind.reads:
             try:
                 guarantee = kinds.load(name)[1].traits.guarantee
-            except ConfigError as error:
-                state = error.hint or str(error)
+            except ReactorError as error:
+                state = f"cannot be used: {error}"
         rows.append({"kind": name, "state": state, "guarantee": guarantee, "connection": kind.connection or None})
     rows += [
         {"kind": name, "state": f"unavailable: {instead}", "guarantee": None, "connection": None}

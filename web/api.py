@@ -10,12 +10,13 @@ from msgspec import UNSET
 from starlette.routing import BaseRoute, Route, Router
 
 from ..core.http import Refused
-from . import events, metrics, page, runs, triggers, workflows
+from . import connections, events, metrics, page, runs, triggers, workflows
 from .access import check, check_json
 from .endpoint import Answer, Call, Endpoint, body_of, query_of
 from .health import healthz, readyz
 from .stream import Stream
 from .tokens import Tokens
+from .unavailable import UNAVAILABLE
 from .wire import Receive, Scope, Send, answer, encode, headers_of, read_body
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *runs.ENDPOINTS,
     *events.ENDPOINTS,
     *triggers.ENDPOINTS,
+    *connections.ENDPOINTS,
 )
 
 
@@ -40,7 +42,7 @@ class Api:
 
     def __init__(self, app: App, tokens: Tokens, base: str) -> None:
         by_path: dict[str, list[Endpoint]] = {}
-        for endpoint in ENDPOINTS:
+        for endpoint in (*ENDPOINTS, *UNAVAILABLE):
             by_path.setdefault(endpoint.path, []).append(endpoint)
         routes: list[BaseRoute] = [
             Route(ROOT + path, AtPath(app, tokens, endpoints)) for path, endpoints in by_path.items()

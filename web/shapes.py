@@ -164,6 +164,10 @@ SHAPES: Mapping[str, dict[str, Any]] = {
             "details": _FREE,
         }
     ),
+    "Connection": _object(
+        {"name": _TEXT, "kind": _TEXT, "set_by": _TEXT_OR_NULL, "answer": _TEXT}, optional=("answer",)
+    ),
+    "ConnectionPage": _page(_ref("Connection")),
     "Page": _page({}),
     "RunPage": _page(_ref("Run")),
     "EventPage": _page(_ref("Event")),

@@ -1,0 +1,111 @@
+"""The verbs of triggers, beside a server and without one."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reactor.tests.cli.rig import Process, Project, with_server
+from reactor.tests.plugins.pack import SOURCE, install
+
+BEAT = "workflow: beat\nwhen: [{trigger: hourly, if: event.data.n > 1}]\nsteps: [{log: {message: hi}}]\n"
+FOLDER = "workflow: seen\nwhen: [{file: {path: inbox}}]\nsteps: [{log: {message: hi}}]\n"
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    folder = tmp_path / "site"
+    points = {"reactor.triggers": {"ticker": "lab_ticker:Ticker", "broken": "lab_broken:Nothing"}}
+    install(folder, "reactor-lab", points, {"lab_ticker": SOURCE, "lab_broken": "raise ValueError('no port')\n"})
+    monkeypatch.syspath_prepend(str(folder))
+    yield
+    for name in ("lab_ticker", "lab_broken"):
+        sys.modules.pop(name, None)
+
+
+def test_the_kinds_of_plugins_are_among_the_kinds(project: Project, packed: None) -> None:
+    rows = {row["kind"]: row for row in project.say("trigger", "list", "--kinds", "-o", "json").json}
+    assert rows["ticker"] == {"kind": "ticker", "state": "available", "guarantee": "at_most_once", "connection": None}
+    assert rows["broken"]["guarantee"] is None
+    assert "no port" in rows["broken"]["state"]
+    assert rows["kafka"] == {
+        "kind": "kafka",
+        "state": "available",
+        "guarantee": "effectively_once",
+        "connection": "kafka",
+    }
+    assert rows["mqtt"]["state"].startswith("unavailable: ")
+    table = project.say("trigger", "list", "--kinds").out.splitlines()
+    assert table[0].split() == ["KIND", "STATE", "GUARANTEE", "CONNECTION"]
+    assert len(table) == len(rows) + 1
+
+
+def test_without_a_server_triggers_are_listed_with_what_comes_next(project: Project) -> None:
+    assert project.say("trigger", "list") == (0, "", "there are no triggers that read a source\n")
+    project.write(beat=BEAT, seen=FOLDER)
+    with_server(project, triggers={"hourly": {"cron": "0 * * * *"}})
+    said = project.say("trigger", "list", "-o", "json")
+    inbox, hourly = said.json
+    assert (hourly["name"], hourly["kind"], hourly["state"]) == ("hourly", "cron", "not read")
+    nexts = hourly["details"]["next"]
+    assert (len(nexts), nexts == sorted(nexts)) == (3, True)
+    assert all(each.endswith(":00:00Z") for each in nexts)
+    assert (inbox["kind"], inbox["details"]) == ("file", {"next": []})
+    shown = project.say("trigger", "list")
+    assert shown.err == "no server has this store: nothing reads these triggers now; `reactor serve` does\n"
+    assert shown.out.splitlines()[2].split()[:4] == ["hourly", "cron", "not", "read"]
+
+
+def test_a_sample_shows_what_it_would_start_and_why_not(project: Project) -> None:
+    project.write(beat=BEAT)
+    with_server(project, triggers={"hourly": {"cron": "0 * * * *"}})
+    fits = project.say("trigger", "test", "hourly", "-d", '{"n": 2}')
+    assert (fits.code, fits.out.splitlines()[0]) == (0, "it would start: beat")
+    no = project.say("trigger", "test", "hourly", "-d", '{"n": 1}', "--subject", "s", "--type", "t")
+    assert (no.code, no.out.splitlines()[0]) == (0, "it would start: nothing")
+    assert "event.data.n > 1" in no.out
+    event = project.say("trigger", "test", "hourly", "-d", '{"n": 1}', "--subject", "s", "-o", "json").json["event"]
+    assert (event["subject"], event["type"]) == ("s", "reactor.cron.fired")
+    assert project.say("runs").err == "there are no such runs\n"
+    assert project.say("trigger", "test", "hourli") == (
+        3,
+        "",
+        "error: there is no trigger `hourli`\n  = help: did you mean hourly?\n",
+    )
+    assert project.say("trigger", "test", "hourly", "-d", "{n: 1}") == (
+        2,
+        "",
+        (
+            "error: --data takes JSON or @FILE: Expecting property name enclosed in double quotes: "
+            "line 1 column 2 (char 1)\n"
+            """  = help: such as '{"total": 150}'\n"""
+        ),
+    )
+
+
+@pytest.mark.parametrize("word", ["pause", "resume"])
+def test_only_a_server_can_be_told_to_pause(word: str, project: Project) -> None:
+    project.write(beat=BEAT)
+    with_server(project, triggers={"hourly": {"cron": "0 * * * *"}})
+    assert project.say("trigger", word, "hourly") == (
+        4,
+        "",
+        f"error: no server reads the triggers of {project.root}\n  = help: start one with `reactor serve`\n",
+    )
+
+
+def test_a_pause_lasts_until_it_is_resumed(project: Project) -> None:
+    project.write(beat=BEAT)
+    with_server(project, triggers={"hourly": {"cron": "0 * * * *"}})
+    with project.start("serve") as server:
+        assert isinstance(server.ready(), Process)
+        assert project.say("trigger", "pause", "hourly") == (0, "hourly  paused\n", "")
+        assert project.say("trigger", "list", "-o", "json").json[0]["state"] == "paused"
+        assert project.say("trigger", "resume", "hourly").out == "hourly  connected\n"
+        address = server.out[0].rpartition(" ")[2]
+        assert project.say("trigger", "pause", "hourli") == (
+            3,
+            "",
+            f"error: there is no trigger `hourli`\n  --> {address}\n  = help: did you mean hourly?\n",
+        )
