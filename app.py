@@ -145,7 +145,7 @@ class App:
             store, self.arrivals, self.engine, clock, self.counts, fatal=self._fatal, outcomes=self.runs_api.outcomes
         )
         self.outbox.publish, self.engine.recorded = self.intake.publish, self.intake.recorded
-        self.traces = tracing(os.environ, clock, store.id, self.engine.telling.listeners, self.intake.keyed)
+        self.traces = tracing(os.environ, clock, store.id, self.engine.telling, self.intake.keyed)
         self.outbox.open(project.bus, self.connections.get, self.engine.telling.listeners)
         self.events_api = EventsApi(store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
         self.supervisor = Supervisor(

@@ -17,6 +17,16 @@ from ..core.event import Event
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
+class Teller(Protocol):
+    """Who tells of runs and steps, and asks back which span is theirs."""
+
+    listeners: list[Callable[[Event], None]]
+    current: Callable[[str, str, str], str]
+    """A run, a step of it (or none), the `traceparent` that the run was given → the one for what they send."""
+    traced: Callable[[str, str], bool]
+    """A workflow and its version → are its runs traced?"""
+
+
 class Tracing(Protocol):
     """Whoever makes spans, or nobody."""
 
@@ -36,10 +46,10 @@ def tracing(
     environ: Mapping[str, str],
     clock: Clock,
     store_id: str,
-    told: list[Callable[[Event], None]],
+    telling: Teller,
     accepted: list[Callable[[Event, int], None]],
 ) -> Tracing:
-    """Trace if the environment says so: listen to the engine (`told`: runs and steps) and to the intake (`accepted`:
+    """Trace if the environment says so: listen to the engine (`telling`: runs and steps) and to the intake (`accepted`:
     events with their keys).
 
     Raises ConfigError `missing_extra`, or a variable that the library cannot read.
@@ -57,9 +67,10 @@ def tracing(
             code="missing_extra",
         ) from error
     try:
-        spans = Spans(exporting(), clock, store_id)
+        spans = Spans(exporting(), clock, store_id, traced=telling.traced)
     except ValueError as error:
         raise ConfigError(f"a variable OTEL_… cannot be read: {error}", hint="correct or unset it") from error
-    told.append(spans.told)
+    telling.listeners.append(spans.told)
+    telling.current = spans.current
     accepted.append(spans.accepted)
     return spans

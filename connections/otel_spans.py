@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -88,8 +88,17 @@ def exporting() -> SpanProcessor:
 class Spans:
     """Listens, and hands finished spans to the processor."""
 
-    def __init__(self, processor: SpanProcessor, clock: Clock, store_id: str) -> None:
+    def __init__(
+        self,
+        processor: SpanProcessor,
+        clock: Clock,
+        store_id: str,
+        *,
+        traced: Callable[[str, str], bool] = lambda workflow, version: True,
+    ) -> None:
         self._clock = clock
+        self._is_traced = traced
+        self._silent: set[str] = set()  # open runs of workflows that say `trace: false`
         self._store = store_id[:8]
         self._ids = _Ids()
         resource = Resource.create({"service.version": __version__})
@@ -127,10 +136,33 @@ class Spans:
             return self._context(self._traces[run], run)
         return _incoming(event)
 
+    # -- what is sent on
+    def current(self, run: str, step: str, given: str) -> str:
+        """The `traceparent` of what a run, or a step of it, sends: its own span's, else the one that it was given."""
+        known = self._runs.get(run)
+        if known is None:
+            return given
+        context = (known.steps[step].span if step in known.steps else known.span).get_span_context()
+        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
     # -- runs and steps
+    def _is_silent(self, event: Event) -> bool:
+        """Is this told of a run whose workflow says `trace: false`? It hands on what it was given, and has no span."""
+        data: Any = event.data
+        if not event.type.startswith(("reactor.run.", "reactor.step.")):
+            return False
+        run = str(data["run"])
+        if run not in self._silent:
+            if run in self._runs or self._is_traced(data["workflow"], data.get("version", "")):
+                return False
+            self._silent.add(run)
+        if data.get("ended_at"):
+            self._silent.discard(run)
+        return True
+
     def told(self, event: Event) -> None:
         """Something happened to a run or a step."""
-        if self._closed:
+        if self._closed or self._is_silent(event):
             return
         data = event.data
         at = _ns(parse_instant(event.time or ""))

@@ -78,6 +78,7 @@ class Engine:
         self.numbers = Numbers(store.node)
         self.workflows = Workflows(store, clock)
         self.telling = Telling(store.id, clock, self.numbers, interest, counts, secrets)
+        self.telling.traced = self.workflows.traced
         self.executor = Executor(self, actions, services, self.telling, place=self.place, fatal=fatal)
         self.executor.waits.start_child = self._start_child
         self.signals = Signals(self)

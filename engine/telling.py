@@ -83,6 +83,8 @@ class Telling:
         self.counts = counts
         self.secrets = secrets
         self.listeners: list[Callable[[Event], None]] = []
+        self.current: Callable[[str, str, str], str] = lambda run, step, given: given  # see connections/otel.py
+        self.traced: Callable[[str, str], bool] = lambda workflow, version: True
         self._waiters: dict[int, list[asyncio.Future[RunRow]]] = {}
 
     # -- ends
@@ -141,11 +143,12 @@ class Telling:
             extensions=self._extensions(row, run),
         )
 
-    def _extensions(self, row: RunRow, run: str) -> dict[str, Scalar]:
+    def _extensions(self, row: RunRow, run: str, step: str = "") -> dict[str, Scalar]:
         found: dict[str, Scalar] = {"runid": run, "hops": row.hops + 1, "correlationid": row.correlation or run}
         found["causationid"] = event_text(row.event) if row.event else run
-        if row.traceparent:
-            found["traceparent"] = row.traceparent
+        traceparent = self.current(run, step, row.traceparent)
+        if traceparent:
+            found["traceparent"] = traceparent
         return found
 
     def outbox(self, event: Event, run: int) -> tuple[OutboxRow, ...]:
@@ -176,7 +179,7 @@ class Telling:
             time=format_instant(self._clock.now()),
             datacontenttype="application/json",
             data=effect.data,
-            extensions=self._extensions(run.row, run.id),
+            extensions=self._extensions(run.row, run.id, node.path),
         )
         return event, self.outbox(event, run.row.id)
 

@@ -126,7 +126,7 @@ _LATER: Mapping[str, Callable[[Executor, ActiveRun, Work, Mapping[str, Any]], An
     "run": lambda x, run, work, extra: run.id,
     "workflow": lambda x, run, work, extra: run.row.workflow,
     "step": lambda x, run, work, extra: work.node.path,
-    "traceparent": lambda x, run, work, extra: run.row.traceparent,
+    "traceparent": lambda x, run, work, extra: x.telling.current(run.id, work.node.path, run.row.traceparent),
     "actor": lambda x, run, work, extra: run.row.actor,
     "clock": lambda x, run, work, extra: x.clock,
     "event_driven": lambda x, run, work, extra: work.event_driven,

@@ -71,6 +71,11 @@ class Workflows:
         """Every version of a workflow."""
         return self._entries.get(name, {})
 
+    def traced(self, name: str, version: str) -> bool:
+        """Do the runs of a workflow keep a trace? Without a version: of the one in force."""
+        entry = self.versions(name).get(version) or self._current.get(name)
+        return entry is None or entry.definition.trace
+
     def find(self, reference: str) -> Entry:
         """The entry of `name` or `name@range`. Raises StepError `unknown_workflow`, with the nearest name."""
         name, _, wanted = reference.partition("@")

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from reactor.connections.otel_spans import Spans
 from reactor.core.clock import SYSTEM
 from reactor.core.errors import ConfigError
 from reactor.core.event import Event
+from reactor.language.loader import load_text
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 FLOWS = {
@@ -38,6 +39,11 @@ FLOWS = {
         workflow: tell
         when: [{workflow: ship}]
         steps: [{log: {message: shipped}}]
+    """,
+    "hear": """
+        workflow: hear
+        when: [{event: shop.told}]
+        steps: [{log: {message: heard}}]
     """,
     "break": """
         workflow: break
@@ -59,6 +65,15 @@ FLOWS = {
 }
 
 
+class Teller:
+    """Nobody who tells."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[Event], None]] = []
+        self.current: Callable[[str, str, str], str] = lambda run, step, given: given
+        self.traced: Callable[[str, str], bool] = lambda workflow, version: True
+
+
 class Traced:
     """An app whose spans are kept."""
 
@@ -67,8 +82,10 @@ class Traced:
         self.exporter = InMemorySpanExporter()
 
     def listen(self) -> None:
-        self.spans = Spans(SimpleSpanProcessor(self.exporter), SYSTEM, self.app.store.id)
-        self.app.engine.telling.listeners.append(self.spans.told)
+        telling = self.app.engine.telling
+        self.spans = Spans(SimpleSpanProcessor(self.exporter), SYSTEM, self.app.store.id, traced=telling.traced)
+        telling.listeners.append(self.spans.told)
+        telling.current = self.spans.current
         self.app.intake.keyed.append(self.spans.accepted)
 
     async def emit(self, type: str, **extensions: str) -> None:
@@ -189,6 +206,91 @@ async def test_a_failed_step_carries_its_error_and_its_repetitions(traced: Trace
     assert attributes(run)["error.type"] == "max_retries_exceeded"
 
 
+SENDS = """
+workflow: sends
+when: [{{event: shop.sent}}]
+trace: {trace}
+on_error: compensate_all
+steps:
+  - name: call
+    http: {{url: "{url}/call", method: POST}}
+    compensate: {{uses: http, with: {{url: "{url}/undo", method: POST}}}}
+  - name: told
+    emit: {{type: shop.told}}
+  - name: own
+    http: {{url: "{url}/own", headers: {{traceparent: mine}}}}
+  - name: env
+    command: {{shell: 'printf %s "$TRACEPARENT"'}}
+outputs: {{env: "${{{{ steps.env.output.stdout }}}}"}}
+"""
+
+
+@pytest.fixture
+async def seen() -> AsyncIterator[tuple[str, dict[str, str]]]:
+    """A server, and the `traceparent` that each of its paths was called with."""
+    got: dict[str, str] = {}
+
+    async def take(request: web.Request) -> web.Response:
+        got[request.path] = request.headers.get("traceparent", "")
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{name}", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}", got
+    await runner.cleanup()
+
+
+async def sends(traced: Traced, url: str, trace: str) -> dict[str, Any]:
+    """Run the workflow that sends; the run."""
+    loaded = load_text(SENDS.format(url=url, trace=trace), "sends.yaml", traced.app.vocabulary())
+    loaded.diagnostics.raise_errors()
+    await traced.app.deploys.deploy(loaded.loaded, origin="test")
+    event = Event(type="shop.sent", source="/s", id=trace, extensions={"traceparent": f"00-{TRACE}-{CALLER}-01"})
+    (receipt,) = await traced.app.events_api.publish([event])
+    await traced.app.runs_api.outcome(receipt.runs[0])
+    return await traced.app.get(receipt.runs[0])
+
+
+async def told_event(traced: Traced) -> Mapping[str, Any]:
+    """The event that the workflow emitted."""
+    async with asyncio.timeout(15):
+        while not (found := (await traced.app.events_api.list(type="shop.told"))["items"]):
+            await asyncio.sleep(0.01)
+    return found[0]
+
+
+async def test_what_a_step_sends_is_below_its_own_span(traced: Traced, seen: tuple[str, dict[str, str]]) -> None:
+    url, got = seen
+    run = await sends(traced, url, "true")
+    found = await traced.until("run sends", "step call", "step told", "step env")
+
+    def of(name: str) -> str:
+        return f"00-{TRACE}-{own(found[name]):016x}-01"
+
+    assert got == {"/call": of("step call"), "/own": "mine"}
+    assert run["outputs"] == {"env": of("step env")}
+    assert (await told_event(traced))["traceparent"] == of("step told")
+    assert traced.spans.current(run["id"], "call", "given") == "given"  # it has ended
+
+
+async def test_a_workflow_without_a_trace_has_no_span_and_hands_on_what_it_was_given(
+    traced: Traced, seen: tuple[str, dict[str, str]]
+) -> None:
+    url, got = seen
+    given = f"00-{TRACE}-{CALLER}-01"
+    run = await sends(traced, url, "false")
+    assert got == {"/call": given, "/own": "mine"}
+    assert run["outputs"] == {"env": given}
+    assert (await told_event(traced))["traceparent"] == given
+    await traced.emit("shop.paid")
+    found = await traced.until("run ship")
+    assert {name for name in found if "sends" in name or "step call" in name} == set()
+    assert traced.spans._silent == set()
+
+
 async def test_a_caller_that_does_not_sample_is_obeyed(traced: Traced) -> None:
     await traced.emit("shop.paid", traceparent=f"00-{TRACE}-{CALLER}-00")
     async with asyncio.timeout(15):
@@ -267,10 +369,11 @@ def test_messages_of_brokers(extensions: dict[str, Any], expected: dict[str, Any
     ],
 )
 async def test_off_nobody_listens(environ: dict[str, str]) -> None:
-    told: list[Any] = []
     accepted: list[Any] = []
-    off = tracing(environ, SYSTEM, "s", told, accepted)
-    assert (type(off), told, accepted) == (Off, [], [])
+    teller = Teller()
+    off = tracing(environ, SYSTEM, "s", teller, accepted)
+    assert (type(off), teller.listeners, accepted) == (Off, [], [])
+    assert teller.current("run", "step", "given") == "given"
     await off.close()
 
 
@@ -278,7 +381,7 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "reactor.connections.otel_spans", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(ConfigError) as caught:
-        tracing({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}, SYSTEM, "s", [], [])
+        tracing({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}, SYSTEM, "s", Teller(), [])
     assert caught.value.code == "missing_extra"
     assert str(caught.value) == (
         "OTEL_EXPORTER_OTLP_ENDPOINT is set, but what sends traces is not installed: import of "
@@ -328,7 +431,7 @@ async def test_an_application_sends_its_traces_where_the_environment_says(
 
 async def test_spans_are_sent_to_the_endpoint(collector: list[ExportTraceServiceRequest]) -> None:
     accepted: list[Any] = []
-    spans = tracing(os.environ, SYSTEM, "s", [], accepted)
+    spans = tracing(os.environ, SYSTEM, "s", Teller(), accepted)
     accepted[0](Event(type="shop.paid", source="/s", id="1"), 5)
     await spans.close()
     await spans.close()
