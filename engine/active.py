@@ -31,6 +31,7 @@ class ActiveRun:
 
     __slots__ = (
         "again",
+        "backing_off",
         "blocks",
         "busy",
         "cancel",
@@ -105,6 +106,7 @@ class ActiveRun:
         self.taken: set[int] = set()  # events that waits of this run took
         self.logs: dict[int, list[tuple[float, str, str, dict[str, Any]]]] = {}
         self.blocks: list[Timer] = []  # the time limits of open blocks
+        self.backing_off: set[int] = set()  # steps between two attempts
         self.repetitions = 0  # over the whole run, against `retry.limit`
         self.refound: set[int] = set()  # steps that were in flight when the process before died
         self.ending = False

@@ -56,7 +56,7 @@ class Attempts:
         errors: list[ErrorInfo] = []
         started = clock.now()
         if wait_until:
-            await clock.sleep(max(0.0, wait_until - started))
+            await self._back_off(run, work, max(0.0, wait_until - started))
         while True:
             run.started[work.node.index] = (started, attempt)
             try:
@@ -78,7 +78,15 @@ class Attempts:
             run.repetitions += 1
             if delay > BACKOFF_TIMER_S and not work.undo:
                 await self._x.record_back_off(run, work.node, clock.now() + delay, attempt)
-            await clock.sleep(delay)
+            await self._back_off(run, work, delay)
+
+    async def _back_off(self, run: ActiveRun, work: Work, delay: float) -> None:
+        index = work.node.index
+        run.backing_off.add(index)
+        try:
+            await self._x.clock.sleep(delay)
+        finally:
+            run.backing_off.discard(index)
 
     async def _once(
         self, run: ActiveRun, work: Work, extra: Mapping[str, Any], attempt: int

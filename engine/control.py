@@ -48,7 +48,7 @@ class Control:
             self.drop_queue(run)
         if Effect.RECORD in move.effects:
             await self._x.records.transition(run, run.state, request)
-            self._x.telling.entered(run, run.state)
+            self._x.telling.entered(run, run.state, again=True)
         if Effect.CANCEL_STEPS in move.effects:
             self.stop_steps(run)
         if Effect.START_STEPS in move.effects:

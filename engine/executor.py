@@ -124,8 +124,9 @@ class Executor:
 
     def _apply(self, run: ActiveRun, node: Node, record: StepRecord) -> Outcome:
         """A step's end, in memory: it is durable, or needs no row."""
+        out = self.settle(run, node, record)
         self.telling.step_ended(run, node, record)
-        return self.settle(run, node, record)
+        return out
 
     def settle(self, run: ActiveRun, node: Node, record: StepRecord) -> Outcome:
         """Only the progress of a step's end."""
@@ -184,13 +185,14 @@ class Executor:
         task = asyncio.current_task()
         assert task is not None
         while node is not None:
-            run.tasks[node.index] = task
             self.telling.step_started(run, node)
             attempt = await self._perform(run, node)
             run.tasks.pop(node.index, None)
             run.busy -= 1
             await self.conclude(run, node, attempt)
             node = self._take(run)
+            if node is not None:
+                run.tasks[node.index] = task  # before others are looked at: it may be one that runs alone
             self.pump(run)
         self.look(run)
 

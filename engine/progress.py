@@ -154,7 +154,7 @@ class Progress:
         """Actions under way in a part and in the blocks inside it."""
         found: list[int] = []
         for index in self.plan.parts[part].nodes:
-            if self.states[index] in (StepState.RUNNING, StepState.WAITING, StepState.RETRYING):
+            if self.states[index] in (StepState.RUNNING, StepState.WAITING):
                 node = self.plan.nodes[index]
                 if node.parts:
                     for inner in node.parts:
@@ -323,8 +323,10 @@ class Progress:
 
     def percent(self) -> float:
         """Ended steps among all steps of the root, skipped ones counted, in percent."""
-        nodes = self.plan.root.nodes
-        return 100.0 * sum(self.states[i].ended for i in nodes) / len(nodes) if nodes else 100.0
+        total = len(self.plan.root.nodes)
+        if self.root is None:
+            return 0.0
+        return 100.0 * (total - self.root.open) / total if total else 100.0
 
 
 def reaction_of(node: Node, error: ErrorInfo) -> str:

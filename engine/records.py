@@ -152,7 +152,7 @@ class Records:
         )
         row = JournalRow(run.row.id, run.row.transitions, Kind.TRANSITION, _encode(body), run.row.gen)
         change = RunChange(run.row.id, "live", state=int(state), transitions=run.row.transitions, error=error)
-        outbox = self.telling.entered_outbox(run.row, state, run.row.transitions, body.at)
+        outbox = self.telling.entered_outbox(run.row, state, run.row.transitions, body.at, again=True)
         await self._store.submit(Unit(journal=(row,), changes=(change,), outbox=outbox))
         self.telling.sent(outbox)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from ..store.contract import Claimed, JournalRow, Kind, RunChange, RunState, Uni
 from .active import ActiveRun
 from .patience import patiently
 from .plan import Plan
+from .progress import reaction_of
 from .records import read_record
 from .run import CancelRequest, Cause, StepRecord, Transition
 
@@ -34,12 +36,13 @@ class _Journal:
     """Which rows of a journal still count.
 
     A person's `retry` opens a new generation, in which failed steps, and steps that were undone, are carried out again;
-    results of completed ones stand. A `retry --compensation` (its first row says so) keeps all but the handlers that
-    failed.
+    results of completed ones stand, and failures that the definition answered itself: what came after them stands too.
+    A `retry --compensation` (its first row says so) keeps all but the handlers that failed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.rows: list[JournalRow] = []
+        self._plan = plan
         self._gen = 0
 
     def take(self, row: JournalRow, *, keeps: bool = False) -> None:
@@ -52,11 +55,42 @@ class _Journal:
 
     def _standing(self) -> list[JournalRow]:
         undone = {r.ord >> 40 for r in self.rows if r.kind == Kind.UNDO and not _failed_undo(r)}
+        results = [(r, _peek(r.body)) for r in self.rows if r.kind == Kind.RESULT]
+        failed = {r.ord >> 40: record for r, record in results if record.state == "failed"}
         return [
             r
-            for r in self.rows
-            if r.kind == Kind.RESULT and r.ord >> 40 not in undone and _peek(r.body).state in ("completed", "skipped")
+            for r, record in results
+            if r.ord >> 40 not in undone
+            and (record.state in ("completed", "skipped") or _answered(self._plan, r.ord >> 40, failed))
         ]
+
+
+def _answered(plan: Plan, place: int, failed: Mapping[int, StepRecord]) -> bool:
+    """Did the definition answer this failure: by `on_error: continue`, or by a `catch` that did not fail itself?"""
+    error = failed[place].error if place in failed else None
+    if error is None or place >= len(plan.nodes):
+        return False
+    node = plan.nodes[place]
+    while reaction_of(node, error) != "continue":
+        part = plan.parts[node.part]
+        if part.owner < 0:
+            return False
+        node = plan.nodes[part.owner]
+        after = {p for p in node.parts if plan.parts[p].name in ("catch", "finally")}
+        if part.name == "steps" and any(plan.parts[p].name == "catch" for p in after):
+            return not any(_within(plan, other, after) and not _answered(plan, other, failed) for other in failed)
+    return True
+
+
+def _within(plan: Plan, place: int, parts: Collection[int]) -> bool:
+    """Does a step stand in one of these parts, at any depth?"""
+    while place >= 0:
+        if place >= len(plan.nodes):
+            return False
+        if plan.nodes[place].part in parts:
+            return True
+        place = plan.parts[plan.nodes[place].part].owner
+    return False
 
 
 def _failed_undo(row: JournalRow) -> bool:
@@ -148,7 +182,7 @@ class Recovery:
         row = claimed.run
         run = ActiveRun(row, plan, self._e.store.id, await self._event(row.event), await self._e.vars_of(row.vars))
         run.again = True
-        journal = _Journal()
+        journal = _Journal(plan)
         for item in claimed.journal:
             move = _transition(item.body) if item.kind == Kind.TRANSITION else None
             journal.take(item, keeps=move is not None and move.keeps)

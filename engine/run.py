@@ -139,8 +139,10 @@ def name(state: int) -> str:
     return _STATE_NAMES[state]
 
 
-def event_type(state: int) -> str:
-    """The type of the event that tells of entering a state (language §5)."""
+def event_type(state: int, *, again: bool = False) -> str:
+    """The type of the event that tells of entering a state, `again`: not for the first time (language §5)."""
+    if again and state == RunState.RUNNING:
+        return "reactor.run.resumed"
     return _EVENT_TYPES[state]
 
 

@@ -172,10 +172,16 @@ class Signals:
         self._e.parked_runs.pop(row.id, None)
         number = row.transitions + 1
         body = Transition("running", self._e.clock.now())
+        outbox = self._e.telling.entered_outbox(row, RunState.RUNNING, number, body.at, again=True)
         journal = JournalRow(row.id, number, Kind.TRANSITION, _encode(body), row.gen)
         change = RunChange(row.id, "live", state=int(RunState.RUNNING), transitions=number, metadata=b"{}")
-        await self._e.store.submit(Unit(journal=(journal,), changes=(change,)))
-        self._e.resume_recovered(await self._restored(await self._row(row.id)))
+        await self._e.store.submit(Unit(journal=(journal,), changes=(change,), outbox=outbox))
+        self._e.telling.sent(outbox)
+        self._carry_on(await self._restored(await self._row(row.id)))
+
+    def _carry_on(self, run: ActiveRun) -> None:
+        self._e.telling.entered(run, run.state, again=True)
+        self._e.resume_recovered(run)
 
     async def _restored(self, row: RunRow) -> ActiveRun:
         plan = await self._e.workflows.stored_plan(row.digest)
@@ -217,11 +223,12 @@ class Signals:
             reopen=True,
             started_at=self._e.clock.now(),
         )
-        committed = await self._e.store.submit(Unit(journal=(journal,), changes=(change,)))
+        outbox = self._e.telling.entered_outbox(row, state, number_, body.at, again=True)
+        committed = await self._e.store.submit(Unit(journal=(journal,), changes=(change,), outbox=outbox))
         if committed.refused:
             raise SignalRefused(f"the run {self._text(number)} is open again already")
-        run = await self._restored(await self._row(number))
-        self._e.resume_recovered(run)
+        self._e.telling.sent(outbox)
+        self._carry_on(await self._restored(await self._row(number)))
 
     async def answer(
         self, number: int, step: str, answer: dict[str, Any], roles: Collection[str] | None = None

@@ -122,18 +122,20 @@ class Telling:
         """The outbox row of an ended run, if anybody can take its event; else the run's row is the record."""
         return self.outbox(self.end_event(row), row.id) if self.interest.listens(event_type(row.state)) else ()
 
-    def entered_outbox(self, row: RunRow, state: RunState, transition: int, at: float) -> tuple[OutboxRow, ...]:
+    def entered_outbox(
+        self, row: RunRow, state: RunState, transition: int, at: float, *, again: bool = False
+    ) -> tuple[OutboxRow, ...]:
         """The outbox row of a run that enters a state before its end, if anybody can take its event."""
-        if not self.interest.listens(event_type(state)):
+        if not self.interest.listens(event_type(state, again=again)):
             return ()
         entering = msgspec.structs.replace(row, state=int(state), transitions=transition)
-        return self.outbox(self.run_event(entering, _more(entering), at), row.id)
+        return self.outbox(self.run_event(entering, _more(entering), at, again=again), row.id)
 
-    def run_event(self, row: RunRow, more: Mapping[str, Any], at: float) -> Event:
+    def run_event(self, row: RunRow, more: Mapping[str, Any], at: float, *, again: bool = False) -> Event:
         """An event of a run entering its present state."""
         run = run_text(self._store, row.id)
         return Event(
-            type=event_type(row.state),
+            type=event_type(row.state, again=again),
             source=f"/workflows/{row.workflow}",
             id=f"{run}/{row.transitions}",
             subject=row.workflow,
@@ -184,13 +186,12 @@ class Telling:
         return event, self.outbox(event, run.row.id)
 
     # -- from memory
-    def entered(self, run: ActiveRun, state: RunState) -> None:
-        """A run entered a state that is not its end; durable before it is told."""
+    def entered(self, run: ActiveRun, state: RunState, *, again: bool = False) -> None:
+        """A run entered a state that is not its end, `again` after it had begun; durable before it is told."""
         if self.listeners:
             run.row.state = int(state)
-            self._tell(
-                self.run_event(run.row, {"inputs": run.inputs} if state is RunState.RUNNING else {}, self._clock.now())
-            )
+            more = {"inputs": run.inputs} if state is RunState.RUNNING and not again else {}
+            self._tell(self.run_event(run.row, more, self._clock.now(), again=again))
 
     def step_started(self, run: ActiveRun, node: Node) -> None:
         """A step was started on this node."""
@@ -201,9 +202,8 @@ class Telling:
         """A step's end is durable (or needs no row)."""
         self.counts.step_ended(run.row.workflow, node.path, record.state, record.ended_at - record.started_at)
         if self.listeners:
-            self.tell_step(
-                run, node, record.state, attempt=record.attempts, error=record.error, more=_step_more(record)
-            )
+            more = {**_step_more(record), "progress": round(run.progress.percent(), 3)}
+            self.tell_step(run, node, record.state, attempt=record.attempts, error=record.error, more=more)
 
     def tell_step(
         self,

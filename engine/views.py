@@ -102,6 +102,8 @@ class Views:
             state = run.progress.states[node.index]
             if state is StepState.RUNNING and node.index in run.queue:
                 state = StepState.PENDING
+            elif state is StepState.RUNNING and node.index in run.backing_off:
+                state = StepState.RETRYING
             error = run.progress.errors[node.index]
             found.append(
                 {

@@ -140,6 +140,7 @@ def test_a_failed_run_ends_with_1_and_says_step_and_reason(project: Project) -> 
 
 
 @pytest.mark.req("C-4")
+@pytest.mark.req("V-5")
 def test_wrong_inputs_end_with_2(project: Project) -> None:
     assert project.say("run", "hello", "-i", "times=many") == (
         2,
@@ -188,6 +189,7 @@ def test_an_unknown_run_ends_with_3(verb: str, project: Project) -> None:
     assert re.fullmatch(r"error: there is no run ([0-9a-f]{8}-)?9-9\n  = help: `reactor runs` lists them\n", said.err)
 
 
+@pytest.mark.req("E-DEF-24")
 def test_runs_are_filtered_and_paged(project: Project) -> None:
     ids = [project.say("run", "hello", "-i", f"name=n{i}", "-o", "json").json["id"] for i in range(3)]
     page = project.say("runs", "--limit", "2", "-o", "json")
@@ -212,6 +214,7 @@ def test_logs_prints_what_steps_logged(project: Project) -> None:
 
 
 @pytest.mark.req("C-6")
+@pytest.mark.req("E-CANC-3")
 def test_stop_returns_when_the_run_is_stopped(project: Project) -> None:
     project.write(nap=NAP)
     run = project.say("run", "nap", "--detach").out.strip()

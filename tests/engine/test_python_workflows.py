@@ -59,12 +59,14 @@ async def app() -> AsyncIterator[App]:
 
 
 @pytest.mark.req("E-DEF-3")
+@pytest.mark.req("E-DEF-14")
 async def test_a_class(app: App) -> None:
     run = await app.start(Pay, order_id="A1")
     assert await run.result(timeout=30) == {"ship": "c-A1-shipped"}
 
 
 @pytest.mark.req("E-DEF-3")
+@pytest.mark.req("S-6")
 async def test_a_class_is_undone(app: App) -> None:
     run = await app.start(Pay, order_id="A2", total=9)
     with pytest.raises(RunFailed) as told:
@@ -90,6 +92,7 @@ async def test_a_builder(app: App) -> None:
 
 @pytest.mark.req("E-STEP-1")
 @pytest.mark.req("EX-13")
+@pytest.mark.req("S-6")
 async def test_a_step_class_undoes_what_it_did(app: App) -> None:
     await app.deploy(WorkflowBuilder("made").step("made", Resource).step("fails", fail).build())
     run = await app.start("made", name="123")
@@ -99,6 +102,29 @@ async def test_a_step_class_undoes_what_it_did(app: App) -> None:
     assert told.value.error.message == "made:fails raised ConnectionError: nobody answers 123 ['123']"
     assert told.value.state == "compensated"
     assert Resource.there == []
+
+
+class Cleaner(Step):
+    """Takes away what another step made: a handler of its own, for any step."""
+
+    async def compensate(self, context: Any, error: Any) -> None:
+        assert error["code"] == "connection"
+        Resource.there.remove(context.output)
+
+
+@pytest.mark.req("S-6")
+async def test_a_component_of_its_own_undoes_a_step(app: App) -> None:
+    async def make(name: str) -> str:
+        Resource.there.append(name)
+        return name
+
+    await app.deploy(WorkflowBuilder("cleaned").step("made", make, compensate=Cleaner).step("fails", fail).build())
+    run = await app.start("cleaned", name="456")
+    with pytest.raises(RunFailed) as told:
+        await run.result(timeout=30)
+    assert told.value.error is not None
+    assert told.value.error.message == "cleaned:fails raised ConnectionError: nobody answers 456 ['456']"
+    assert (told.value.state, Resource.there) == ("compensated", [])
 
 
 async def test_steps_in_processes_of_their_own(app: App) -> None:

@@ -61,6 +61,7 @@ steps:
 @pytest.mark.rule("4.9")
 @pytest.mark.req("S-12")
 @pytest.mark.req("E-STAT-2")
+@pytest.mark.req("E-DEF-22")
 async def test_a_skipped_step_satisfies_and_a_failed_need_passes_the_skip_on(rig: Rig, world: World) -> None:
     await rig.deploy(
         """

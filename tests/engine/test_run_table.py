@@ -68,4 +68,5 @@ def test_what_a_run_ends_as(cause: Cause | None, handlers: int, failed: int, sta
 def test_events_are_named_by_the_state_entered() -> None:
     assert event_type(RunState.PENDING) == "reactor.run.created"
     assert event_type(RunState.RUNNING) == "reactor.run.started"
+    assert event_type(RunState.RUNNING, again=True) == "reactor.run.resumed"
     assert event_type(RunState.TIMED_OUT) == "reactor.run.timed_out"

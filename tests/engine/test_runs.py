@@ -87,6 +87,7 @@ async def test_a_handler_that_fails_does_not_stop_the_rest(rig: Rig, world: Worl
     assert (run["state"], world.done[-1]) == ("compensated", "undo b")
 
 
+@pytest.mark.req("S-13")
 async def test_a_retry_by_hand_starts_at_the_failed_step(rig: Rig, world: World) -> None:
     await rig.deploy(SAGA.replace("POLICY", "fail_fast"))
     world.fail["c"] = [ValueError("no")]
@@ -153,6 +154,7 @@ steps:
 """
 
 
+@pytest.mark.req("S-13")
 async def test_blocks_join_catch_and_give_their_outputs(rig: Rig, world: World) -> None:
     await rig.deploy(BLOCKS)
     run = await rig.run("blocks")

@@ -149,6 +149,20 @@ class TestCodeGeneration:
         assert undone == ["cleanup", "release"]
         assert self.files(examples) == []
 
+    @pytest.mark.req("S-1")
+    async def test_a_commit_that_fails_leaves_the_world_as_it_was(
+        self, examples: Examples, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(code: str, validation: object) -> None:
+            assert self.files(examples) == ["draft", "reserved"]
+            raise OSError("the disk is full")
+
+        monkeypatch.setattr(examples.module("codegen"), "commit", full)
+        run = await examples.run("code_generation_transaction", {"requirements": REQUIREMENTS})
+        assert (run["state"], run["error"]["failed_step"]) == ("compensated", "commit_code")
+        assert run["error"]["compensated"] == ["generate_code", "reserve_resources"]
+        assert self.files(examples) == []
+
     @pytest.mark.parametrize(
         ("step", "function"),
         [

@@ -243,6 +243,7 @@ async def test_start_says_where_a_new_consumer_begins(rig: JetStreamRig, start: 
     assert await SUITE._rest(rig, trigger) == []
 
 
+@pytest.mark.req("T-NATS-1")
 async def test_only_the_subjects_that_are_wanted(rig: JetStreamRig) -> None:
     rig.config["subjects"] = [f"{rig.stream}.a", f"{rig.stream}.b.*"]
     trigger = await rig.open()
@@ -355,6 +356,7 @@ async def test_work_queues_let_go_of_what_was_read(nats_server: NatsServer) -> N
             trigger = await rig.open()
 
 
+@pytest.mark.req("T-NATS-1")
 async def test_two_readers_share_one_consumer(rig: JetStreamRig) -> None:
     first, second = await rig.open(), await rig.open()
     sent = [b"%d" % number for number in range(200)]

@@ -51,6 +51,7 @@ async def test_a_workflow_is_put_shown_switched_and_removed(site: Site) -> None:
     }
 
 
+@pytest.mark.req("V-5")
 async def test_a_faulty_definition_is_refused_with_every_fault(site: Site) -> None:
     text = "workflow: a\nwhen: [{evnt: t}]\nsteps: {x: {uses: nope}, y: {log: {message: x}, needs: [z]}}\n"
     reply = await site.call("PUT", "/api/v1/workflows/a", data=text, headers=YAML)
@@ -113,6 +114,7 @@ async def test_a_run_is_started_once_for_a_key(site: Site) -> None:
     assert len((await site.get("/api/v1/runs"))["items"]) == 1
 
 
+@pytest.mark.req("V-5")
 async def test_what_a_start_refuses(site: Site) -> None:
     await site.put_flow("slow", text=WAITING)
     for body, status, code in (
@@ -133,6 +135,7 @@ async def test_what_a_start_refuses(site: Site) -> None:
     assert (await site.get("/api/v1/runs"))["items"] == []
 
 
+@pytest.mark.req("E-CANC-3")
 async def test_signals_are_taken_and_refused_in_words(site: Site) -> None:
     await site.put_flow("slow", text=WAITING)
     run = (await site.post("/api/v1/runs", {"workflow": "slow", "inputs": {"n": 1}, "labels": {"a": "b"}})).json["id"]
@@ -175,19 +178,24 @@ async def test_an_approval_is_answered_once_by_name(site: Site) -> None:
     await site.put_flow("ask", text=APPROVAL)
     run = (await site.post("/api/v1/runs", {"workflow": "ask"})).json["id"]
     await site.until(lambda: is_state(site, run, "waiting"))
-    answered = await site.post(f"/api/v1/runs/{run}/steps/ok/approve", {"by": "ada", "reason": "fine"})
-    assert answered.status == 202
+
+    async def answered(verb: str, body: dict[str, str], **more: Any) -> bool:
+        """It waits a moment before its request is durable and may be answered."""
+        return (await site.post(f"/api/v1/runs/{run}/steps/ok/{verb}", body, **more)).status == 202
+
+    await site.until(lambda: answered("approve", {"by": "ada", "reason": "fine"}))
     step = (await site.ended(run))["steps"][0]
     assert (step["output"]["approved"], step["output"]["by"], step["output"]["via"]) == (True, "ada", "api")
     assert (await site.post(f"/api/v1/runs/{run}/steps/ok/reject")).status == 409
     run = (await site.post("/api/v1/runs", {"workflow": "ask"})).json["id"]
     await site.until(lambda: is_state(site, run, "waiting"))
     token = {"Authorization": f"Bearer {'t' * 20}"}
-    await site.post(f"/api/v1/runs/{run}/steps/ok/reject", {"by": "somebody else"}, headers=token)
+    await site.until(lambda: answered("reject", {"by": "somebody else"}, headers=token))
     ended = await site.ended(run)
     assert (ended["state"], ended["error"]["details"]["answer"]["by"]) == ("failed", "all")
 
 
+@pytest.mark.req("E-DEF-24")
 async def test_runs_are_listed_by_filters_and_pages(site: Site) -> None:
     await site.put_flow("slow", text=WAITING)
     await site.put_flow("quick")

@@ -75,6 +75,7 @@ def stream_of(site: Site) -> Any:
     return front._api.stream
 
 
+@pytest.mark.req("E-STAT-3")
 async def test_tells_events_runs_and_steps_in_order(site: Site) -> None:
     await site.put_flow()
     async with Client(site) as client:
@@ -86,6 +87,11 @@ async def test_tells_events_runs_and_steps_in_order(site: Site) -> None:
         assert types[0] == "thing"
         assert types.index("reactor.step.started") < types.index("reactor.step.completed")
         assert found[-1]["data"]["run"] == found[-1]["runid"] == id
+        shares = [
+            e["data"]["progress"] for e in found if e["type"] in ("reactor.step.completed", "reactor.step.skipped")
+        ]
+        assert shares == sorted(shares)
+        assert shares[-1] == 100.0
 
 
 async def test_filters_by_workflow_run_and_type(site: Site) -> None:

@@ -1,0 +1,133 @@
+"""What is told of a run while it runs: progress, states, who ended it and why; on both stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reactor.core.event import Event
+
+from .conftest import Reopen, World
+from .rig import Rig
+
+TEN = "workflow: ten\nsteps:\n" + "".join(
+    f"  s{n}: {{python: {{function: 'm:act', args: {{name: s{n}}}}}}}\n" for n in range(8)
+)
+SKIPPED = """  off: {if: "false", log: {message: off}}
+  after: {needs: [s7], unless: "true", log: {message: off}}
+"""
+
+
+@pytest.mark.req("E-STAT-3")
+async def test_progress_is_the_share_of_ended_steps_and_never_falls(rig: Rig, world: World) -> None:
+    await rig.deploy(TEN + SKIPPED)
+    gates = [world.gate(f"s{n}") for n in range(8)]
+    told: list[Event] = []
+    rig.engine.telling.listeners.append(told.append)
+    head = await rig.runs.start("ten")
+    shown: list[float] = []
+
+    async def reaches(percent: float) -> bool:
+        shown.append((await rig.runs.get(head["id"]))["progress"])
+        return shown[-1] == percent
+
+    await rig.until(lambda: reaches(10.0))
+    for n, gate in enumerate(gates[:7]):
+        gate.set()
+        await rig.until(lambda n=n: reaches(20.0 + 10 * n))
+    gates[7].set()
+    run = await rig.ended(head["id"])
+    assert (run["state"], run["progress"]) == ("completed", 100.0)
+    assert shown == sorted(shown)
+    assert set(shown) <= {10.0 * n for n in range(11)}
+    ends = [e.data for e in told if e.type in ("reactor.step.completed", "reactor.step.skipped")]
+    assert [data["progress"] for data in ends if isinstance(data, dict)] == [10.0 * n for n in range(1, 11)]
+
+
+THREE = """
+workflow: three
+steps:
+  - name: a
+    python: {function: "m:act", args: {name: a}}
+    compensate: {python: {function: "m:undo", args: {name: a}}}
+  - {name: b, python: {function: "m:act", args: {name: b}}}
+"""
+
+
+@pytest.mark.req("E-STAT-4")
+@pytest.mark.req("E-CANC-3")
+async def test_every_change_of_state_is_told_in_order_with_reason_and_actor(rig: Rig, world: World) -> None:
+    told: list[Event] = []
+    rig.engine.telling.listeners.append(told.append)
+    await rig.deploy(THREE)
+
+    async def changes(id: str) -> tuple[list[str], list[str]]:
+        """As they were told, and as the run's own record has them."""
+        heard = [e.type.removeprefix("reactor.run.") for e in told if e.type.startswith("reactor.run.")]
+        told.clear()
+        moves = [entry["state"] for entry in await rig.runs.history(id) if entry["kind"] == "transition"]
+        moves = [state if state != "running" else "resumed" for state in moves]
+        return heard, ["started", *moves, (await rig.runs.get(id))["state"]]
+
+    heard, recorded = await changes((await rig.run("three"))["id"])
+    assert heard == recorded == ["started", "completed"]
+    world.fail["b"] = [ValueError("x")]
+    heard, recorded = await changes((await rig.run("three"))["id"])
+    assert heard == recorded == ["started", "compensating", "compensated"]
+
+    gate = world.gate("b")
+    head = await rig.runs.start("three")
+    await rig.until(lambda: world.overlap)
+    await rig.runs.pause(head["id"], reason="lunch", actor="bob")
+    await rig.runs.resume(head["id"])
+    await rig.runs.cancel(head["id"], reason="bad data", actor="ann")
+    run = await rig.ended(head["id"])
+    end: Any = next(e.data for e in told if e.type == "reactor.run.cancelled")
+    heard, recorded = await changes(head["id"])
+    assert heard == recorded == ["started", "paused", "resumed", "cancelling", "compensating", "cancelled"]
+
+    # who, why and when: in the run, in its history, in its event
+    assert (run["cancel"]["reason"], run["cancel"]["actor"]) == ("bad data", "ann")
+    started, ended = (rig.engine.clock.now() - 60, rig.engine.clock.now())
+    assert started <= run["cancel"]["at"] <= ended
+    assert end["error"]["message"] == run["error"]["message"] == "cancelled by ann: bad data"
+    moves = {e["state"]: e for e in await rig.runs.history(head["id"]) if e["kind"] == "transition"}
+    assert (moves["paused"]["reason"], moves["paused"]["actor"]) == ("lunch", "bob")
+    assert (moves["cancelling"]["reason"], moves["cancelling"]["actor"]) == ("bad data", "ann")
+    gate.set()
+
+
+FOLLOWED = """
+workflow: watcher
+inputs: {what: string}
+when: [{event: reactor.run.resumed, with: {what: "${{ event.data.state }} ${{ event.id }}"}}]
+steps: [{name: w, python: {function: "m:act", args: {name: "${{ inputs.what }}"}}}]
+"""
+
+
+@pytest.mark.req("E-STAT-4")
+async def test_going_on_after_a_restart_and_by_hand_is_told_too(lives: Reopen, world: World) -> None:
+    rig = await lives()
+    await rig.deploy(THREE.replace("workflow: three", "workflow: three\non_error: fail_fast"), FOLLOWED)
+    gate = world.gate("a")
+    id = (await rig.runs.start("three"))["id"]
+    await rig.until(lambda: world.overlap)
+    await rig.runs.pause(id)
+    rig = await lives()
+    told: list[Event] = []
+    rig.engine.telling.listeners.append(told.append)
+    world.fail["b"] = [ValueError("x")]
+    gate.set()
+    await rig.runs.resume(id)
+    await rig.ended(id)
+    await rig.runs.retry(id)
+    await rig.ended(id)
+    heard = [(e.type, e.id) for e in told if e.type.startswith("reactor.run.") and e.subject == "three"]
+    assert heard == [
+        ("reactor.run.resumed", f"{id}/3"),
+        ("reactor.run.failed", f"{id}/4"),
+        ("reactor.run.resumed", f"{id}/5"),
+        ("reactor.run.completed", f"{id}/6"),
+    ]
+    await rig.until(lambda: {f"running {id}/3", f"running {id}/5"} <= set(world.done))
