@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import logs
 from ..language.definition import WorkflowDefinition
+from ..language.diagnostics import Severity
 from ..language.loader import LoadResult
 from ..web.server import WebServer
 from .failures import RUN_FAILED, text_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("reactor.serve")
 INTERRUPTED = 130
+_LEVELS: dict[Severity, int] = {"error": logging.ERROR, "warning": logging.WARNING, "hint": logging.INFO}
 
 Beside = Callable[["Serving"], Awaitable[None]]
 """What runs beside the server, until it ends."""
@@ -45,11 +47,21 @@ class Serving:
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def say(self, text: str, *, grave: bool = False) -> None:
+        """Tell the operator what the process does: on stderr for people, as a line of the log where it is JSON."""
+        if self.app.project.server.log_format == "json":
+            log.log(logging.ERROR if grave else logging.INFO, text)
+        else:
+            note(text)
+
     async def reload(self) -> LoadResult:
         """Read the workflow files; the good ones are in force, what is wrong is printed with its place."""
         async with self._reloading:
             result = await self.app.load()
-        if result.diagnostics.items:
+        if self.app.project.server.log_format == "json":
+            for each in result.diagnostics.sorted():
+                log.log(_LEVELS[each.severity], each.message, extra={"code": each.code, "fields": each.to_dict()})
+        elif result.diagnostics.items:
             print(result.diagnostics.render(), file=sys.stderr, flush=True)
         read = {one.definition.workflow: one.definition for one in result.loaded}
         self.changed = sorted(name for name, each in read.items() if self._known.get(name) != each)
@@ -59,11 +71,11 @@ class Serving:
     def stop(self, *, why: str = "") -> None:
         """End in order; when it is said again, at once."""
         if self.stopping.is_set():
-            note("stopped at once: what was under way is taken up at the next start")
+            self.say("stopped at once: what was under way is taken up at the next start")
             sys.stdout.flush()
             os._exit(INTERRUPTED)
         if why:
-            note(f"{why}: letting what is under way finish (at most {self.app.project.server.drain_s:g} s)")
+            self.say(f"{why}: letting what is under way finish (at most {self.app.project.server.drain_s:g} s)")
         self.stopping.set()
 
     def _spawn(self, work: Awaitable[Any]) -> None:
@@ -72,11 +84,11 @@ class Serving:
         task.add_done_callback(self._tasks.discard)
 
     async def _reload_again(self) -> None:
-        note("reading the workflow files again")
+        self.say("reading the workflow files again")
         try:
             await self.reload()
         except Exception as error:  # noqa: BLE001  # what is in force stays; the server goes on
-            note(text_of(error))
+            self.say(text_of(error), grave=True)
 
     @asynccontextmanager
     async def signals(self) -> AsyncGenerator[None]:
@@ -112,7 +124,7 @@ class Serving:
             if not other.cancelled():
                 other.result()
         if self.app.failed.done():
-            note(text_of(self.app.failed.result()))
+            self.say(text_of(self.app.failed.result()), grave=True)
             return RUN_FAILED
         return 0
 

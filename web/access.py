@@ -40,7 +40,11 @@ def check(tokens: Tokens, scope: Scope, headers: Mapping[str, str], need: str) -
     token = tokens.find(text.strip())
     if token is None:
         raise Refused(
-            401, "unauthorized", "nobody has this token", hint="`reactor token` makes one", headers=_WITH_TOKEN
+            401,
+            "unauthorized",
+            "nobody has this token",
+            hint="`reactor token create NAME` makes one",
+            headers=_WITH_TOKEN,
         )
     if need not in token.scopes:
         raise Refused(
@@ -60,7 +64,7 @@ def check_local(scope: Scope, headers: Mapping[str, str], origins: Collection[st
             401,
             "unauthorized",
             "a request from another machine needs a token",
-            hint="send it as `Authorization: Bearer …`; `reactor token` makes one",
+            hint="send it as `Authorization: Bearer …`; `reactor token create NAME` makes one",
             headers=_WITH_TOKEN,
         )
     host = headers.get("host", "")

@@ -119,7 +119,7 @@ class WebServer:
             raise ConfigError(
                 f"the server would listen on {self.host}, off loopback, and there is no token",
                 path="server.host",
-                hint="make one with `reactor token add NAME --scope deploy`, set REACTOR_TOKENS,"
+                hint="make one with `reactor token create NAME --scope operate`, set REACTOR_TOKENS_FILE,"
                 " or listen on 127.0.0.1",
             )
         open_ = sorted({route.owner for route in self.app.routes if not route.facts.get("auth")})

@@ -141,7 +141,7 @@ def _decoded(text: bytes, where: str) -> list[Token]:
         if not token.hash and len(token.token) < 16:
             raise ConfigError(
                 f"the token `{token.name}` in {where} has fewer than 16 characters",
-                hint="`reactor token add` makes a good one",
+                hint="`reactor token create NAME` makes a good one",
             )
     return found
 

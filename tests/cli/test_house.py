@@ -1,7 +1,9 @@
 """Verbs that need no store: new files, schemas, schedules, connections, secrets, tokens, doctor, completion."""
 
+import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Literal
 
 import jsonschema
@@ -11,6 +13,7 @@ import reactor
 from reactor.cli.verbs import VERBS
 from reactor.plugins.checking import Checked, Outcome
 from reactor.tests.cli.rig import Project
+from reactor.tests.tidy.tree import LEVELS
 
 
 @pytest.mark.req("C-1")
@@ -66,6 +69,25 @@ def test_schema_is_json_schema(project: Project) -> None:
         "",
         "error: there is no action `htp`\n  = help: did you mean http?\n",
     )
+
+
+def test_every_command_that_a_message_names_is_one() -> None:
+    named = re.compile(r"`reactor ([a-z][a-z-]*(?: [a-z][a-z-]*)?)\b(?! \{)")
+    root = Path(reactor.__file__).parent
+    found = {
+        (words, str(path.relative_to(root)))
+        for part in LEVELS
+        for path in ([root / "app.py"] if part == "app" else (root / part).rglob("*.py"))
+        for words in named.findall(path.read_text())
+    }
+    assert len(found) > 30
+    heads = {name.split()[0] for name in VERBS if " " in name}
+    wrong = [
+        (words, where)
+        for words, where in sorted(found)
+        if words not in VERBS and (words.split()[0] in heads or words.split()[0] not in VERBS)
+    ]
+    assert wrong == []
 
 
 @pytest.mark.req("T-CRON-4")

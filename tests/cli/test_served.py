@@ -103,9 +103,20 @@ def test_logs_are_json_lines(project: Project) -> None:
     with project.start("serve", env={"REACTOR_SERVER__LOG__FORMAT": "json"}) as child:
         child.ready()
         run = project.say("run", "hello", "-o", "json").json["id"]
+        project.write(broken="workflow: broken\nsteps: [{lgo: {message: hi}}]\n")
+        child.signal(signal.SIGHUP)
+        child.until(lambda: any("`lgo` is neither" in line for line in child.err))
         child.interrupt()
         assert child.ended() == 0
-    lines = [json.loads(line) for line in child.err if line.startswith("{")]
+    lines = [json.loads(line) for line in child.err]
+    told = [(line["level"], line["message"]) for line in lines if line["logger"] == "reactor.serve"]
+    assert told == [
+        ("info", "reading the workflow files again"),
+        ("error", "`lgo` is neither an action nor a key of a step"),
+        ("info", "Ctrl-C: letting what is under way finish (at most 5 s)"),
+    ]
+    (broken,) = [line for line in lines if line["level"] == "error"]
+    assert (broken["code"], broken["fields"]["line"]) == ("unknown_action", 2)
     about = [line for line in lines if line.get("run") == run]
     assert about
     assert {(line["step"], line["message"], line["level"]) for line in about} == {("told", "said hello world", "info")}

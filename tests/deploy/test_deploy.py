@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from reactor.core import telemetry
 from reactor.tests.tidy.tree import LEVELS, ROOT, files
+from reactor.web.tokens import Tokens
 
 DEPLOY = ROOT / "deploy"
 COMPOSE = ("compose.yaml", "compose.full.yaml")
@@ -87,6 +89,10 @@ def test_compose_services_are_bounded(name: str) -> None:
     )
     assert reactor["read_only"] is True
     assert reactor["cap_drop"] == ["ALL"]
+    assert reactor["security_opt"] == ["no-new-privileges:true"]
+    assert (reactor["init"], reactor["mem_limit"], reactor["pids_limit"]) == (True, "512m", 512)
+    assert set(reactor["secrets"]) == set(composed["secrets"])
+    assert all(set(how) == {"file"} for how in composed["secrets"].values())
     for service in services.values():
         assert re.fullmatch(r"[a-z/]+:\d[\d.]*", service["image"])
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
@@ -115,5 +121,40 @@ def test_the_unit_is_sound(tmp_path: Path) -> None:
         copy.write_text(
             text.replace("/opt/reactor/bin/reactor", "/bin/true").replace("file:/opt/reactor/README.md", "man:true")
         )
+        exposed = subprocess.run(
+            ["systemd-analyze", "security", "--offline=yes", "--threshold=30", str(copy)],
+            capture_output=True,
+            text=True,
+        )
+        assert exposed.returncode == 0, exposed.stdout[-200:]
         done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True)
         assert [line for line in done.stderr.splitlines() if "reactor.service" in line] == []
+
+
+def metrics() -> set[str]:
+    """The names of all metrics of our own."""
+    return {value for name, value in vars(telemetry).items() if name.isupper() and isinstance(value, str)}
+
+
+def test_alerts_are_about_metrics_that_there_are() -> None:
+    rules = [r for g in yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"] for r in g["rules"]]
+    named = {name for rule in rules for name in re.findall(r"reactor_\w+", rule["expr"])}
+    assert {name.removesuffix("_count") for name in named} <= metrics()
+    assert len({rule["alert"] for rule in rules}) == len(rules) > 5
+    assert [rule["alert"] for rule in rules if not rule["annotations"]["summary"]] == []
+
+
+def test_the_operations_page_lists_every_metric() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert set(re.findall(r"`(reactor_\w+)` \|", page)) == metrics()
+
+
+def test_the_tokens_of_the_readme_are_read(tmp_path: Path) -> None:
+    text = (DEPLOY / "README.md").read_text()
+    (written,) = re.findall(r"printf '(\[.*?\])'", text)
+    file = tmp_path / "tokens.json"
+    file.write_text(written.replace("%s", "0123456789abcdef" * 3))
+    tokens = Tokens.of(tmp_path, {"REACTOR_TOKENS_FILE": str(file)})
+    found = tokens.find("0123456789abcdef" * 3)
+    assert found is not None
+    assert (found.name, found.scopes, found.token) == ("me", ("read", "emit", "operate"), "")

@@ -74,11 +74,11 @@ async def test_words_of_refusals(site: Site) -> None:
     }
     assert await said(**{"X-Forwarded-For": "203.0.113.9"}) == {
         "detail": "a request from another machine needs a token",
-        "hint": "send it as `Authorization: Bearer …`; `reactor token` makes one",
+        "hint": "send it as `Authorization: Bearer …`; `reactor token create NAME` makes one",
     }
     assert await said(Authorization="Bearer zzzzzzzzzzzzzzzzzzzz") == {
         "detail": "nobody has this token",
-        "hint": "`reactor token` makes one",
+        "hint": "`reactor token create NAME` makes one",
     }
 
 
@@ -134,7 +134,7 @@ async def test_off_loopback_there_is_no_start_without_a_token() -> None:
             await WebServer(site.app, host="0.0.0.0", port=0, tokens=Tokens()).start()
         assert str(caught.value) == "the server would listen on 0.0.0.0, off loopback, and there is no token"
         assert caught.value.hint == (
-            "make one with `reactor token add NAME --scope deploy`, set REACTOR_TOKENS, or listen on 127.0.0.1"
+            "make one with `reactor token create NAME --scope operate`, set REACTOR_TOKENS_FILE, or listen on 127.0.0.1"
         )
         await site.put_flow("h", text="workflow: h\nwhen: [{http: /h}]\nsteps: [{log: {message: x}}]")
         site.app.routes.exposed = False
