@@ -118,6 +118,10 @@ class ActiveRun:
         self.keys: Any = None  # the hash that idempotency keys begin with
         self.view: dict[str, Any] | None = None
 
+    def come(self) -> tuple[int, int]:
+        """How far it has come: steps that ended, handlers that did."""
+        return len(self.values), len(self.undone)
+
     def run_view(self) -> dict[str, Any]:
         """`run` as expressions see it."""
         if self.view is None:

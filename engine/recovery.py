@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -13,7 +13,7 @@ from ..core.errors import ErrorInfo, ReactorError, StoreFailed, StoreUnavailable
 from ..core.event import Event, decode_stored
 from ..core.limits import RECOVERIES_ALONE, RECOVERIES_MAX
 from ..core.loops import LOOPS
-from ..store.contract import Claimed, JournalRow, Kind, RunChange, RunState, Unit
+from ..store.contract import Claimed, JournalRow, Kind, RunChange, RunRow, RunState, Unit
 from .active import ActiveRun
 from .patience import patiently
 from .plan import Plan
@@ -30,6 +30,7 @@ _peek = msgspec.json.Decoder(StepRecord).decode
 _any = msgspec.json.Decoder().decode
 _transition = msgspec.json.Decoder(Transition).decode
 _cancel = msgspec.json.Decoder(CancelRequest).decode
+_error = msgspec.json.Decoder(ErrorInfo).decode
 
 
 class _Journal:
@@ -97,12 +98,21 @@ def _failed_undo(row: JournalRow) -> bool:
     return row.kind == Kind.UNDO and _peek(row.body).state == "failed"
 
 
+class _Suspect(NamedTuple):
+    """A run that is to be tried alone, and which recovery that will be."""
+
+    run: ActiveRun
+    claimed: Claimed
+    nth: int
+
+
 class Recovery:
     """Brings claimed runs back to where they were."""
 
     def __init__(self, engine: Engine) -> None:
         self._e = engine
-        self._suspects: list[ActiveRun] = []
+        self._suspects: list[_Suspect] = []
+        self._alone = False  # is somebody trying them?
 
     async def all(self, *, page: int = 1000) -> int:
         """Claim and start every open run; how many there were."""
@@ -113,7 +123,8 @@ class Recovery:
                     # claimed is ours: whatever the store does meanwhile, nobody else would bring it back
                     await patiently(self._e.clock, lambda claimed=claimed: self._bring_back(claimed))
             count += len(found)
-        if self._suspects:
+        if self._suspects and not self._alone:
+            self._alone = True
             self._e.executor.spawn(self._one_by_one(), "suspects")
         return count
 
@@ -150,22 +161,63 @@ class Recovery:
                 ),
             )
             return
-        if run.state is RunState.RUNNING and not await self._counted(run, claimed):
+        if run.state is RunState.PAUSED and run.row.error:
+            self._keep(claimed.run, _error(run.row.error))  # paused by an error of its own, until a person says more
             return
-        faults.point("run.recovered")
-        if run.metadata.get("recovery", {}).get("count", 0) >= RECOVERIES_ALONE:
-            self._suspects.append(run)
+        under_way = self._under_way(run) if self._e.unclean else []
+        count = self._times(run, claimed)
+        if not under_way:
+            self._go_on(run)
+        elif count > RECOVERIES_MAX:
+            names = ", ".join(under_way)
+            await self._park(
+                claimed,
+                ErrorInfo(
+                    "crash_loop",
+                    f"the process died {RECOVERIES_MAX} times with these steps in flight: {names}",
+                    "fix",
+                    hint="mend what kills it, then `reactor resume` the run or cancel it",
+                ),
+            )
+        elif count >= RECOVERIES_ALONE:
+            self._suspects.append(_Suspect(run, claimed, count))
         else:
-            self._e.resume_recovered(run)
+            await self._count(run, claimed, count)
+            self._go_on(run)
+
+    def _go_on(self, run: ActiveRun) -> None:
+        faults.point("run.recovered")
+        self._e.resume_recovered(run)
 
     async def _one_by_one(self) -> None:
-        """Runs that were in flight at several deaths start alone, so that the one that kills is found (4.8)."""
-        suspects, self._suspects = self._suspects, []
-        for run in suspects:
-            self._e.resume_recovered(run)
-            ended = len(run.values)
-            while run.row.id in self._e.executor.runs and len(run.values) == ended and not run.parked:
-                await self._e.clock.sleep(LOOK_S)
+        """Runs that were in flight at several deaths start alone, so that the one that kills is found (4.8).
+
+        Each is counted when it starts, not before: those that stand behind the one that kills have done nothing. Those
+        that were tried least go first, for the one that was tried most is the likeliest to kill.
+        """
+        try:
+            while self._suspects:
+                suspect = min(self._suspects, key=lambda one: one.nth)
+                self._suspects.remove(suspect)
+                run = suspect.run
+                if not await patiently(self._e.clock, lambda run=run: self._wanted(run)):
+                    continue
+                await self._count(run, suspect.claimed, suspect.nth)
+                self._go_on(run)
+                come, executor = run.come(), self._e.executor
+                while executor.runs.get(run.row.id) is run and run.come() == come and not run.parked:
+                    await self._e.clock.sleep(LOOK_S)
+        finally:
+            self._alone = False
+
+    async def _wanted(self, run: ActiveRun) -> bool:
+        """Is a run that stood in line still to go on? It may have been ended by force, or cancelled, meanwhile."""
+        row = await self._e.store.run(run.row.id)
+        if row is None or RunState(row.state).ended:
+            return False
+        if row.cancel:
+            run.cancel, run.cause = _cancel(row.cancel), Cause.CANCEL
+        return True
 
     def _stranger(self, run: ActiveRun, claimed: Claimed) -> str:
         """A journaled step that the plan has not (semantics 10.5); empty if all are known."""
@@ -229,36 +281,27 @@ class Recovery:
         row = await self._e.store.event(key) if key else None
         return decode_stored(row.body) if row is not None else None
 
-    async def _counted(self, run: ActiveRun, claimed: Claimed) -> bool:
-        """Count a recovery after an unclean end; over RECOVERIES_MAX without a new row the run is paused (semantics
-        4.8).
-        """
-        row = claimed.run
+    def _times(self, run: ActiveRun, claimed: Claimed) -> int:
+        """Which recovery this is since the run's last new row, the first being 1."""
         mark: dict[str, Any] = run.metadata.get("recovery", {})
-        rows = len(claimed.journal)
-        count = mark.get("count", 0) + 1 if mark.get("rows") == rows else 1
-        if not self._e.unclean or not self._in_flight(run):
-            return True
-        if count > RECOVERIES_MAX:
-            names = ", ".join(self._in_flight(run))
-            await self._park(
-                claimed,
-                ErrorInfo(
-                    "crash_loop",
-                    f"the process died {RECOVERIES_MAX} times with these steps in flight: {names}",
-                    "fix",
-                    hint="mend what kills it, then `reactor resume` the run or cancel it",
-                ),
-            )
-            return False
-        run.metadata["recovery"] = {"count": count, "rows": rows}
+        return mark.get("count", 0) + 1 if mark.get("rows") == len(claimed.journal) else 1
+
+    async def _count(self, run: ActiveRun, claimed: Claimed, count: int) -> None:
+        """Make a recovery durable before the run starts (semantics 4.8)."""
+        row = claimed.run
+        run.metadata["recovery"] = {"count": count, "rows": len(claimed.journal)}
         change = RunChange(row.id, "live", recoveries=row.recoveries + 1, metadata=msgspec.json.encode(run.metadata))
         row.recoveries += 1
         await self._e.store.submit(Unit(changes=(change,)))
-        return True
 
-    def _in_flight(self, run: ActiveRun) -> list[str]:
-        """Steps that were, as far as the journal tells, being carried out: ready, without a result, and no wait."""
+    def _under_way(self, run: ActiveRun) -> list[str]:
+        """Steps that were, as far as the journal tells, being carried out: ready, without a result, and no wait; while
+        handlers run, the next of them.
+        """
+        if run.state is RunState.COMPENSATING:
+            return self._handler(run)
+        if run.state is not RunState.RUNNING:
+            return []
         found: list[str] = []
         for node in run.plan.nodes:
             done = all(d in run.recorded for d in node.deps)
@@ -266,10 +309,30 @@ class Recovery:
                 found.append(node.path)
         return found
 
+    def _handler(self, run: ActiveRun) -> list[str]:
+        """The handler that stands next, if one is left: those of failed steps first, then of completed ones, the last
+        first.
+        """
+        failed: list[int] = []
+        done: list[int] = []
+        for node in run.plan.nodes:
+            record, undo = run.recorded.get(node.index), node.undo
+            if record is None or undo is None or node.index in run.undone:
+                continue
+            if record.state == "completed" and undo.spec.when in ("completed", "both"):
+                done.append(node.index)
+            elif record.state == "failed" and undo.spec.when in ("failed", "both"):
+                failed.append(node.index)
+        done.sort(key=run.position.__getitem__, reverse=True)
+        return [f"the handler of {run.plan.nodes[index].path}" for index in (*failed, *done)[:1]]
+
     async def _park(self, claimed: Claimed, error: ErrorInfo) -> None:
         """Pause a run that cannot go on, with its reason; nothing of it is lost."""
         row = claimed.run
         log.error("run %s of %s is paused: %s", row.id, row.workflow, error.message, extra={"workflow": row.workflow})
         change = RunChange(row.id, "live", state=int(RunState.PAUSED), error=msgspec.json.encode(error))
         await self._e.store.submit(Unit(changes=(change,)))
+        self._keep(row, error)
+
+    def _keep(self, row: RunRow, error: ErrorInfo) -> None:
         self._e.parked_runs[row.id] = (row, error)

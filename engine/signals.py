@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _error = msgspec.json.Decoder(ErrorInfo).decode
+_any = msgspec.json.Decoder().decode
+_transition = msgspec.json.Decoder(Transition).decode
 
 
 class RunNotFound(PermanentError):
@@ -59,7 +61,7 @@ class Signals:
             return False
         if RunState(row.state).ended:
             raise self._over(number, row)
-        if row.state == RunState.COMPENSATING and not request.force:
+        if not request.force and await self._undoing(row):
             raise SignalRefused(
                 f"the run {self._text(number)} is compensating", hint="`--force` ends it at once, without its handlers"
             )
@@ -168,13 +170,20 @@ class Signals:
             raise SignalRefused(f"the run {self._text(number)}: {e}") from None
 
     async def _wake(self, row: RunRow) -> None:
-        """A run that was paused and is not in memory: bring it back as running."""
+        """A run that was paused and is not in memory: bring it back as it was, running or compensating."""
+        before = await self._moved_before(row)
         self._e.parked_runs.pop(row.id, None)
-        number = row.transitions + 1
-        body = Transition("running", self._e.clock.now())
-        outbox = self._e.telling.entered_outbox(row, RunState.RUNNING, number, body.at, again=True)
+        number, now = row.transitions + 1, self._e.clock.now()
+        undoing = before is not None and before.state == name(RunState.COMPENSATING)
+        state = RunState.COMPENSATING if undoing else RunState.RUNNING
+        body = Transition(name(state), now)
+        if before is not None and undoing:
+            body = msgspec.structs.replace(before, at=now, actor="", reason="", keeps=False)
+        metadata: dict[str, Any] = _any(row.metadata) if row.metadata else {}
+        metadata.pop("recovery", None)  # a person has looked at it: it is counted anew
+        outbox = self._e.telling.entered_outbox(row, state, number, now, again=True)
         journal = JournalRow(row.id, number, Kind.TRANSITION, _encode(body), row.gen)
-        change = RunChange(row.id, "live", state=int(RunState.RUNNING), transitions=number, metadata=b"{}")
+        change = RunChange(row.id, "live", state=int(state), transitions=number, metadata=_encode(metadata))
         await self._e.store.submit(Unit(journal=(journal,), changes=(change,), outbox=outbox))
         self._e.telling.sent(outbox)
         self._carry_on(await self._restored(await self._row(row.id)))
@@ -182,6 +191,19 @@ class Signals:
     def _carry_on(self, run: ActiveRun) -> None:
         self._e.telling.entered(run, run.state, again=True)
         self._e.resume_recovered(run)
+
+    async def _undoing(self, row: RunRow) -> bool:
+        """Does a run run its handlers, or was it paused by an error while it did?"""
+        if row.state != RunState.PAUSED or row.id in self._e.executor.runs:
+            return row.state == RunState.COMPENSATING
+        before = await self._moved_before(row)
+        return before is not None and before.state == name(RunState.COMPENSATING)
+
+    async def _moved_before(self, row: RunRow) -> Transition | None:
+        """The last state that a run entered by a row of its journal; being parked writes none."""
+        rows = await self._e.store.journal(row.id)
+        moves = [_transition(item.body) for item in rows if item.kind == Kind.TRANSITION]
+        return moves[-1] if moves else None
 
     async def _restored(self, row: RunRow) -> ActiveRun:
         plan = await self._e.workflows.stored_plan(row.digest)

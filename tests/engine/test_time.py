@@ -387,7 +387,7 @@ async def test_a_run_that_kills_its_process_again_and_again_is_paused(lives: Reo
     await rig.until(lambda: world.overlap)
     for _ in range(5):
         again = await lives()
-        assert again.engine.executor.runs
+        await again.until(lambda again=again: again.engine.executor.runs)
     rig = await lives()
     run = await rig.runs.get(head["id"])
     assert run["state"] == "paused"
