@@ -5,6 +5,7 @@ end.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from .plan import Node
 from .run import StepRecord, event_type, name
 
 _any = msgspec.json.Decoder().decode
+_log = logging.getLogger("reactor.engine")
 
 
 class Interest(Protocol):
@@ -101,6 +103,8 @@ class Telling:
                 future.set_result(row)
         seconds = (row.ended_at or 0.0) - (row.started_at or row.ended_at or 0.0)
         self.counts.run_ended(row.workflow, name(row.state), seconds)
+        if row.error is not None:
+            _log.info("the run ended %s", name(row.state), extra={**self._about(row), "error": _any(row.error)})
         if self.listeners:
             self._tell(self.end_event(row))
 
@@ -144,6 +148,11 @@ class Telling:
             data={"run": run, "workflow": row.workflow, "version": row.version, "state": name(row.state), **more},
             extensions=self._extensions(row, run),
         )
+
+    def _about(self, row: RunRow) -> dict[str, Any]:
+        """What a line of the log about a run carries."""
+        about = {"workflow": row.workflow, "run": run_text(self._store, row.id), "correlation": row.correlation}
+        return {**about, "event": event_text(row.event)} if row.event else about
 
     def _extensions(self, row: RunRow, run: str, step: str = "") -> dict[str, Scalar]:
         found: dict[str, Scalar] = {"runid": run, "hops": row.hops + 1, "correlationid": row.correlation or run}
@@ -201,6 +210,9 @@ class Telling:
     def step_ended(self, run: ActiveRun, node: Node, record: StepRecord) -> None:
         """A step's end is durable (or needs no row)."""
         self.counts.step_ended(run.row.workflow, node.path, record.state, record.ended_at - record.started_at)
+        if record.error is not None:
+            about = {**self._about(run.row), "step": node.path, "attempt": record.attempts, "error": record.error}
+            _log.info("the step ended %s", record.state, extra=about)
         if self.listeners:
             more = {**_step_more(record), "progress": round(run.progress.percent(), 3)}
             self.tell_step(run, node, record.state, attempt=record.attempts, error=record.error, more=more)

@@ -122,6 +122,27 @@ def test_logs_are_json_lines(project: Project) -> None:
     assert {(line["step"], line["message"], line["level"]) for line in about} == {("told", "said hello world", "info")}
 
 
+@pytest.mark.req("P-13")
+def test_what_fails_is_in_the_log_with_its_run_step_and_error(project: Project) -> None:
+    with_server(project)
+    project.write(bad="workflow: bad\nsteps: [{name: pay, command: {argv: [sh, -c, 'exit 3']}}]\n")
+    with project.start("serve", env={"REACTOR_SERVER__LOG__FORMAT": "json"}) as child:
+        child.ready()
+        run = project.say("run", "bad", "-o", "json").json["id"]
+        child.interrupt()
+        assert child.ended() == 0
+    step, end = [line for line in map(json.loads, child.err) if line.get("run") == run]
+    error = {name: step["error"][name] for name in ("code", "message")}
+    assert error == {"code": "command.exit", "message": "`sh` ended with exit code 3"}
+    assert (step["message"], step["workflow"], step["step"], step["attempt"]) == (
+        "the step ended failed",
+        "bad",
+        "pay",
+        1,
+    )
+    assert (end["message"], end["workflow"], end["error"]["code"]) == ("the run ended failed", "bad", "command.exit")
+
+
 def test_a_process_that_was_killed_is_not_asked(server: Process, project: Project) -> None:
     server.signal(signal.SIGKILL)
     server.ended()
