@@ -11,6 +11,7 @@ __all__ = [
     "ActionSuite",
     "Rig",
     "StoreSuite",
+    "TestApp",
     "TriggerSuite",
     "VirtualClock",
     "build_parallel_workflow",
@@ -19,6 +20,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .action_suite import ActionSuite
+    from .app import TestApp
     from .clock import VirtualClock
     from .context import step_context
     from .store_suite import StoreSuite
@@ -29,6 +31,7 @@ _HOMES = {
     "ActionSuite": ".action_suite",
     "Rig": ".trigger_suite",
     "StoreSuite": ".store_suite",
+    "TestApp": ".app",
     "TriggerSuite": ".trigger_suite",
     "VirtualClock": ".clock",
     "build_parallel_workflow": ".workflows",

@@ -17,10 +17,11 @@ from reactor.core.errors import ConfigError, NotConnected
 from reactor.core.event import Delivery, Event, Settlement, Undecodable
 from reactor.core.limits import CLOSE_S_MAX
 from reactor.language.definition import TriggerSpec
-from reactor.testing.trigger_suite import Rig, TriggerSuite, connect
+from reactor.testing.trigger_suite import Rig, TriggerSuite
 from reactor.tests.engine.rig import Rig as EngineRig
 from reactor.tests.servers.nats import NatsServer
 from reactor.tests.triggers.consumer_child import all_runs, consume
+from reactor.tests.triggers.reading import SUITE, payloads, raised
 from reactor.triggers import jetstream, jetstream_pull
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import Trigger, TriggerContext
@@ -106,28 +107,6 @@ class TestSuite(TriggerSuite):
     async def rig(self, nats_server: NatsServer) -> AsyncIterator[Rig]:
         async with JetStreamRig(nats_server) as rig:
             yield rig
-
-
-SUITE = TriggerSuite()
-
-
-async def payloads(rig: JetStreamRig, trigger: Trigger, count: int) -> list[bytes]:
-    return await SUITE._payloads(rig, trigger, count)
-
-
-async def raised(trigger: Trigger, rig: JetStreamRig, limit_s: float = 15.0) -> ConfigError:
-    """What ends reading; what comes before is accepted."""
-    async with asyncio.timeout(limit_s):
-        while True:
-            try:
-                await SUITE._accept(rig, await trigger.read())
-            except ConfigError as error:
-                return error
-            except NotConnected:
-                try:
-                    await connect(trigger, limit_s)
-                except ConfigError as error:
-                    return error
 
 
 @pytest.mark.req("T-NATS-2")

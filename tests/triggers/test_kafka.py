@@ -22,12 +22,12 @@ from reactor.tests.engine.rig import Rig as EngineRig
 from reactor.tests.servers.kafka import KafkaServer
 from reactor.tests.triggers.consumer_child import all_runs, consume
 from reactor.tests.triggers.kafka_rig import KafkaRig
+from reactor.tests.triggers.reading import SUITE, payloads, raised
 from reactor.triggers import kafka
 from reactor.triggers.contract import Trigger, TriggerContext
 from reactor.triggers.supervisor import Supervisor
 
 pytestmark = pytest.mark.broker("kafka")
-SUITE = TriggerSuite()
 
 
 class TestSuite(TriggerSuite):
@@ -46,29 +46,10 @@ async def rig(kafka_server: KafkaServer) -> AsyncIterator[KafkaRig]:
         yield rig
 
 
-async def payloads(rig: KafkaRig, trigger: Trigger, count: int) -> list[bytes]:
-    return await SUITE._payloads(rig, trigger, count)
-
-
 async def until(condition: Any, limit_s: float = 20.0) -> None:
     async with asyncio.timeout(limit_s):
         while not condition():
             await asyncio.sleep(0.005)
-
-
-async def raised(trigger: Trigger, rig: KafkaRig, limit_s: float = 15.0) -> ConfigError:
-    """What ends reading; what comes before is accepted."""
-    async with asyncio.timeout(limit_s):
-        while True:
-            try:
-                await SUITE._accept(rig, await trigger.read())
-            except ConfigError as error:
-                return error
-            except NotConnected:
-                try:
-                    await connect(trigger, limit_s)
-                except ConfigError as error:
-                    return error
 
 
 def counter(rig: KafkaRig, into: list[bytes]) -> Any:
