@@ -19,6 +19,7 @@ SECTIONS: dict[str, list[str]] = {
     "store": ["reactor.bench.store"],
     "workflows": ["reactor.bench.workflows"],
     "http": ["reactor.bench.http"],
+    "latency": ["reactor.bench.latency"],
     "schedules and files": ["reactor.bench.triggers_local"],
     "sources": ["reactor.bench.sources"],
 }

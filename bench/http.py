@@ -146,9 +146,15 @@ async def call(port: int, request: str, connections: int, seconds: float, every:
         "every": every,
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "reactor.bench.http", "--client", json.dumps(wanted), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-P",
+        "-m",
+        "reactor.bench.http",
+        "--client",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
-    out, _ = await process.communicate()
+    out, _ = await process.communicate(json.dumps(wanted).encode())
     found: dict[str, Any] = json.loads(out)
     assert not found["failed"], found["failed"]
     return found
@@ -233,10 +239,10 @@ async def main() -> None:
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--store", default="")
     parser.add_argument("--json", default="")
-    parser.add_argument("--client", default="")
+    parser.add_argument("--client", action="store_true", help="be the client: what to send comes by stdin")
     wanted = parser.parse_args()
     if wanted.client:
-        print(json.dumps(await client(json.loads(wanted.client))))
+        print(json.dumps(await client(json.load(sys.stdin))))
         return
     seconds, connections = wanted.seconds, wanted.connections
     cloud = "application/cloudevents+json"

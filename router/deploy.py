@@ -113,6 +113,8 @@ class Deploys:
             return self._rules
         if revision in self._old:
             return self._old[revision]
+        if not revision:
+            return Rules()  # before the first deploy
         body = await self._store.rules(revision)
         if body is None:
             return None

@@ -86,6 +86,8 @@ class EventsApi:
                 hint="send it again later",
             )
         await self._intake.take(trigger, delivery, settle)
+        if settled.done():  # nothing was to be written: who publishes in a loop must let others have their turn
+            await asyncio.sleep(0)
         settlement = await settled
         if settlement.again:
             raise StoreUnavailable(
@@ -159,7 +161,7 @@ class EventsApi:
             for d in await self._store.dead_letters(state="", event=row.key, limit=FAN_OUT_RUNS_MAX)
         }
         rules = await self.rules_at(row.revision) or self._rules
-        findings = explain(
+        findings = await explain(
             rules,
             event,
             self._arrivals.vars,

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -15,10 +17,10 @@ from ..language.cel import Activation
 from .contract import Binding, CancelBinding, StartBinding, WaitBinding
 from .rules import Rules, fits
 
-_any = msgspec.json.Decoder().decode
+TURN_S = 0.005  # after so long others have their turn
 
 
-def explain(
+async def explain(
     rules: Rules,
     event: Event,
     vars_: Mapping[str, Any],
@@ -27,24 +29,40 @@ def explain(
     runs: Mapping[str, tuple[str, str]],
     notes: Mapping[str, str],
     dead: Mapping[str, str],
-    show_all: bool = True,
 ) -> list[dict[str, Any]]:
-    """One finding a binding, in the order of the rules.
+    """One finding a binding, in the order of the rules. Over many rules others have their turn in between.
 
     `runs`: workflow → (run, state) that the event started; `notes`: workflow → what held it back; `dead`: workflow →
     reason.
     """
-    scope = Activation({"event": event.view(), **vars_})
     found: list[dict[str, Any]] = []
+    begun = time.perf_counter()
+    for finding in _findings(rules, event, vars_, workflow, runs, notes, dead):
+        found.append(finding)
+        if time.perf_counter() - begun > TURN_S:
+            await asyncio.sleep(0)
+            begun = time.perf_counter()
+    return found
+
+
+def _findings(
+    rules: Rules,
+    event: Event,
+    vars_: Mapping[str, Any],
+    workflow: str,
+    runs: Mapping[str, tuple[str, str]],
+    notes: Mapping[str, str],
+    dead: Mapping[str, str],
+) -> Iterator[dict[str, Any]]:
+    scope = Activation({"event": event.view(), **vars_})
     taken: set[str] = set()
+    bindings = dict(rules.bindings)  # as they are now, whatever is deployed meanwhile
     for explanation in rules.index.explain_all(event.view()):
-        binding = rules.bindings[str(explanation.rule_id)]
+        binding = bindings[str(explanation.rule_id)]
         if workflow and binding.workflow != workflow:
             continue
         entry: dict[str, Any] = {"workflow": binding.workflow, **_what(binding)}
         if not explanation.matched:
-            if not show_all:
-                continue
             entry |= {
                 "finding": "no_match",
                 "path": explanation.path,
@@ -61,8 +79,7 @@ def explain(
                 if isinstance(binding, WaitBinding)
                 else "cancels runs whose key agrees",
             }
-        found.append(entry)
-    return found
+        yield entry
 
 
 def _what(binding: Binding) -> dict[str, Any]:

@@ -106,7 +106,7 @@ async def test_trigger(call: Call) -> dict[str, Any]:
     shaped = Shaper(spec, clock=app.clock).event(event)
     if isinstance(shaped, Undecodable):
         return {"event": event.view(), "refused": msgspec.to_builtins(shaped.reason), "matches": [], "findings": []}
-    findings = explain(app.rules, shaped, app.arrivals.vars, runs={}, notes={}, dead={})
+    findings = await explain(app.rules, shaped, app.arrivals.vars, runs={}, notes={}, dead={})
     matches = [f["workflow"] for f in findings if f["finding"] == "matched"]
     return {"event": shaped.view(), "refused": None, "matches": matches, "findings": findings}
 

@@ -9,6 +9,7 @@ import pytest
 from reactor.core.errors import ErrorInfo, StepError
 from reactor.core.event import Mark, Undecodable
 from reactor.core.ids import event_number
+from reactor.router import explain
 from reactor.store.contract import RunFilter
 
 from .conftest import World
@@ -286,3 +287,24 @@ async def test_explain_asks_the_rules_of_then(rig: Rig) -> None:
     found = await rig.events.explain(receipt.event)
     assert [(f["workflow"], f["finding"]) for f in found["findings"]] == [("one", "matched")]
     assert found["revision"] < found["revision_now"]
+
+
+async def test_whoever_publishes_or_explains_leaves_others_their_turn(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that nobody takes needs no store, and ten thousand rules take long: others are not kept waiting."""
+    turns: list[str] = []
+    asyncio.get_running_loop().call_soon(turns.append, "published")
+    receipt = await rig.events.publish([go()])
+    assert turns == ["published"]
+    await rig.deploy(ONE, TWO)
+    monkeypatch.setattr(explain, "TURN_S", 0.0)
+    accepted = await rig.emit("go", {"n": 2})
+    for key in (receipt[0].event, accepted.event):
+        turns.clear()
+        explained = asyncio.ensure_future(rig.events.explain(key))
+        while not explained.done():
+            turns.append("explained")
+            await asyncio.sleep(0)
+        assert len(explained.result()["findings"]) == (0 if key == receipt[0].event else 2)
+    assert len(turns) > 2
