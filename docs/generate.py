@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/: every promise and every requirement with the tests that name it.
+"""Writes the generated pages of docs/: every promise and every requirement with the tests that name it, every key.
 
     python docs/generate.py [--check]
 
@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from reactor.docs.key_tables import keys_page
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -166,6 +168,7 @@ def pages(named: Named) -> dict[str, str]:
     return {
         "semantics.md": semantics(chapters, named.rules),
         "requirements.md": requirements(groups, named.requirements),
+        "keys.md": keys_page(),
     }
 
 

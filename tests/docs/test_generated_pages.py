@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reactor.docs import generate
+from reactor.docs import generate, key_tables
 
 CHAPTERS = [
     {
@@ -106,3 +106,29 @@ def test_the_markers_of_a_tree_are_read(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     one = "['tests/test_a.py::test_x']"
     assert done.stdout == f"{{'4.2': {one}}} {{'T-FILE-1': {one}, 'T-FILE-2': {one}}}\n"
+
+
+def test_a_key_is_told_with_what_it_takes_and_its_default() -> None:
+    schema = {
+        "$defs": {"Rate": {"type": "object", "properties": {"max": {}, "per": {}}}},
+        "required": ["path"],
+        "properties": {
+            "path": {"type": "string", "description": "a | b"},
+            "wait": {"anyOf": [{"type": "string", "examples": ["200ms"]}, {"type": "null"}], "default": 90.0},
+            "rate": {"anyOf": [{"$ref": "#/$defs/Rate"}, {"type": "null"}], "default": {"max": 1, "per": None}},
+            "modes": {"type": "array", "items": {"enum": ["x", "y"]}, "default": []},
+            "tries": {"type": "integer", "minimum": 1, "maximum": 9, "default": 3},
+            "flag": {"type": "boolean", "default": False},
+            "any": {},
+        },
+    }
+    assert list(key_tables.table(schema))[2:] == [
+        "| **`path`** | text; a \\| b |  |",
+        "| `wait` | duration | `1m30s` |",
+        "| `rate` | mapping of `max`, `per` | `{max: 1}` |",
+        "| `modes` | list of `x` or `y` |  |",
+        "| `tries` | whole number from 1 to 9 | `3` |",
+        "| `flag` | true or false | `false` |",
+        "| `any` | any value |  |",
+    ]
+    assert list(key_tables.table({"type": "object"})) == ["Takes mapping."]
