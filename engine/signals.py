@@ -102,7 +102,7 @@ class Signals:
         row = await patiently(self._e.clock, lambda: self._row(number))
         if RunState(row.state).held:
             await self._end_held(row, request)
-        elif row.state == RunState.PAUSED:
+        elif row.state == RunState.PAUSED and not await self._undoing(row):
             await self._wake(row)
 
     async def _end_held(self, row: RunRow, request: CancelRequest) -> None:

@@ -59,6 +59,11 @@ class RunFact:
         self.patch: dict[str, object] | None = None
         self.row: list[object] | None = None
 
+    @property
+    def cancellable(self) -> bool:
+        """May an event or a flow decision cancel it? One that compensates ends by itself, as what it is (rule 9.5)."""
+        return self.state < RunState.COMPLETED and self.state != RunState.COMPENSATING and not self.cancelled
+
     def meets(self, guard: Guard) -> bool:
         """Is what a change asks of the run true now?"""
         if guard == "open":

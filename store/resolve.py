@@ -175,7 +175,7 @@ class _Resolver:
             if run is None:
                 if number not in facts.wanted.runs:
                     self.missing[number] = None
-            elif run.state < _ENDED and not run.cancelled:
+            elif run.cancellable:
                 self._cancel(run, decision.cancel_with)
                 superseded.append(number)
         return decision
@@ -324,7 +324,7 @@ class _Resolver:
         for binding, key, cancel in accept.cancels:
             for number in facts.cancels.get((binding, key), ()):
                 run = facts.runs[number]
-                if run.state < _ENDED and not run.cancelled:
+                if run.cancellable:
                     self._cancel(run, cancel)
                     cancelled.append(number)
         started: tuple[Started, ...] = ()
