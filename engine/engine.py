@@ -49,6 +49,7 @@ from .workflows import Workflows
 
 log = logging.getLogger("reactor.engine")
 _any = msgspec.json.Decoder().decode
+VARS_NAMED_S = 3_600.0  # so often is the blob of `vars` named anew; far below BLOB_GRACE_S
 SCOPE = "engine"  # of its own mark: was it closed?
 
 
@@ -89,6 +90,8 @@ class Engine:
         self.parked_runs: dict[int, tuple[RunRow, ErrorInfo]] = {}  # paused at recovery, not in memory
         self.prepare: Prepare
         self._vars: dict[bytes, Mapping[str, Any]] = {}
+        self._own_vars = b""
+        self._vars_named = 0.0
         self.held = HeldRuns()
         self._fatal = fatal
         self._sweeping: asyncio.Task[None] | None = None
@@ -106,10 +109,16 @@ class Engine:
         if carry_on:
             await self.store.submit(Unit(marks=(Mark(SCOPE, "open", b"1"),)))
         values = {"vars": vars_, "env": env}
-        body = msgspec.json.encode(values, order="deterministic")
-        name = await self.store.put_blob(body)
+        self._own_vars = msgspec.json.encode(values, order="deterministic")
+        name = await self._name_vars()
         self._vars[name] = values
         self.prepare = Prepare(self.store.id, self.numbers, self.clock, values, name)
+
+    async def _name_vars(self) -> bytes:
+        """Runs name the blob of their `vars` without writing it: so that it is as young as the youngest of them."""
+        name = await self.store.put_blob(self._own_vars)
+        self._vars_named = self.clock.now()
+        return name
 
     async def vars_of(self, name: bytes) -> Mapping[str, Any]:
         """The `vars` and `env` of a run's start."""
@@ -137,6 +146,8 @@ class Engine:
             try:
                 if not self.executor.draining and await self.recovery.all():
                     log.info("took on the runs of a process that is gone")
+                if self.clock.now() - self._vars_named > VARS_NAMED_S:
+                    await self._name_vars()
             except StoreUnavailable:
                 continue
 

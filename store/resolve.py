@@ -278,11 +278,11 @@ class _Resolver:
             raise _Refused("state", f"run {change.run} does not exist")
         if not run.meets(change.guard):
             raise _Refused("state", f"run {change.run} is {RunState(run.state).name.lower()}, not {change.guard}")
-        if run.foreign and change.state is not None:
+        if run.foreign and change.state is not None and not change.reopen:  # one that has ended is stepped by nobody
             raise _Refused("state", f"run {change.run} belongs to another node")
         self._touch(run)
         if change.reopen:
-            run.cancelled = False
+            run.cancelled = run.foreign = False
             for column in ("ended_at", "output", "error", "cancel"):
                 self._write(run, column, None)
             self._write(run, "node", self.node)

@@ -280,3 +280,16 @@ async def test_a_run_that_is_resumed_keeps_its_idempotency_keys(
     assert (await rig.ended(run))["state"] == "completed"
     assert len(set(keys[1:])) == 1
     assert keys[0] != keys[1]
+
+
+@pytest.mark.rule("4.7")
+async def test_a_run_of_a_process_that_is_gone_can_be_retried(lives: Reopen, world: World) -> None:
+    rig = await lives()
+    await rig.deploy("workflow: again\nsteps: [{name: a, python: {function: 'm:act', args: {name: a}}}]")
+    world.fail["a"] = [PermanentError("broken")]
+    run = (await rig.run("again"))["id"]
+    rig = await lives()
+    assert (await rig.runs.get(run))["state"] == "failed"
+    await rig.runs.retry(run)
+    assert (await rig.ended(run))["state"] == "completed"
+    assert world.done == ["a"]
