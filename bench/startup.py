@@ -4,8 +4,7 @@
 
 The modules' bytecode is written before the first figure, as an installation's is, whatever PYTHONDONTWRITEBYTECODE
 says: without it every start compiles the whole package. Medians, with the least beside them: on a busy machine the
-least is nearer to what it costs. Bare Python stands beside as the ground, and the import of cyclopts as what a parser
-of its own kind would add to every command.
+least is nearer to what it costs. Bare Python stands beside as the ground.
 """
 
 from __future__ import annotations
@@ -86,7 +85,6 @@ def measure(runs: int) -> list[Figure]:
     """All figures, their processes taken in turn, so that a busy moment meets all of them."""
     singles: dict[str, Callable[[], float]] = {
         "bare python": python("pass"),
-        "import of cyclopts": python("import cyclopts"),
         "import of reactor": python("import reactor"),
         "reactor --help": lambda: timed(REACTOR, "--help"),
         "reactor run --help": lambda: timed(REACTOR, "run", "--help"),
