@@ -21,6 +21,7 @@ from .core.telemetry import Telemetry
 from .engine.actions.catalogue import Catalogue as Actions
 from .engine.actions.words import action_words
 from .engine.engine import Engine
+from .engine.files import WorkflowFiles
 from .engine.functions import Functions
 from .engine.handle import RunHandle
 from .engine.runs_api import RunsApi
@@ -30,7 +31,7 @@ from .engine.workflows_api import WorkflowsApi
 from .language.built_in import BUILT_IN
 from .language.catalogue import Vocabulary
 from .language.definition import Loaded, TriggerSpec
-from .language.loader import LoadCache, LoadResult, load_files
+from .language.loader import LoadResult
 from .language.project import Project, project_of
 from .plugins.installed import Plugins
 from .router.arrival import Arrivals
@@ -72,11 +73,12 @@ class App:
         self.actions, self.kinds = Actions(self.plugins.actions), Kinds(self.plugins.kinds)
         given = project_of(project, self.words(), os.environ)
         self.project = given.plus(store, connections or {}, triggers or {}, vars or {})
-        self.clock = clock
+        self.clock, self._in_folder = clock, project is not None
         self.listen = listen  # read triggers; without, only what is handed in is taken
         self.carry_on = carry_on  # with the runs under way; without, they stay as they are, to be looked at
         self.secrets = self.project.secrets(os.environ)
         self.functions = Functions(self.project.root, self.vocabulary)
+        self.files = WorkflowFiles(self.project.root, self.functions)
         self.telemetry, self.routes = Telemetry(), Routes()
         self.connections = Connections(
             {name: {c.kind: c.config} for name, c in self.project.connections.items()},
@@ -90,7 +92,6 @@ class App:
         )
         self.failed: asyncio.Future[ReactorError] | None = None
         self._registered: list[Loaded] = []
-        self._cache = LoadCache()
         self._loops: list[asyncio.Task[Any]] = []
         self._open = False
 
@@ -121,6 +122,8 @@ class App:
         self.arrivals.vars = self.engine.prepare.vars
         await self.deploys.open()
         if self.carry_on:
+            if self._in_folder:  # runs that come back call its code
+                self.files.code(self.project.workflow_files(), self.vocabulary())
             await self.engine.recover()
         self._open = True
         if self._registered:
@@ -214,8 +217,7 @@ class App:
 
     async def load(self) -> LoadResult:
         """Read the project's files and put the good ones in force; a broken one keeps its last good revision."""
-        files = self.project.workflow_files()
-        result = load_files(files, self.vocabulary(), self._cache, beside=self._registered)
+        result = self.files.load(self.project.workflow_files(), self.vocabulary(), self._registered)
         await self.deploys.sync(result.loaded, failed=result.failed)
         return result
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..language.loader import LoadResult, load_files
+from ..language.loader import LoadResult
 from . import output
 from .failures import USAGE, Usage
 from .parsing import Given
 from .place import find
 
-SUFFIXES = (".yaml", ".yml", ".json")
+SUFFIXES = (".yaml", ".yml", ".json", ".py")
 
 
 def validate(given: Given) -> int:
@@ -19,7 +19,7 @@ def validate(given: Given) -> int:
     root = given.project
     app = find(root, os.environ).app(listen=False)
     files = _files(given.words("files")) if given.words("files") else app.project.workflow_files()
-    result = load_files(files, app.vocabulary())
+    result = app.files.load(files, app.vocabulary())
     wrong = bool(result.diagnostics) or (given.flag("strict") and bool(result.diagnostics.items))
     if given.output == "table":
         _tell(result, files)
@@ -45,7 +45,7 @@ def _files(words: list[str]) -> list[Path]:
         if path.is_dir():
             found += sorted(each for each in path.rglob("*") if each.suffix in SUFFIXES and each.is_file())
         elif path.exists():
-            found.append(path)
+            found.append(path.absolute() if path.suffix == ".py" else path)
         else:
             raise Usage(f"there is no file {word}", hint="name a workflow file, or a folder of them")
     return found

@@ -37,7 +37,7 @@ class Functions:
         self._found: dict[str, Callable[..., Any]] = {}
         self._versions: dict[str, Any] = {}  # reference → the version whose code it is
 
-    def register(self, workflow: Any) -> Loaded:
+    def register(self, workflow: Any, catalogue: Catalogue | None = None) -> Loaded:
         """The checked definition of a Workflow class, of what a builder built, or of a definition as it is.
 
         Raises InvalidDefinition with everything that is wrong, ConfigError for something else.
@@ -56,7 +56,7 @@ class Functions:
                 f"a workflow is a class, what a builder built, or a definition; found a {kind}",
                 hint="derive the class from reactor.Workflow, or call `build()`",
             )
-        loaded = made.load(self._catalogue())
+        loaded = made.load(self._catalogue() if catalogue is None else catalogue)
         version = version_key(loaded.definition.version)
         for reference, function in made.functions.items():
             if reference not in self._versions or version >= self._versions[reference]:

@@ -103,7 +103,7 @@ class Project:
     secrets_from: tuple[SecretSource, ...] = (("env", ""),)
     vars: Mapping[str, Any] = field(default_factory=dict[str, Any])
     env: tuple[str, ...] = ()
-    workflows: tuple[str, ...] = ("workflows/**/*.{yaml,yml,json}",)
+    workflows: tuple[str, ...] = ("workflows/**/*.{yaml,yml,json,py}",)
     retention: Retention = Retention()
     source: Overlay | None = field(default=None, repr=False, compare=False)
 

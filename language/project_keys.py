@@ -237,7 +237,7 @@ PROJECT = Table(
             "environment variables that expressions may read",
         ),
         "workflows": Key(
-            ListOf(Text(), "a list of globs"), "files of workflows", default=["workflows/**/*.{yaml,yml,json}"]
+            ListOf(Text(), "a list of globs"), "files of workflows", default=["workflows/**/*.{yaml,yml,json,py}"]
         ),
         "retention": Key(_table(RETENTION), "how long what is kept"),
     },

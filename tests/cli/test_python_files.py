@@ -1,0 +1,57 @@
+"""Python files among the workflows, on the command line."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from reactor.tests.app.test_python_files import SHIP
+from reactor.tests.cli.rig import Project, with_server
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    path = list(sys.path)
+    yield
+    sys.modules.pop("workflows.ship", None)
+    sys.path[:] = path
+
+
+def test_they_are_validated_listed_and_run(project: Project) -> None:
+    file = project.root / "workflows" / "ship.py"
+    file.write_text(SHIP.format(helper="json", text="packed"))
+    with_server(project)
+    assert "ship 1.0.0: 1 step" in project.say("validate").out.splitlines()
+    assert "ship 1.0.0: 1 step" in project.say("validate", "workflows/ship.py").out.splitlines()
+    assert {row["name"] for row in project.say("list", "-o", "json").json} == {"hello", "ship", "built"}
+    said = project.say("run", "ship", "-i", "order=A1", "-o", "json")
+    assert (said.code, said.json["outputs"]) == (0, {"pack": "packed A1"})
+    file.write_text("import reactor\n1 / 0\n")
+    assert project.say("validate", "workflows/ship.py") == (
+        2,
+        (
+            "error: the file cannot be imported: ZeroDivisionError: division by zero\n"
+            f"  --> {file}:2\n"
+            " 2 | 1 / 0\n"
+            "   | ^\n"
+            "  = help: correct what is raised here\n\n"
+        ),
+        "1 error in 1 of 1 files\n",
+    )
+
+
+def test_dev_reads_them_again(project: Project) -> None:
+    file = project.root / "workflows" / "ship.py"
+    file.write_text(SHIP.format(helper="json", text="packed"))
+    with_server(project)
+    with project.start("dev") as dev:
+        dev.ready()
+        assert project.say("run", "ship", "-i", "order=A1", "-o", "json").json["outputs"] == {"pack": "packed A1"}
+        file.write_text(SHIP.format(helper="json", text="wrapped").replace("1.0.0", "1.0.1"))
+        dev.until(lambda: "loaded: ship" in dev.err)
+        assert project.say("run", "ship", "-i", "order=A1", "-o", "json").json["outputs"] == {"pack": "wrapped A1"}
+        file.write_text("import reactor\n1 / 0\n")
+        dev.until(lambda: any("stays in force until its errors are mended" in line for line in dev.err))
+        assert project.say("run", "ship", "-i", "order=A1", "-o", "json").json["outputs"] == {"pack": "wrapped A1"}
+        dev.interrupt()
+        assert dev.ended() == 0
