@@ -7,7 +7,7 @@ for every REQUEST_BYTES_PER_S_MIN bytes that came: whoever sends steadily may ta
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -16,6 +16,9 @@ from ..core.errors import ErrorInfo
 from ..core.limits import HEAD_BYTES_MAX, REQUEST_BYTES_PER_S_MIN, REQUEST_S_MAX
 from .joined import Joined
 from .problems import problem
+
+LINGER_S = 2.0
+"""So long a refused client may go on sending before the connection is gone for it too."""
 
 FRAMES_PER_BODY = 8
 """Chunks may be as small as one byte in six; more than this beside the body is no framing."""
@@ -30,10 +33,11 @@ class Arriving(HttpToolsProtocol):
     _since = 0.0
     _came = 0  # bytes of it
     _body = 0  # of them, bytes of its body
+    _refused = False  # answered, and only waiting for the client to read it
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """See asyncio.Protocol."""
-        super().connection_made(Joined(transport, self.loop))
+        super().connection_made(cast(asyncio.Transport, Joined(transport, self.loop)))
         self._begin()
         self._wait(REQUEST_S_MAX)
 
@@ -45,6 +49,8 @@ class Arriving(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if self._refused:
+            return
         before = self.cycle
         super().data_received(data)
         if self._arriving or self.cycle is before:
@@ -130,7 +136,15 @@ class Arriving(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         self._arriving = False
-        self.transport.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        """Close in two steps: a client that still sends would have a reset in place of the answer (RFC 9112, 9.6)."""
+        self._refused = True
+        self.transport.write_eof()
+        if self._waits is not None:
+            self._waits.cancel()
+        self._waits = self.loop.call_later(LINGER_S, self.transport.close)
 
     def _answer(self, status: int, info: ErrorInfo) -> None:
         body = problem(status, info).body

@@ -6,15 +6,15 @@ The server writes head and body apart; each write is a call to the kernel, and m
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 _HEAD = b"HTTP/1.1 "
 
 
-class Joined(asyncio.Transport):
-    """Stands before the connection's own transport, for what uvicorn asks of one."""
+class Joined:
+    """Stands before the connection's own transport."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
         self._transport = transport
         self._loop = loop
         self._head = b""
@@ -39,12 +39,16 @@ class Joined(asyncio.Transport):
             head, self._head = self._head, b""
             self._transport.write(head)
 
+    def write_eof(self) -> None:
+        """Write what is kept, and nothing after it."""
+        self._flush()
+        self._transport.write_eof()
+
     def close(self) -> None:
         """Write what is kept, then close."""
         self._flush()
         self._transport.close()
 
-    def abort(self) -> None:
-        """Close at once."""
-        self._head = b""
-        self._transport.abort()
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a transport can do."""
+        return getattr(self._transport, name)
