@@ -110,6 +110,9 @@ class Answers:
         )
 
 
+_OF_THE_DATA = frozenset(("invalid_input", "invalid_data", "expression"))
+
+
 def _no_run(receipts: Sequence[Receipt]) -> Refused:
     for receipt in receipts:
         if receipt.held_back:
@@ -122,7 +125,7 @@ def _no_run(receipts: Sequence[Receipt]) -> Refused:
             )
         if receipt.error is not None:
             error = receipt.error
-            status = 422 if error.code in ("invalid_input", "invalid_data") else 500  # the sender's fault, or ours
+            status = 422 if error.code in _OF_THE_DATA else 500  # the sender's fault, or ours
             return Refused(status, error.code, error.message, hint=error.hint, details={"event": receipt.event})
     key = receipts[0].event if receipts else ""
     return Refused(

@@ -213,7 +213,7 @@ steps:
     assert bad.json["details"]["state"] == "failed"
     assert (await site.get(f"/api/v1/runs/{bad.json['details']['run']}"))["state"] == "failed"
     none = await site.call("POST", "/hooks/sum", json={"b": 3})
-    assert none.status == 500  # the mapping fails: a dead letter
+    assert none.status == 422  # the mapping finds no such field: a dead letter
     assert none.problem()["code"] == "expression"
 
 
