@@ -271,6 +271,34 @@ def test_emit_starts_what_matches_and_explain_says_why_not(project: Project) -> 
     assert 'type: expected "greet", found "other"' in project.say("explain", other).out
 
 
+SENTENCE = """
+workflow: sentence
+when: [{event: order.paid}]            # X
+unless: event.data.on_hold             # A
+if: event.data.in_stock                # B
+steps:
+  - {name: pack, log: {message: Y}}
+  - {name: ship, log: {message: Z}}
+---
+workflow: reader
+when: [{event: reactor.run.completed, match: {subject: [sentence]}}]
+steps: [{log: {message: "${{ event.subject }} is through"}}]
+"""
+
+
+@pytest.mark.req("P-1")
+def test_when_x_do_y_then_z_unless_a_and_only_if_b(project: Project) -> None:
+    project.write(sentence=SENTENCE)
+    for on_hold, in_stock, runs in ((False, True, 1), (True, True, 0), (False, False, 0), (True, False, 0)):
+        data = json.dumps({"on_hold": on_hold, "in_stock": in_stock})
+        assert len(project.say("emit", "order.paid", "-d", data, "-o", "json").json["runs"]) == runs
+    (run,) = project.say("runs", "--workflow", "sentence", "-o", "json").json
+    assert run["state"] == "completed"
+    assert [line["message"] for line in project.say("logs", run["id"], "-o", "json").json] == ["Y", "Z"]
+    shown = project.say("events", "--type", "reactor.run.completed", "-o", "json").json
+    assert [(event["subject"], event["data"]["run"]) for event in shown] == [("sentence", run["id"])]
+
+
 def test_events_are_listed_and_replayed(project: Project) -> None:
     project.say("emit", "greet", "-d", '{"name": "Ada"}', "--id", "one", "--source", "/shop", "--subject", "s")
     found = project.say("events", "--type", "greet", "-o", "json").json[0]

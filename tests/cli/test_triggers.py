@@ -24,6 +24,7 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
+@pytest.mark.req("T-GEN-1")
 def test_the_kinds_of_plugins_are_among_the_kinds(project: Project, packed: None) -> None:
     rows = {row["kind"]: row for row in project.say("trigger", "list", "--kinds", "-o", "json").json}
     assert rows["ticker"] == {"kind": "ticker", "state": "available", "guarantee": "at_most_once", "connection": None}

@@ -3,6 +3,8 @@
 import pytest
 
 from reactor.core.errors import ConfigError
+from reactor.testing.trigger_suite import TriggerSuite
+from reactor.tests.triggers import test_http_suite, test_jetstream, test_kafka, test_suites
 from reactor.triggers.catalogue import BUILT_IN, UNAVAILABLE, Kinds
 
 
@@ -13,6 +15,25 @@ def told(kind: str, config: object) -> list[tuple[object, str, str]]:
 def test_the_kinds_of_this_version() -> None:
     assert sorted(BUILT_IN) == ["at", "cron", "event", "every", "file", "http", "jetstream", "kafka", "workflow"]
     assert not set(BUILT_IN) & set(UNAVAILABLE)
+
+
+@pytest.mark.req("T-GEN-1")
+def test_every_source_passes_the_public_suite() -> None:
+    """`every` and `at` are the reader of `cron` with another table of instants."""
+    passed = {
+        "http": test_http_suite.TestHttp,
+        "file": test_suites.TestFile,
+        "cron": test_suites.TestCron,
+        "kafka": test_kafka.TestSuite,
+        "jetstream": test_jetstream.TestSuite,
+    }
+    kinds = Kinds()
+    own: dict[type, str] = {}
+    for name, kind in kinds.all.items():
+        if kind.reads:
+            own.setdefault(kinds.load(name)[1].__mro__[-2], name)
+    assert all(issubclass(suite, TriggerSuite) for suite in passed.values())
+    assert set(own.values()) == set(passed), own
 
 
 @pytest.mark.parametrize(
