@@ -19,7 +19,7 @@ from .migrations import pending
 from .postgres_days import Days
 from .postgres_known import KnownRuns
 from .postgres_lane import PostgresLane
-from .postgres_node import Lease, bury, end_node, new_node
+from .postgres_node import Lease, bury, end_node, living_server, new_node
 from .postgres_sql import STATEMENTS_KEPT, Connection, connect, driver, meaning, numbered, run, shown
 from .reads import Reads, Row
 from .retention import Ask, Retention, blob_steps, bound_unmatched, expired_days
@@ -67,6 +67,13 @@ class PostgresStore(Reads):
             await self._check_clock(connection)
             self.id = await _migrate(connection, f"the store {shown(self._url)}")
             self.node = await new_node(connection, self._address, LANES)
+            if self._address and (address := await living_server(connection, self.node)):
+                await end_node(connection, self.node)
+                raise ConfigError(
+                    f"the store {shown(self._url)} is in use by a process at {address}",
+                    path="store",
+                    hint="stop that process, or give this one a database of its own",
+                )
         finally:
             await connection.close()
         await self._days.refresh()

@@ -18,11 +18,14 @@ from ..core.limits import NODE_TTL_S, SWEEP_S
 from ..core.loops import LOOPS
 from .postgres_sql import Connection, connect, meaning
 
+LIVING_S = 2.5 * SWEEP_S  # in this time a living process has renewed its lease
+
 _NEW = (
     "INSERT INTO node (id, address, expires)"
     " VALUES (nextval('node_id'), $1, now() + make_interval(secs => $2)) RETURNING id"
 )
 _RENEW = "UPDATE node SET expires = now() + make_interval(secs => $2) WHERE id = $1 RETURNING 1"
+_SERVERS = "SELECT id, address, expires FROM node WHERE id < $1 AND address <> '' AND expires > now()"
 _EXPIRED = (
     "DELETE FROM node WHERE id IN (SELECT id FROM node WHERE expires < now() FOR UPDATE SKIP LOCKED) RETURNING id"
 )
@@ -36,6 +39,24 @@ async def new_node(connection: Connection, address: str, lanes: int) -> int:
             "INSERT INTO lane (node, no, grp) SELECT $1, generate_series(0, $2 - 1), 0", node, lanes
         )
     return node
+
+
+async def living_server(connection: Connection, node: int) -> str:
+    """The address of another process that serves from this database, and began before this one; empty: there is none.
+
+    One that was killed has its lease still, but renews it no more: waits LIVING_S to see that.
+    """
+    seen = {row[0]: row[2] for row in await connection.fetch(_SERVERS, node)}
+    until = SYSTEM.monotonic() + LIVING_S
+    while seen and SYSTEM.monotonic() < until:
+        await SYSTEM.sleep(0.1)
+        now = {row[0]: row for row in await connection.fetch(_SERVERS, node)}
+        for id, expires in tuple(seen.items()):
+            if id not in now:
+                del seen[id]
+            elif now[id][2] != expires:
+                return str(now[id][1])
+    return ""
 
 
 async def end_node(connection: Connection, node: int) -> None:

@@ -233,6 +233,26 @@ async def test_a_database_that_is_away_is_waited_for(
 
 
 @pytest.mark.broker("postgres")
+async def test_a_second_server_is_refused_and_one_that_was_killed_is_not_waited_for(postgres_url: str) -> None:
+    first = open_store(postgres_url, clock=SYSTEM, address="127.0.0.1:8484")
+    await first.open()
+    second = open_store(postgres_url, clock=SYSTEM, address="127.0.0.1:9999")
+    with pytest.raises(ConfigError) as caught:
+        await second.open()
+    assert str(caught.value) == f"the store {shown(postgres_url)} is in use by a process at 127.0.0.1:8484"
+    assert caught.value.hint == "stop that process, or give this one a database of its own"
+    looking = open_store(postgres_url, clock=SYSTEM)  # what only looks, and serves nobody, is let in
+    await looking.open()
+    await looking.close()
+    await first.close()
+    server = await asyncpg.connect(postgres_url)
+    await server.execute("INSERT INTO node VALUES (nextval('node_id'), 'killed:1', now() + interval '1 minute')")
+    await server.close()
+    third = open_store(postgres_url, clock=SYSTEM, address="127.0.0.1:8484")
+    await third.open()
+    await third.close()
+
+
 async def test_a_wrong_database_is_named_without_the_password(postgres_url: str) -> None:
     url = postgres_url.replace("postgres@", "postgres:s3cret@") + "_not_there"
     with pytest.raises(ConfigError) as caught:
