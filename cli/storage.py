@@ -63,6 +63,8 @@ def snapshot(given: Given) -> None:
     target = Path(given.word("file"))
     if target.exists():
         raise Usage(f"the file {target} exists already", hint="name a new file: a snapshot overwrites nothing")
+    if not target.parent.is_dir():
+        raise Usage(f"there is no folder {target.parent}", hint="make it first, or name a file elsewhere")
     fresh = target.with_name(target.name + ".part")
     source = _reader(path)
     try:

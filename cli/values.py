@@ -99,5 +99,6 @@ def instant(text: str) -> str:
             parse_instant(text)
             return text
         return format_instant(SYSTEM.now() - parse_duration(text))
-    except ConfigError as error:
-        raise Usage(str(error), hint=error.hint) from None
+    except ConfigError:
+        hint = "write 2030-03-31T00:00:00Z, or how long ago: 30m, 2h, 7d"
+        raise Usage(f"`{text}` is neither an instant nor a duration", hint=hint) from None

@@ -89,7 +89,7 @@ class RunsApi:
                 states.append(int(RunState[text.upper()]))
             except KeyError:
                 raise BadFilter(
-                    f"`{text}` is no state of a run; there are: {', '.join(s.name.lower() for s in RunState)}"
+                    f"`{text}` is no state of a run; there are: {', '.join(s.name.lower() for s in RunState)}, waiting"
                 ) from None
         label: str = wanted.get("label") or ""
         if label and "=" not in label:

@@ -88,9 +88,8 @@ class Workflows:
             have = ", ".join(sorted(self._entries[name]))
             raise StepError("unknown_workflow", f"workflow `{name}` has no version `{wanted}`; it has: {have}")
         near = nearest(name, self.names())
-        raise StepError(
-            "unknown_workflow", f"there is no workflow `{name}`", hint=f"did you mean `{near}`?" if near else ""
-        )
+        hint = f"did you mean `{near}`?" if near else "`reactor list` lists those in force"
+        raise StepError("unknown_workflow", f"there is no workflow `{name}`", hint=hint)
 
     def plan(self, digest_: bytes) -> Plan | None:
         """The plan of a definition that this process knows, compiled at its first use."""

@@ -28,10 +28,26 @@ POSTED = "post"
 """The trigger name of events that were handed in directly: `POST /events`, `reactor emit`, `app.emit`."""
 
 
+LETTER_STATES = ("open", "retried", "dropped")
+
+
 class EventNotFound(PermanentError):
     """No event, or dead letter, has this name."""
 
     code = "not_found"
+
+
+class BadPage(PermanentError):
+    """A page was asked for that means nothing."""
+
+    code = "invalid_request"
+
+
+def _before(cursor: str) -> int:
+    before = event_number(cursor) if cursor else 0
+    if before is None:
+        raise BadPage(f"`{cursor}` is no cursor: pass on the `next` of the page before")
+    return before
 
 
 class EventsApi:
@@ -144,10 +160,10 @@ class EventsApi:
     async def list(
         self, *, type: str = "", source: str = "", since: float | None = None, cursor: str = "", limit: int = 50
     ) -> dict[str, Any]:
-        """A page: `{items, next}`, newest first, unmatched ones among them."""
+        """A page: `{items, next}`, newest first, unmatched ones among them. Raises BadPage."""
         limit = max(1, min(limit, PAGE_ROWS_MAX))
         await self._unmatched.flush()
-        before = event_number(cursor) or 0 if cursor else 0
+        before = _before(cursor)
         rows = await self._store.events(type=type, source=source, since=since, before=before, limit=limit + 1)
         items = [self.view(row) for row in rows[:limit]]
         return {"items": items, "next": items[-1]["key"] if len(rows) > limit else None}
@@ -212,9 +228,11 @@ class EventsApi:
         }
 
     async def letters(self, *, state: str = "open", cursor: str = "", limit: int = 50) -> dict[str, Any]:
-        """A page of dead letters, newest first."""
+        """A page of dead letters, newest first. Raises BadPage."""
+        if state not in LETTER_STATES:
+            raise BadPage(f"a dead letter is {', '.join(LETTER_STATES[:-1])} or {LETTER_STATES[-1]}; found `{state}`")
         limit = max(1, min(limit, PAGE_ROWS_MAX))
-        before = event_number(cursor) or 0 if cursor else 0
+        before = _before(cursor)
         rows = await self._store.dead_letters(state=state, before=before, limit=limit + 1)
         items = [self.letter_view(row) for row in rows[:limit]]
         return {"items": items, "next": items[-1]["id"] if len(rows) > limit else None}

@@ -119,7 +119,8 @@ def _read_here(call: Call) -> str:
 
 
 def _missing(name: str, known: Mapping[str, Any]) -> Refused:
-    return Refused(404, "not_found", f"there is no trigger `{name}`", hint=did_you_mean(name, known) if known else "")
+    hint = did_you_mean(name, known) or "`reactor trigger list` lists them"
+    return Refused(404, "not_found", f"there is no trigger `{name}`", hint=hint)
 
 
 async def preview(call: Call) -> dict[str, Any]:

@@ -194,8 +194,8 @@ def test_help_imports_nothing_but_the_table(words: tuple[str, ...]) -> None:
         ),
         (
             ("runs", "--since", "soon"),
-            ("'soon' is not a duration\n"
-            "  = help: write a number with a unit: 200ms, 10s, 5m, 1h30m, 1d or PT1H30M"),
+            ("`soon` is neither an instant nor a duration\n"
+            "  = help: write 2030-03-31T00:00:00Z, or how long ago: 30m, 2h, 7d"),
         ),
     ],
 )  # fmt: skip

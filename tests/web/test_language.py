@@ -139,3 +139,13 @@ async def test_every_list_goes_on_by_its_cursor(site: Site) -> None:
             cursor = page["next"] or ""
         assert (len(found), len(set(found)), cursor) == (5, 5, ""), path
     assert runs
+
+
+@pytest.mark.parametrize(
+    "query", ["events?cursor=zz", "dead-letters?cursor=zz", "dead-letters?state=nope", "runs?cursor=zz"]
+)
+async def test_a_page_that_means_nothing_is_refused(query: str, site: Site) -> None:
+    found = (await site.call("GET", f"{API}/{query}")).problem()
+    wrong = "a dead letter is open, retried or dropped; found `nope`"
+    cursor = "`zz` is no cursor: pass on the `next` of the page before"
+    assert (found["status"], found["detail"]) == (400, wrong if "state" in query else cursor)
