@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reactor.core.errors import StoreUnavailable
-from reactor.engine import endings, engine, records, recovery, signals, waits
+from reactor.engine import admitting, endings, records, recovery, signals, waits
 from reactor.store.contract import BUS, ROUTER, RunFilter, RunState
 from reactor.tests.crash.lives import Life, Mortal, Outside
 from reactor.tests.servers.postgres import PostgresServer
@@ -201,7 +201,7 @@ async def test_the_disk_is_full_under_load_and_room_is_made(tmp_path: Path) -> N
 @pytest.mark.uncovered
 async def test_a_step_that_hears_of_the_refusal_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test of the test above: without patience, a large result that is refused stops its run."""
-    for module in (endings, engine, records, recovery, signals, waits):
+    for module in (admitting, endings, records, recovery, signals, waits):
         monkeypatch.setattr(module, "patiently", lambda clock, ask: ask())
     disk = Disk()
 
