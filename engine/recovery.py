@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -118,10 +119,12 @@ class Recovery:
         """Claim and start every open run; how many there were."""
         count = 0
         while found := await self._e.store.claim(runs_max=page):
-            for claimed in found:
-                if claimed.run.id not in self._e.executor.runs:
-                    # claimed is ours: whatever the store does meanwhile, nobody else would bring it back
-                    await patiently(self._e.clock, lambda claimed=claimed: self._bring_back(claimed))
+            new = [claimed for claimed in found if claimed.run.id not in self._e.executor.runs]
+            # together, so that their marks share a commit; claimed is ours: whatever the store does meanwhile, nobody
+            # else would bring them back
+            await asyncio.gather(
+                *(patiently(self._e.clock, lambda claimed=claimed: self._bring_back(claimed)) for claimed in new)
+            )
             count += len(found)
         if self._suspects and not self._alone:
             self._alone = True
