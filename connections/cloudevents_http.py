@@ -15,6 +15,7 @@ from ..core.durations import format_size
 from ..core.errors import PermanentError
 from ..core.event import Event, InvalidEvent, decode, decode_batch, encode, from_mapping
 from ..core.limits import EVENT_BATCH_MAX, EVENT_BYTES_MAX, EVENT_DEPTH_MAX
+from ..core.trace import trace_of
 from .contract import OutMessage
 
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
@@ -79,6 +80,8 @@ def received(
 ) -> tuple[list[Event], bool]:
     """The events of a request, checked and decoded, and whether they came as a batch. Header names are lower case.
 
+    Those that name no trace continue that of the header `traceparent`.
+
     Raises InvalidEvent (naming attribute and place), NoCloudEvent.
     """
     content_type = headers.get("content-type", "")
@@ -108,6 +111,10 @@ def received(
             _settle_data(event, depth_max, deep)
         except InvalidEvent as e:
             raise InvalidEvent(f"event {i} of the batch: {e}", code=e.code) if batched else e from None
+    trace = trace_of(headers)
+    if trace:
+        for event in events:
+            event.extensions = {**trace, **event.extensions}
     return events, batched
 
 

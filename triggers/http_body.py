@@ -15,6 +15,7 @@ from ..core.durations import format_instant
 from ..core.errors import ErrorInfo
 from ..core.event import Event, InvalidEvent, Undecodable
 from ..core.http import HttpRequest, Refused
+from ..core.trace import trace_of
 from ..language.definition import TriggerSpec
 from .shape import DROPPED_HEADERS, Shaper
 
@@ -60,6 +61,7 @@ class Bodies:
                 time=format_instant(self._clock.now()),
                 datacontenttype=request.headers["content-type"],
                 data=_form(request.body) if media == _FORM else _multipart(request),
+                extensions=trace_of(request.headers),
                 meta=self._meta(request),
             )
             return [self._taken(self._shaper.event(event, raw=request.body))]
@@ -70,6 +72,7 @@ class Bodies:
             id=id,
             subject=request.path,
             headers=request.headers,
+            extensions=trace_of(request.headers),
             meta=self._meta(request),
         )
         return [self._taken(shaped)]

@@ -87,6 +87,24 @@ async def test_takes_bodies_by_their_content_type(site: Site, body: bytes, conte
     assert (await event_of(site, reply)).get("data") == data
 
 
+async def test_the_trace_of_the_request_is_that_of_the_event_and_of_its_run(site: Site) -> None:
+    header, own = (f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b{n}-01" for n in (7, 8))
+    await serve(site, "/in", subject="${{ event.traceparent }}")
+    binary = {"ce-specversion": "1.0", "ce-source": "/s", "ce-type": "thing", "ce-traceparent": own}
+    for body, heads, expected in (
+        (b"{}", {"content-type": "application/json"}, header),
+        (b"a=1", {"content-type": "application/x-www-form-urlencoded"}, header),
+        (b"{}", {**binary, "ce-id": "1"}, own),
+    ):
+        heads["traceparent"] = header
+        reply = await site.call("POST", "/hooks/in", data=body, headers=heads)
+        event = await event_of(site, reply)
+        assert (event["traceparent"], event["subject"]) == (expected, expected)
+        assert (await site.app.runs_api.row(reply.json["runs"][0])).traceparent == expected
+    wrong = await site.call("POST", "/hooks/in", data=b"{}", headers={"traceparent": header[:-1]})
+    assert wrong.status == 422  # this trigger's subject wants one
+
+
 async def test_json_that_is_called_a_form_is_told_so(site: Site) -> None:
     await serve(site, "/in")
     form = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}

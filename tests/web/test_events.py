@@ -46,6 +46,23 @@ async def test_three_content_modes_store_equal_events(site: Site) -> None:
     assert found[0]["partitionkey"] == "é"
 
 
+async def test_the_trace_of_the_request_is_that_of_its_events(site: Site) -> None:
+    header, own = (f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b{n}-01" for n in (7, 8))
+    trace = {"traceparent": header}
+    binary = {"ce-specversion": "1.0", "ce-source": "/s", "ce-type": "thing", "ce-id": "a"}
+    both = json.dumps([event("c"), event("d", traceparent=own)])
+    for body, heads in (
+        ("1", binary | trace),
+        ("1", binary | trace | {"ce-id": "b", "ce-traceparent": own}),
+        (both, BATCH | trace),
+        (json.dumps(event("e")), STRUCTURED | trace),
+        (json.dumps(event("f")), STRUCTURED | {"traceparent": header.upper()}),
+    ):
+        assert (await site.call("POST", "/events", data=body, headers=heads)).status == 202
+    found = [(await site.get(f"/api/v1/events/{id}")).get("traceparent") for id in "abcdef"]
+    assert found == [header, own, header, own, header, None]
+
+
 async def test_text_and_bytes_travel_in_binary_mode(site: Site) -> None:
     heads = {"ce-specversion": "1.0", "ce-source": "/s", "ce-type": "thing"}
     await site.call(
