@@ -76,15 +76,16 @@ def check_local(scope: Scope, headers: Mapping[str, str], origins: Collection[st
             hint="speak to 127.0.0.1 or localhost, or send a token",
         )
     origin = headers.get("origin")
-    allowed = (f"http://{host}", f"https://{host}", *origins)
-    if origin is not None and origin not in allowed and "*" not in allowed:
-        raise Refused(
-            403,
-            "forbidden",
-            f"a page of `{origin[:80]}` may not speak to this server without a token",
-            hint="there is no CORS; an `http` trigger may allow origins by `cors`",
-        )
-    if origin is None and headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
+    if origin is not None:
+        allowed = (f"http://{host}", f"https://{host}", *origins)
+        if origin not in allowed and "*" not in allowed:
+            raise Refused(
+                403,
+                "forbidden",
+                f"a page of `{origin[:80]}` may not speak to this server without a token",
+                hint="there is no CORS; an `http` trigger may allow origins by `cors`",
+            )
+    elif headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
         raise Refused(403, "forbidden", "a page of another site may not speak to this server without a token")
 
 
