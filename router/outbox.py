@@ -8,10 +8,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from ..connections.bus import Send, bus_of
 from ..core.clock import Clock
 from ..core.errors import ReactorError, StoreFailed, StoreUnavailable
-from ..core.event import Delivery, Event, decode
+from ..core.event import Delivery, Event, InvalidEvent, Settlement, Undecodable, decode
+from ..core.ids import run_text
 from ..core.limits import EVENT_BYTES_MAX, SWEEP_S
 from ..core.loops import LOOPS
 from ..language.project import Bus
@@ -106,9 +109,10 @@ class Outbox:
             rows = await self._rows(ROUTER, after)
             for row in rows:
                 after = row.key
-                event = decode(row.body, bytes_max=64 * EVENT_BYTES_MAX)
-                # nobody is told: the row goes in the accepting unit, a refused one stays for the next sweep
-                await self.publish(OWN, Delivery((event,)), done=((row.key, ROUTER),))
+                event = await self._event(row, ROUTER)
+                if event is not None:
+                    # nobody is told: the row goes in the accepting unit, a refused one stays for the next sweep
+                    await self.publish(OWN, Delivery((event,)), done=((row.key, ROUTER),))
             if not rows and not await self._wait(ROUTER):
                 after = 0  # a sweep: whatever was refused is tried again
 
@@ -121,10 +125,11 @@ class Outbox:
                 continue
             steps = list(self._memory)
             self._memory.clear()
+            found = [(row.key, event) for row in rows if (event := await self._event(row, BUS)) is not None]
             try:
                 assert self.bus is not None
-                await self.bus([*steps, *(decode(row.body, bytes_max=64 * EVENT_BYTES_MAX) for row in rows)])
-                await self._store.submit(Unit(outbox_done=tuple((row.key, BUS) for row in rows)))
+                await self.bus([*steps, *(event for _, event in found)])
+                await self._store.submit(Unit(outbox_done=tuple((key, BUS) for key, _ in found)))
             except StoreFailed:
                 raise
             except ReactorError as e:
@@ -136,6 +141,26 @@ class Outbox:
                 delay = min(delay * 2, BACKOFF_S_MAX)
             else:
                 self.bus_error, self.bus_since, delay = "", None, 0.5
+
+    async def _event(self, row: OutboxRow, who: int) -> Event | None:
+        """What a row holds; one that cannot be read is a dead letter from then on, and holds up no other."""
+        try:
+            return decode(row.body, bytes_max=64 * EVENT_BYTES_MAX)
+        except InvalidEvent as e:
+            reason = e.info()
+        run, name = run_text(self._store.id, row.run), "router" if who == ROUTER else "bus"
+        text = f"an event of the run {run}, on its way to the {name}, cannot be read: {reason.message}"
+        reason = replace(reason, message=text)
+        told: asyncio.Future[Settlement] = asyncio.get_running_loop().create_future()
+
+        async def settle(settlement: Settlement) -> None:
+            told.set_result(settlement)
+
+        await self.publish(
+            OWN, Delivery((Undecodable(row.body, reason, "/outbox", run),), settle), done=((row.key, who),)
+        )
+        await told  # or it would be found again, and be a second letter
+        return None
 
     async def _rows(self, owes: int, after: int) -> Sequence[OutboxRow]:
         try:
