@@ -156,7 +156,7 @@ class Telling:
 
     def _extensions(self, row: RunRow, run: str, step: str = "") -> dict[str, Scalar]:
         found: dict[str, Scalar] = {"runid": run, "hops": row.hops + 1, "correlationid": row.correlation or run}
-        found["causationid"] = event_text(row.event) if row.event else run
+        found["causationid"] = event_text(row.event) if row.event else row.cause or run
         traceparent = self.current(run, step, row.traceparent)
         if traceparent:
             found["traceparent"] = traceparent

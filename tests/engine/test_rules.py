@@ -137,6 +137,34 @@ steps: [{name: a, transform: 1}]
     assert found["cause"] == run["id"]
 
 
+@pytest.mark.rule("7.1")
+async def test_the_events_of_a_child_name_the_run_that_caused_it(rig: Rig) -> None:
+    await rig.deploy(
+        """
+workflow: parent
+steps: [{name: a, run-workflow: {workflow: child}}]
+---
+workflow: child
+steps: [{name: a, transform: 1}]
+---
+workflow: told
+inputs: {cause: string}
+when:
+  - {workflow: parent, with: {cause: "${{ event.source }} ${{ event.causationid }}"}}
+  - {workflow: child, with: {cause: "${{ event.source }} ${{ event.causationid }}"}}
+steps: [{name: a, transform: 1}]
+"""
+    )
+    run = await rig.run("parent")
+
+    async def told() -> set[str]:
+        page = await rig.runs.list(workflow="told", state=["completed"])
+        return {item["inputs"]["cause"] for item in page["items"]} if len(page["items"]) == 2 else set()
+
+    found = await rig.until(told)
+    assert found == {f"/workflows/parent {run['id']}", f"/workflows/child {run['id']}"}
+
+
 @pytest.mark.rule("9.3")
 async def test_of_end_and_cancel_the_first_committed_wins_and_asked_twice_it_is_one(rig: Rig, world: World) -> None:
     await rig.deploy("workflow: w\nsteps: [{name: a, python: {function: 'm:act', args: {name: a}}}]")
