@@ -54,9 +54,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project that has what the samples name."""
     (tmp_path / "reactor.yaml").write_text(PROJECT)
     shutil.copy(ROOT / "examples" / "samples.py", tmp_path)
-    for each in ("inbox", "reports"):
+    for each in ("inbox", "reports", "workflows"):
         (tmp_path / each).mkdir()
     (tmp_path / "inbox" / "people.csv").write_text("name,age\nAda,36\n")
+    for each in ("http.yaml", "full_sentence.yaml"):
+        shutil.copy(ROOT / "examples" / "first" / each, tmp_path / "workflows")
     monkeypatch.setenv("REACTOR_SECRET_SLACK_TOKEN", "x")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.delitem(sys.modules, "samples", raising=False)
