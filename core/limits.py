@@ -45,6 +45,7 @@ NESTED_RUNS_MAX = 16  # run-workflow inside run-workflow: `depth_limit`
 BACKOFF_TIMER_S = 1.0  # a retry's back-off over this is durable
 RECOVERIES_MAX = 5  # semantics 4.8
 RECOVERIES_ALONE = 3  # from here on such runs start one at a time
+RECOVERY_ALONE_S = 60.0  # one that lives so long alone is innocent: the next starts beside it
 CANCEL_GRACE_S = 10.0
 WAIT_S_MAX = 366 * 86_400.0
 PRIORITY_AGE_S = 60.0  # each counts as one level of priority (semantics 3.3)

@@ -12,7 +12,7 @@ import msgspec
 from ..core import faults
 from ..core.errors import ErrorInfo, ReactorError, StoreFailed, StoreUnavailable
 from ..core.event import Event, decode_stored
-from ..core.limits import RECOVERIES_ALONE, RECOVERIES_MAX
+from ..core.limits import RECOVERIES_ALONE, RECOVERIES_MAX, RECOVERY_ALONE_S
 from ..core.loops import LOOPS
 from ..store.contract import Claimed, JournalRow, Kind, RunChange, RunRow, RunState, Unit
 from .active import ActiveRun
@@ -196,7 +196,8 @@ class Recovery:
         """Runs that were in flight at several deaths start alone, so that the one that kills is found (4.8).
 
         Each is counted when it starts, not before: those that stand behind the one that kills have done nothing. Those
-        that were tried least go first, for the one that was tried most is the likeliest to kill.
+        that were tried least go first, for the one that was tried most is the likeliest to kill. One that has lived
+        for RECOVERY_ALONE_S is cleared, so that what the next one does beside it does not count for it.
         """
         try:
             while self._suspects:
@@ -207,11 +208,25 @@ class Recovery:
                     continue
                 await self._count(run, suspect.claimed, suspect.nth)
                 self._go_on(run)
-                come, executor = run.come(), self._e.executor
-                while executor.runs.get(run.row.id) is run and run.come() == come and not run.parked:
+                until = self._e.clock.monotonic() + RECOVERY_ALONE_S
+                come = run.come()
+                while (stays := self._stays(run, come)) and self._e.clock.monotonic() < until:
                     await self._e.clock.sleep(LOOK_S)
+                if stays:
+                    await patiently(self._e.clock, lambda suspect=suspect: self._cleared(suspect))
         finally:
             self._alone = False
+
+    def _stays(self, run: ActiveRun, come: tuple[int, int]) -> bool:
+        """Is a suspect still carrying out what it was started with?"""
+        return self._e.executor.runs.get(run.row.id) is run and run.come() == come and not run.parked
+
+    async def _cleared(self, suspect: _Suspect) -> None:
+        """Take back what was counted against a run that did not kill."""
+        run = suspect.run
+        run.metadata["recovery"] = {"count": 0, "rows": len(suspect.claimed.journal)}
+        change = RunChange(run.row.id, "live", metadata=msgspec.json.encode(run.metadata))
+        await self._e.store.submit(Unit(changes=(change,)))
 
     async def _wanted(self, run: ActiveRun) -> bool:
         """Is a run that stood in line still to go on? It may have been ended by force, or cancelled, meanwhile."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
 
 import pytest
 
+from reactor.core.clock import SYSTEM, Clock
 from reactor.core.errors import PermanentError
-from reactor.core.limits import RECOVERIES_ALONE, RECOVERIES_MAX
+from reactor.core.limits import RECOVERIES_ALONE, RECOVERIES_MAX, RECOVERY_ALONE_S
 from reactor.engine.signals import SignalRefused
 from reactor.store.contract import RunFilter, RunState
+from reactor.testing.clock import VirtualClock
 
 from .conftest import Reopen, World
 from .rig import Rig
@@ -64,7 +66,10 @@ class Deadly:
         return n
 
 
-Life = Callable[[], Awaitable[Rig]]
+class Life(Protocol):
+    """The next life of a process."""
+
+    async def __call__(self, clock: Clock = SYSTEM) -> Rig: ...
 
 
 @pytest.fixture
@@ -77,11 +82,11 @@ async def born(url: str, deadly: Deadly) -> AsyncIterator[Life]:
     """`await born()`: the next life; the one before it ends as by a kill."""
     current: list[Rig] = []
 
-    async def next_life() -> Rig:
+    async def next_life(clock: Clock = SYSTEM) -> Rig:
         for rig in current:
             await rig.crash()
         deadly.struck.clear()
-        current[:] = [Rig(url, {"m:do": deadly.do})]
+        current[:] = [Rig(url, {"m:do": deadly.do}, clock=clock)]
         await current[0].open()
         return current[0]
 
@@ -142,6 +147,46 @@ async def test_those_that_stand_in_line_are_not_counted(born: Life, deadly: Dead
     deadly.ready.set()
     for head in heads:
         assert (await rig.ended(head["id"]))["state"] == "completed"
+
+
+@pytest.mark.rule("4.8")
+async def test_a_long_step_holds_up_no_other_suspect_and_is_never_paused_for_it(
+    born: Life, deadly: Deadly, hand: VirtualClock
+) -> None:
+    """The one that kills comes second each time, and does so beside the one that has been cleared."""
+    rig = await born(hand)
+    await rig.deploy(MANY)
+    heads = [await rig.runs.start("many", {"n": n}) for n in range(2)]
+    await rig.until(lambda: len(deadly.inside) == 2)
+    for _ in range(RECOVERIES_ALONE - 1):
+        rig = await born(hand)
+        await rig.until(lambda: len(deadly.inside) == 2)
+    rig = await born(hand)
+    await rig.until(lambda: deadly.inside)
+    await hand.advance(RECOVERY_ALONE_S - 1)
+    (long,) = deadly.inside
+    deadly.killer = 1 - long
+
+    async def struck() -> bool:
+        await hand.advance(1.0)
+        return deadly.struck.is_set()
+
+    await rig.until(struck)
+    assert deadly.beside == [{long}]
+    for _ in range(RECOVERIES_ALONE, RECOVERIES_MAX):
+        rig = await born(hand)
+        await rig.until(deadly.struck.is_set)
+    rig = await born(hand)
+    await rig.until(lambda: deadly.inside)
+    deadly.ready.set()
+
+    async def over() -> bool:
+        await hand.advance(1.0)
+        return bool((await rig.runs.get(heads[long]["id"]))["state"] == "completed")
+
+    await rig.until(over)
+    killer = await rig.runs.get(heads[deadly.killer]["id"])
+    assert (killer["state"], killer["error"]["code"]) == ("paused", "crash_loop")
 
 
 @pytest.mark.rule("4.8")
