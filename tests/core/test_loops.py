@@ -118,6 +118,8 @@ async def test_what_is_caught_by_the_loop_itself_is_counted_too(caplog: pytest.L
 TASKS = {
     "core/loops.py": {"_keep"},
     "cli/demo/__init__.py": {"_ready", "wait"},  # of one command, whose end is awaited
+    "cli/follow.py": {"_listen", "wait"},  # of one command: `_news` raises what ended the listening
+    "cli/in_process.py": {"_asgi"},  # of one stream, which ends it; the front answers whatever fails
     "cli/serving.py": {"work", "wait", "beside"},  # `until_stopped` and `_reload_again` see how they end
     "engine/actions/command.py": {"_spawn", "read_all", "write_all"},  # of one call, which awaits them
     "engine/executor.py": {"_guard"},  # the guard pauses the run
