@@ -27,6 +27,7 @@ from reactor.router.outbox import Outbox
 from reactor.router.rules import Rules
 from reactor.router.unmatched import Unmatched
 from reactor.store import open_store
+from reactor.tests.waiting import until
 
 
 class Rig:
@@ -145,14 +146,7 @@ class Rig:
 
     async def until(self, condition: Callable[[], Any], limit_s: float = 30.0) -> Any:
         """Wait for a condition (plain or async) with a limit."""
-        async with asyncio.timeout(limit_s):
-            while True:
-                found = condition()
-                if asyncio.iscoroutine(found):
-                    found = await found
-                if found:
-                    return found
-                await asyncio.sleep(0.005)
+        return await until(condition, limit_s)
 
 
 async def deliver(rig: Rig, trigger: str, *events: Any, **more: Any) -> Settlement:

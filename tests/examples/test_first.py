@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import aiohttp
 import pytest
 
 from reactor.app import App
+from reactor.tests.waiting import until
 from reactor.web.server import WebServer
 
 FIRST = Path(__file__).parents[2] / "examples" / "first"
@@ -28,17 +28,6 @@ async def at_work(folder: Path, name: str) -> AsyncIterator[App]:
         assert [each.message for each in result.diagnostics.items] == []
         await until(lambda: all(each.state == "connected" for each in app.supervisor.status()))
         yield app
-
-
-async def until(condition: Callable[[], Any], limit_s: float = 20.0) -> Any:
-    async with asyncio.timeout(limit_s):
-        while True:
-            found = condition()
-            if asyncio.iscoroutine(found):
-                found = await found
-            if found:
-                return found
-            await asyncio.sleep(0.02)
 
 
 async def completed(app: App, workflow: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from reactor.app import App
 from reactor.tests.plugins.pack import ACTION, SOURCE, install
+from reactor.tests.waiting import until
 
 FLOW = "workflow: {name}\nwhen: [{{{kind}: {{}}}}]\nsteps: [{{name: say, log: {{message: hello}}}}]\n"
 
@@ -35,13 +36,6 @@ async def running(folder: Path, **flows: str) -> AsyncIterator[App]:
     async with App(":memory:", project=folder) as app:
         await app.load()
         yield app
-
-
-async def until(holds: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(15):
-        while not (found := holds()):
-            await asyncio.sleep(0.01)
-    return found
 
 
 async def ended(app: App, workflow: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 from reactor.core.errors import ConfigError, NotConnected
 from reactor.core.event import Delivery, Event, Settlement, Undecodable
 from reactor.language.definition import TriggerSpec
+from reactor.tests.waiting import until
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import TriggerContext
 from reactor.triggers.file import FileTrigger
@@ -82,9 +83,7 @@ class Reader:
         return [f"{e.data['change']} {e.subject}" for e in self.events if isinstance(e, Event)]
 
     async def until(self, condition: Callable[[], Any], limit_s: float = 10.0) -> None:
-        async with asyncio.timeout(limit_s):
-            while not condition():
-                await asyncio.sleep(0.01)
+        await until(condition, limit_s)
 
     async def sees(self, *expected: str) -> None:
         """Exactly these, in any order."""

@@ -22,6 +22,7 @@ from reactor.tests.engine.rig import Rig as EngineRig
 from reactor.tests.servers.nats import NatsServer
 from reactor.tests.triggers.consumer_child import all_runs, consume
 from reactor.tests.triggers.reading import SUITE, payloads, raised
+from reactor.tests.waiting import until
 from reactor.triggers import jetstream, jetstream_pull
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import Trigger, TriggerContext
@@ -426,12 +427,6 @@ async def test_the_supervisor_shows_down_and_reconnects(rig: JetStreamRig) -> No
     assert supervisor.status()[0].details["stream"] == rig.stream
     await supervisor.close()
     assert [event.data for event in taken] == [1, 2]
-
-
-async def until(condition: Any, limit_s: float = 15.0) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.req("T-GEN-3")

@@ -23,6 +23,7 @@ from reactor.tests.servers.kafka import KafkaServer
 from reactor.tests.triggers.consumer_child import all_runs, consume
 from reactor.tests.triggers.kafka_rig import KafkaRig
 from reactor.tests.triggers.reading import SUITE, payloads, raised
+from reactor.tests.waiting import until
 from reactor.triggers import kafka
 from reactor.triggers.contract import Trigger, TriggerContext
 from reactor.triggers.supervisor import Supervisor
@@ -44,12 +45,6 @@ async def rig(kafka_server: KafkaServer) -> AsyncIterator[KafkaRig]:
     async with KafkaRig(kafka_server) as rig:
         rig.spec["start"] = "earliest"
         yield rig
-
-
-async def until(condition: Any, limit_s: float = 20.0) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def counter(rig: KafkaRig, into: list[bytes]) -> Any:

@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from reactor.app import App
+from reactor.tests.waiting import until
 from reactor.web.server import WebServer
 from reactor.web.tokens import Token, Tokens
 
@@ -103,14 +104,7 @@ class Site:
 
     async def until(self, condition: Callable[[], Any], limit_s: float = 10.0) -> Any:
         """Wait for a condition (plain or async) with a limit."""
-        async with asyncio.timeout(limit_s):
-            while True:
-                found = condition()
-                if asyncio.iscoroutine(found):
-                    found = await found
-                if found:
-                    return found
-                await asyncio.sleep(0.005)
+        return await until(condition, limit_s)
 
 
 def free_port() -> int:
