@@ -22,7 +22,6 @@ INBOX_DELIVERIES_MAX = 1_024  # of one trigger: read and not yet durable
 OUTBOX_INBOX_MAX = 1_024  # the outbox's own share
 SETTLE_WAIT_S_MAX = 600.0  # `settle: completed` becomes `accepted` after this (semantics 1.6)
 PENDING_RUNS_MAX = 100_000  # held runs of one workflow (semantics 5.9)
-LOOP_YIELD_BYTES = 64 * KIB  # an event larger than this is decoded and matched alone, then the loop turns
 
 # store
 GROUP_ROWS_MAX = 1_000
@@ -39,7 +38,6 @@ STATE_VALUE_BYTES_MAX = 64 * KIB
 
 # engine
 STEPS_MAX = 10_000  # of one definition
-RUNS_ACTIVE_MAX = 10_000  # runs of one node that are being stepped at once
 PARALLEL_LIMIT_DEFAULT = 10
 NESTED_RUNS_MAX = 16  # run-workflow inside run-workflow: `depth_limit`
 BACKOFF_TIMER_S = 1.0  # a retry's back-off over this is durable
@@ -54,7 +52,7 @@ PARTIALS_MAX = 100_000
 
 # expressions and definitions
 EXPRESSION_BYTES_MAX = 4 * KIB
-DEFINITION_BYTES_MAX = 4 * MIB
+DEFINITION_BYTES_MAX = 4 * MIB  # one file of workflows
 DEFINITION_DEPTH_MAX = 64
 
 # faces
@@ -63,7 +61,6 @@ REQUEST_BYTES_PER_S_MIN = 32 * KIB
 HEAD_BYTES_MAX = 64 * KIB  # of an HTTP request, and of what frames its body
 STREAM_BUFFER_EVENTS = 10_000  # SSE: what a reconnect can ask for again
 PAGE_ROWS_MAX = 500
-LOOP_STALL_S = 0.1  # a longer turn of the loop is logged
 CLOSE_S_MAX = 5.0  # a trigger's `close`
 
 # plugins

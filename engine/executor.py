@@ -256,7 +256,7 @@ class Executor:
         return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
     def expression(self, text: str) -> Expression:
-        """An expression of a `wait`, compiled once."""
+        """An expression of a `wait`, compiled once. Raises InvalidDefinition."""
         return compile_expression(text, OPEN)
 
     # -- ends of steps

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct, field
 
 from ..core.errors import ErrorPlace
+from ..core.limits import PARALLEL_LIMIT_DEFAULT
 
 OnError = Literal["compensate_all", "compensate_failed", "fail_fast", "continue"]
 
@@ -197,7 +198,7 @@ class WorkflowDefinition(Struct, frozen=True, omit_defaults=True):
     priority: int | str = 5
     timeout_s: float | None = None
     on_error: OnError = "compensate_all"
-    parallel_limit: int = 10
+    parallel_limit: int = PARALLEL_LIMIT_DEFAULT
     retry: Retry | None = None
     retry_limit: int | None = None
     metrics: bool = True

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from ..core.durations import format_size
 from ..core.errors import ErrorPlace
+from ..core.limits import DEFINITION_BYTES_MAX
 from .catalogue import Catalogue
 from .check_workflow import check_workflow
 from .definition import Loaded, WorkflowDefinition
@@ -93,6 +95,17 @@ class Places(Mapping[str, ErrorPlace]):
 def load_text(text: str | bytes, file: str, catalogue: Catalogue) -> LoadResult:
     """The workflows of one text, several documents included. Errors are in `diagnostics`; nothing is raised."""
     result = LoadResult()
+    size = len(text.encode()) if isinstance(text, str) else len(text)
+    if size > DEFINITION_BYTES_MAX:
+        most = format_size(DEFINITION_BYTES_MAX)
+        result.diagnostics.error(
+            "too_large",
+            f"the file has {size} bytes; at most {most} are read",
+            Place(file),
+            hint="split it: one file a workflow",
+        )
+        result.failed.add(file)
+        return result
     for document in load_documents(text, file, result.diagnostics):
         own = Diagnostics()
         draft = _load(document, catalogue, own)

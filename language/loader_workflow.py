@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.limits import WAIT_S_MAX
+from ..core.limits import PARALLEL_LIMIT_DEFAULT, WAIT_S_MAX
 from .definition import Concurrency, Retry, Throttle, WorkflowDefinition
 from .diagnostics import Path, nearest
 from .fields import (
@@ -225,7 +225,7 @@ WORKFLOW = Table(
         "priority": Key(_PRIORITY, "0 to 9: which held run starts first", default=5),
         "timeout": Key(Duration(0.001, WAIT_S_MAX), "from start to end, waiting included", "timeout_s"),
         "on_error": Key(Choice(ON_ERROR), "what to do when a step failed for good", default="compensate_all"),
-        "parallel_limit": Key(_PARALLEL_LIMIT, "steps of one run at once", default=10),
+        "parallel_limit": Key(_PARALLEL_LIMIT, "steps of one run at once", default=PARALLEL_LIMIT_DEFAULT),
         "retry": Key(_RETRY, "the default of its steps; `limit`: repetitions in the whole run"),
         "metrics": Key(Flag(), "count its runs in /metrics", default=True),
         "trace": Key(Flag(), "keep a trace of its runs", default=True),

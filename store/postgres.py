@@ -41,7 +41,10 @@ _JOURNALS = Statement(
 
 
 class PostgresStore(Reads):
-    """Implements `contract.Store`. Any number of processes may have it open, each a node of its own."""
+    """Implements `contract.Store`. Any number of processes may have it open, each a node of its own; one serves.
+
+    `address`: where this process is reached if it serves; `open` refuses a second one, naming the first (ConfigError).
+    """
 
     def __init__(self, url: str, *, durability: str, clock: Clock, address: str = "") -> None:
         self.id = ""

@@ -8,6 +8,7 @@ import msgspec
 
 from ..core.errors import ConfigError
 from ..core.http import Refused
+from ..core.limits import PAGE_ROWS_MAX
 from ..language.definition import Loaded
 from ..language.diagnostics import Diagnostics
 from ..language.loader import load_text
@@ -17,7 +18,7 @@ from .endpoint import PAGE, Answer, Call, Endpoint, Param
 
 async def list_workflows(call: Call) -> dict[str, Any]:
     """A page of workflows, by name."""
-    after, limit = call.query.get("cursor", ""), max(1, min(call.query.get("limit", 50), 500))
+    after, limit = call.query.get("cursor", ""), max(1, min(call.query.get("limit", 50), PAGE_ROWS_MAX))
     lines = await call.app.workflows_api.list(tags=call.query.get("tag", ()))
     rest = [line for line in lines if line["name"] > after]
     items = rest[:limit]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reactor.core.errors import ErrorPlace
+from reactor.core.limits import DEFINITION_BYTES_MAX
 from reactor.language.built_in import BUILT_IN
 from reactor.language.definition import (
     CancelOn,
@@ -370,3 +371,20 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         f"  --> {tmp_path / 'none.yaml'}\n"
         "  = help: check that it exists, and who may read it"
     )
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_a_file_over_the_limit_is_not_read(as_bytes: bool) -> None:
+    text = "workflow: a\nsteps: [{log: {message: ok}}]\n"
+    most = text + "#" * (DEFINITION_BYTES_MAX - len(text) - 1) + "\n"
+    assert load_text(most, "a.yaml", WORDS).failed == set()
+    over = "#" + most
+    found = load_text(over.encode() if as_bytes else over, "a.yaml", WORDS)
+    assert ([each.code for each in found.diagnostics.items], found.loaded, found.failed) == (
+        ["too_large"],
+        [],
+        {"a.yaml"},
+    )
+    (error,) = found.diagnostics.items
+    assert error.message == "the file has 4194305 bytes; at most 4MiB are read"
+    assert error.hint == "split it: one file a workflow"
