@@ -1,4 +1,4 @@
-"""The tables of limits and guarantees say what the code says."""
+"""The tables of limits, guarantees and statuses say what the code says."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from reactor.core import limits
 from reactor.tests.docs.samples import ROOT
 from reactor.triggers.catalogue import Kinds
+from reactor.web.problems import STATUS
 
 UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "s": 1, "d": 86_400}
 
@@ -29,6 +30,11 @@ def test_limits_are_those_of_the_code() -> None:
     said = {row[2].strip("`"): number(row[1]) for row in rows("docs/limits.md", "what")}
     assert len(said) > 20
     assert said == {name: getattr(limits, name) for name in said}
+
+
+def test_every_status_of_the_api_is_told() -> None:
+    said = {int(each) for row in rows("docs/http-api.md", "status") for each in row[0].split(", ")}
+    assert said == {*STATUS.values(), 408, 431, 500, 501}
 
 
 def test_guarantees_are_those_of_the_traits() -> None:
