@@ -64,7 +64,8 @@ PAGE_ROWS_MAX = 500
 CLOSE_S_MAX = 5.0  # a trigger's `close`
 
 # plugins
-IMPORT_S_MAX = 2.0  # of a plugin's module: the loop may wait for it once, and must not lose its lease meanwhile
+IMPORT_S_MAX = 2.0  # of a plugin's module, trial and all: the loop may wait so long once, and must not lose its lease
+TRIAL_S_MAX = 60.0  # of its first import, in a process of its own, until it counts as one that hangs
 CHECK_S_MAX = 600.0  # of the public suite over one kind or action
 
 assert EVENT_BATCH_MAX <= FAN_OUT_RUNS_MAX
@@ -72,3 +73,4 @@ assert INLINE_BYTES_MAX <= GROUP_BYTES_MAX
 assert RECOVERIES_ALONE <= RECOVERIES_MAX
 assert BACKOFF_TIMER_S <= WAIT_S_MAX
 assert IMPORT_S_MAX < NODE_TTL_S
+assert IMPORT_S_MAX < TRIAL_S_MAX

@@ -1,13 +1,14 @@
 """Importing what a plugin supplies, in a thread of its own: a module that raises or hangs is named, and harms nobody
 else.
 
-What a thread cannot contain is a module that ends the process or never gives the interpreter's lock back; such code
-belongs in a process of its own.
+What a thread cannot contain, a module that ends the process or never gives the interpreter's lock back, is found by a
+trial in another process before (see trial.py).
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -16,9 +17,10 @@ from msgspec.structs import replace
 from pydantic import BaseModel
 
 from ..core.errors import ConfigError, ReactorError, TransientError
-from ..core.limits import IMPORT_S_MAX
+from ..core.limits import IMPORT_S_MAX, TRIAL_S_MAX
 from ..triggers.contract import Traits
 from .found import Found
+from .trial import trial
 
 
 class Slow(TransientError):
@@ -30,13 +32,14 @@ class Slow(TransientError):
 class Loader:
     """One thing that a plugin supplies, imported when it is first asked for.
 
-    The first caller waits IMPORT_S_MAX; until the import ends all others are refused at once, so that a module that
-    hangs stops the event loop for that long, once.
+    The first caller waits IMPORT_S_MAX, for trial and import; until both end all others are refused at once, so that a
+    module that hangs stops the event loop for that long, once.
     """
 
-    def __init__(self, found: Found, *, limit_s: float = IMPORT_S_MAX) -> None:
+    def __init__(self, found: Found, *, limit_s: float = IMPORT_S_MAX, trial_s: float = TRIAL_S_MAX) -> None:
         self.found = found
         self._limit_s = limit_s
+        self._trial_s = trial_s
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._made: Any = None
@@ -99,6 +102,10 @@ class Loader:
             self._error = self._refusal(f"cannot be imported from {self._module}: {type(error).__name__}: {error}")
 
     def _imported(self) -> Any:
+        if self._module not in sys.modules:
+            made = self.found.what == "action"
+            if problem := trial(self.found.target, made=made, limit_s=self._trial_s):
+                raise self._refusal(f"cannot be imported from {self._module}: {problem}")
         attribute = self.found.target.partition(":")[2]
         found = getattr(importlib.import_module(self._module), attribute, None)
         if found is None:

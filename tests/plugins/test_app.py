@@ -93,6 +93,7 @@ async def test_broken_plugins_are_named_in_their_triggers_and_others_run(
     kinds = {
         "tick": SOURCE,
         "boom": "1 / 0",
+        "exit": "import os\nos._exit(3)",
         "slow": f"import sys\nsys.lab_gate.wait()\n{SOURCE}",
         "crash": SOURCE.replace("async def connect(self): pass", "async def connect(self): 1 / 0"),
     }
@@ -101,13 +102,17 @@ async def test_broken_plugins_are_named_in_their_triggers_and_others_run(
     async with running(tmp_path, **{name: FLOW.format(name=name, kind=name) for name in kinds}) as app:
         assert (await ended(app, "tick"))["state"] == "completed"
         await until(lambda: states(app)["crash"] == "down")
-        assert states(app) == {"tick": "finished", "boom": "failed", "slow": "down", "crash": "down"}
+        assert states(app) == {"tick": "finished", "boom": "failed", "exit": "failed", "slow": "down", "crash": "down"}
         errors = {status.kind: status.error for status in app.supervisor.status() if status.error is not None}
-        whose = "the trigger kind {} of plugin lab 1.0"
+        whose, ends = "the trigger kind {} of plugin lab 1.0", "it ends the process that imports it"
         assert {kind: (error.code, error.message) for kind, error in errors.items()} == {
             "boom": (
                 "config",
                 f"{whose.format('boom')} cannot be imported from lab_boom: ZeroDivisionError: division by zero",
+            ),
+            "exit": (
+                "config",
+                f"{whose.format('exit')} cannot be imported from lab_exit: {ends}, with exit code 3",
             ),
             "slow": ("timeout", f"{whose.format('slow')} is still being imported: lab_slow takes over 2 s"),
             "crash": ("plugin_crashed", "the trigger kind crash crashed: ZeroDivisionError: division by zero"),
@@ -115,6 +120,7 @@ async def test_broken_plugins_are_named_in_their_triggers_and_others_run(
         assert {each.name: each.state for each in app.plugins.list()} == {
             "tick": "loaded",
             "boom": "failed",
+            "exit": "failed",
             "slow": "importing",
             "crash": "loaded",
         }

@@ -1,5 +1,6 @@
 """What a plugin does when it is imported: whatever that is, it is named, and it ends nothing but itself."""
 
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -29,11 +30,13 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def loader(path: Path, target: str, text: str, *, group: str = "reactor.triggers", limit_s: float = 10.0) -> Loader:
+def loader(
+    path: Path, target: str, text: str, *, group: str = "reactor.triggers", limit_s: float = 30.0, trial_s: float = 60.0
+) -> Loader:
     module = target.partition(":")[0]
     install(path, "lab", {group: {"tick": target}}, {module: text})
     (found,) = discover([str(path)])
-    return Loader(found, limit_s=limit_s)
+    return Loader(found, limit_s=limit_s, trial_s=trial_s)
 
 
 def test_is_imported_once_when_it_is_asked_for(path: Path) -> None:
@@ -94,6 +97,65 @@ def test_what_is_wrong_with_an_action_is_said(path: Path, text: str, problem: st
     with pytest.raises(ConfigError) as caught:
         made()
     assert str(caught.value) == f"the action tick of plugin lab 1.0 {problem.format(m=module)}"
+
+
+DIES = "cannot be imported from {m}: it ends the process that imports it, "
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "problem"),
+    [
+        ("lab_exits", "import os\nos._exit(3)", DIES + "with exit code 3"),
+        ("lab_quiet", "import os\nos._exit(0)", DIES + "with exit code 0"),
+        ("lab_killed", "import os\nos.kill(os.getpid(), 9)", DIES + "by SIGKILL"),
+        ("lab_wild", "import ctypes\nctypes.string_at(0)", DIES + "by SIGSEGV"),
+    ],
+)
+@pytest.mark.parametrize("group", ["reactor.triggers", "reactor.actions"])
+def test_one_that_kills_its_process_kills_another(path: Path, group: str, module: str, text: str, problem: str) -> None:
+    made = loader(path, f"{module}:T", text, group=group)
+    with pytest.raises(ConfigError) as caught:
+        made()
+    whose = WHOSE if group == "reactor.triggers" else "the action tick of plugin lab 1.0"
+    assert (str(caught.value), caught.value.hint) == (f"{whose} {problem.format(m=module)}", HINT)
+    assert made.status().state == "failed"
+    assert module not in sys.modules
+
+
+def test_an_action_that_kills_when_it_is_made(path: Path) -> None:
+    text = "import os\nclass T:\n    def __init__(self): os._exit(4)"
+    made = loader(path, "lab_late:T", text, group="reactor.actions")
+    with pytest.raises(ConfigError) as caught:
+        made()
+    problem = DIES.format(m="lab_late") + "with exit code 4"
+    assert str(caught.value) == f"the action tick of plugin lab 1.0 {problem}"
+
+
+def test_one_that_hangs_for_good_hangs_in_another_process(path: Path) -> None:
+    text = "import threading\nthreading.Event().wait()"
+    made = loader(path, "lab_stuck:T", text, trial_s=3.0)
+    with pytest.raises(ConfigError) as caught:
+        made()
+    assert str(caught.value) == f"{WHOSE} cannot be imported from lab_stuck: it has not ended after 3 s"
+    assert "lab_stuck" not in sys.modules
+
+
+def test_without_another_process_it_is_imported_all_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where another process lacks what this one has: no verdict is no refusal."""
+    made = loader(path, "lab_alone:Ticker", SOURCE)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert made().__name__ == "Ticker"
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    assert loader(path / "b", "lab_other:Ticker", SOURCE).found.state == "found"
+    monkeypatch.syspath_prepend(str(path / "b"))
+    (found,) = discover([str(path / "b")])
+    assert Loader(found, limit_s=30.0)().__name__ == "Ticker"
+
+
+def test_threads_that_it_begins_do_not_hold_the_trial(path: Path) -> None:
+    begins = "threading.Thread(target=threading.Event().wait).start()"
+    text = f"import sys, threading\nif 'pytest' not in sys.modules:\n    {begins}\n{SOURCE}"
+    assert loader(path, "lab_threads:Ticker", text)().__name__ == "Ticker"
 
 
 def test_an_import_that_hangs_holds_nobody_for_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
