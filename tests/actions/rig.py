@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from reactor.core.errors import ReactorError
 from reactor.engine.actions.catalogue import Catalogue
 from reactor.engine.actions.contract import Call
 from reactor.testing.action_suite import LentServices
@@ -37,3 +40,10 @@ class Rig:
     async def __call__(self, name: str, with_: Any, **more: Any) -> Any:
         """Carry it out."""
         return await self.catalogue.action(name).execute(self.call(name, with_, **more))
+
+
+async def failed(action: str, rig: Rig, with_: Any, **more: Any) -> ReactorError:
+    """The error with which a call ends."""
+    with pytest.raises(ReactorError) as caught:
+        await rig(action, with_, **more)
+    return caught.value

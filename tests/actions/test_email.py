@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reactor.connections.registry import Registry
-from reactor.core.errors import ReactorError
 from reactor.engine.actions.email import EmailAction
 from reactor.testing.action_suite import ActionSuite, LentServices
 from reactor.tests.actions.mail_server import MailServer, certificate
-from reactor.tests.actions.rig import KEY, Rig
+from reactor.tests.actions.rig import KEY, Rig, failed
 
 LETTER: dict[str, Any] = {"to": "ada@shop.test", "subject": "Hello", "text": "Hi"}
 
@@ -31,10 +31,7 @@ async def server() -> AsyncIterator[MailServer]:
         yield server
 
 
-async def failure(rig: Rig, with_: Any, **more: Any) -> ReactorError:
-    with pytest.raises(ReactorError) as caught:
-        await rig("email", with_, **more)
-    return caught.value
+failure = partial(failed, "email")
 
 
 class TestContract(ActionSuite):

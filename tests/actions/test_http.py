@@ -7,6 +7,7 @@ import base64
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from aiohttp.resolver import ThreadedResolver
 from reactor.connections.addresses import literal, verdict
 from reactor.connections.registry import Registry
 from reactor.core.clock import SYSTEM
-from reactor.core.errors import ReactorError, StepError, code_matches
+from reactor.core.errors import StepError, code_matches
 from reactor.engine.actions.http import HttpAction
 from reactor.testing.action_suite import ActionSuite, LentServices
 from reactor.tests.actions.mail_server import certificate
-from reactor.tests.actions.rig import KEY, Rig
+from reactor.tests.actions.rig import KEY, Rig, failed
 
 
 class Site:
@@ -120,10 +121,7 @@ class TestContract(ActionSuite):
         await self.action.close()
 
 
-async def failure(rig: Rig, with_: Any, **more: Any) -> ReactorError:
-    with pytest.raises(ReactorError) as caught:
-        await rig("http", with_, **more)
-    return caught.value
+failure = partial(failed, "http")
 
 
 @pytest.mark.req("E-ACT-2")

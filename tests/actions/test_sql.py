@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 
 from reactor.connections.registry import Registry
 from reactor.connections.sql import scan
-from reactor.core.errors import ReactorError, StepError
+from reactor.core.errors import StepError
 from reactor.engine.actions.sql import SqlAction
 from reactor.testing.action_suite import ActionSuite, LentServices
-from reactor.tests.actions.rig import KEY, Rig
+from reactor.tests.actions.rig import KEY, Rig, failed
 
 SLOW_SQLITE = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t"
 
@@ -42,10 +43,7 @@ async def db(lent: LentServices) -> Rig:
     return rig
 
 
-async def failure(rig: Rig, with_: Any, **more: Any) -> ReactorError:
-    with pytest.raises(ReactorError) as caught:
-        await rig("sql", with_, **more)
-    return caught.value
+failure = partial(failed, "sql")
 
 
 class TestContract(ActionSuite):
