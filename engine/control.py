@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from ..core.errors import ErrorInfo
 from ..core.limits import CANCEL_GRACE_S
-from ..store.contract import RunChange, RunState, Unit
+from ..store.contract import RunState
 from .active import ActiveRun
 from .attempts import unexpected
 from .plan import Node
-from .run import TABLE, CancelRequest, Cause, Effect, Signal, StepState, advance
+from .run import TABLE, CancelRequest, Cause, Effect, Signal, StepState, Transition, advance
 
 if TYPE_CHECKING:
     from .executor import Executor
@@ -144,5 +142,5 @@ class Control:
         told = unexpected(e, None, None, None)
         message, hint = f"Reactor failed: {told.message}", "resume the run; please report this"
         error = ErrorInfo("internal", message, "fix", hint=hint, details=told.details)
-        change = RunChange(run.row.id, "live", state=int(RunState.PAUSED), error=msgspec.json.encode(error))
-        await self._x.store.submit(Unit(changes=(change,)))
+        before = Transition("", 0.0, error=run.error, cause=run.cause.value if run.cause is not None else "")
+        await self._x.records.park(run.row, run.state, error, before)

@@ -15,6 +15,7 @@ from ..store.contract import (
     Kind,
     OutboxRow,
     RunChange,
+    RunRow,
     RunState,
     StateChange,
     StateResult,
@@ -155,6 +156,24 @@ class Records:
         outbox = self.telling.entered_outbox(run.row, state, run.row.transitions, body.at, again=True)
         await self._store.submit(Unit(journal=(row,), changes=(change,), outbox=outbox))
         self.telling.sent(outbox)
+
+    async def park(self, row: RunRow, state: RunState, error: ErrorInfo, before: Transition) -> None:
+        """Pause a run that cannot go on by itself, and say why; `before`: how it stood. One that is paused stays so."""
+        change = RunChange(row.id, "live", state=int(RunState.PAUSED), error=_encode(error))
+        if state is RunState.PAUSED:
+            await self._store.submit(Unit(changes=(change,)))
+            return
+        number, now = row.transitions + 1, self._clock.now()
+        reason = f"{error.code}: {error.message}"
+        body = Transition(name(RunState.PAUSED), now, "", reason, before.error, before.cause)
+        journal = JournalRow(row.id, number, Kind.TRANSITION, _encode(body), row.gen)
+        outbox = self.telling.entered_outbox(row, RunState.PAUSED, number, now, again=True)
+        change = msgspec.structs.replace(change, transitions=number)
+        committed = await self._store.submit(Unit(journal=(journal,), changes=(change,), outbox=outbox))
+        if not committed.refused:
+            row.state, row.transitions, row.error = int(RunState.PAUSED), number, change.error
+            self.telling.sent(outbox)
+            self.telling.parked(row, now)
 
 
 def _unkept(node: Node, record: StepRecord, code: str, message: str) -> tuple[StepRecord, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -47,18 +47,21 @@ class _Journal:
         self._plan = plan
         self._gen = 0
 
-    def take(self, row: JournalRow, *, keeps: bool = False) -> None:
-        """The next row, in order; `keeps`: it opens a generation for handlers alone."""
+    def take(self, row: JournalRow, move: Transition | None) -> None:
+        """The next row, in order; `move`: what it says if it is a transition."""
         if row.gen > self._gen:
             self._gen = row.gen
-            self.rows = [r for r in self.rows if not _failed_undo(r)] if keeps else self._standing()
+            keeps = move is not None and move.keeps  # it opens a generation for handlers alone
+            failed = move.failed if move is not None else {}
+            self.rows = [r for r in self.rows if not _failed_undo(r)] if keeps else self._standing(failed)
         if row.kind != Kind.TRANSITION:
             self.rows.append(row)
 
-    def _standing(self) -> list[JournalRow]:
+    def _standing(self, unwritten: Mapping[str, ErrorInfo]) -> list[JournalRow]:
         undone = {r.ord >> 40 for r in self.rows if r.kind == Kind.UNDO and not _failed_undo(r)}
         results = [(r, _peek(r.body)) for r in self.rows if r.kind == Kind.RESULT]
-        failed = {r.ord >> 40: record for r, record in results if record.state == "failed"}
+        failed = {r.ord >> 40: record.error for r, record in results if record.state == "failed"}
+        failed |= {self._plan.by_path[path]: error for path, error in unwritten.items()}
         return [
             r
             for r, record in results
@@ -67,9 +70,9 @@ class _Journal:
         ]
 
 
-def _answered(plan: Plan, place: int, failed: Mapping[int, StepRecord]) -> bool:
+def _answered(plan: Plan, place: int, failed: Mapping[int, ErrorInfo | None]) -> bool:
     """Did the definition answer this failure: by `on_error: continue`, or by a `catch` that did not fail itself?"""
-    error = failed[place].error if place in failed else None
+    error = failed.get(place)
     if error is None or place >= len(plan.nodes):
         return False
     node = plan.nodes[place]
@@ -93,6 +96,17 @@ def _within(plan: Plan, place: int, parts: Collection[int]) -> bool:
             return True
         place = plan.parts[plan.nodes[place].part].owner
     return False
+
+
+def _stood(journal: Sequence[JournalRow]) -> Transition:
+    """The last state that a run entered; one that says nothing where there is none, or it cannot be read."""
+    for row in reversed(journal):
+        if row.kind == Kind.TRANSITION:
+            try:
+                return _transition(row.body)
+            except msgspec.DecodeError:
+                break
+    return Transition("", 0.0)
 
 
 def _failed_undo(row: JournalRow) -> bool:
@@ -255,7 +269,7 @@ class Recovery:
         journal = _Journal(plan)
         for item in claimed.journal:
             move = _transition(item.body) if item.kind == Kind.TRANSITION else None
-            journal.take(item, keeps=move is not None and move.keeps)
+            journal.take(item, move)
             if move is not None:
                 self._moved(run, move)
         for item in journal.rows:
@@ -287,7 +301,7 @@ class Recovery:
 
     def _moved(self, run: ActiveRun, move: Transition) -> None:
         if move.state == "paused":
-            run.paused_at = move.at
+            run.paused_at = run.paused_at or move.at
         elif move.state == "running" and run.paused_at:
             if run.paused_at >= (run.row.started_at or 0.0):  # before a retry by hand the limit counted another time
                 run.paused_s += move.at - run.paused_at
@@ -348,8 +362,7 @@ class Recovery:
         """Pause a run that cannot go on, with its reason; nothing of it is lost."""
         row = claimed.run
         log.error("run %s of %s is paused: %s", row.id, row.workflow, error.message, extra={"workflow": row.workflow})
-        change = RunChange(row.id, "live", state=int(RunState.PAUSED), error=msgspec.json.encode(error))
-        await self._e.store.submit(Unit(changes=(change,)))
+        await self._e.executor.records.park(row, RunState(row.state), error, _stood(claimed.journal))
         self._keep(row, error)
 
     def _keep(self, row: RunRow, error: ErrorInfo) -> None:

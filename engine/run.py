@@ -228,3 +228,4 @@ class Transition(Struct, frozen=True, omit_defaults=True):
     error: ErrorInfo | None = None
     cause: str = ""
     keeps: bool = False  # it reopens the run for the handlers that failed, nothing else
+    failed: dict[str, ErrorInfo] = {}  # of a reopened run: steps by path that failed before they had a row to say so

@@ -17,9 +17,9 @@ from ..store.contract import Admit, Claimed, JournalRow, Kind, RunChange, RunRow
 from . import admission
 from .active import ActiveRun
 from .patience import patiently
-from .plan import wrong
+from .plan import Plan, wrong
 from .prepare import InvalidInput
-from .run import TABLE, CancelRequest, Cause, NotAllowed, Signal, Transition, advance, name
+from .run import TABLE, CancelRequest, Cause, NotAllowed, Signal, StepSummary, Transition, advance, name
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -28,6 +28,7 @@ _encode = msgspec.json.Encoder().encode
 _error = msgspec.json.Decoder(ErrorInfo).decode
 _any = msgspec.json.Decoder().decode
 _transition = msgspec.json.Decoder(Transition).decode
+_summary = msgspec.json.Decoder(list[StepSummary]).decode
 
 
 class RunNotFound(PermanentError):
@@ -154,7 +155,7 @@ class Signals:
         if number not in self._e.executor.runs:
             row = await self._row(number)
             if row.state == RunState.PAUSED:
-                await self._wake(row)
+                await self._wake(row, request)
                 return
         await self._signal(number, Signal.RESUME, request)
 
@@ -169,16 +170,18 @@ class Signals:
         except NotAllowed as e:
             raise SignalRefused(f"the run {self._text(number)}: {e}") from None
 
-    async def _wake(self, row: RunRow) -> None:
-        """A run that was paused and is not in memory: bring it back as it was, running or compensating."""
+    async def _wake(self, row: RunRow, request: CancelRequest = CancelRequest()) -> None:
+        """A run that was paused and is not in memory: bring it back as it was, running or compensating; `request`: who
+        wants it, and why.
+        """
         before = await self._moved_before(row)
         self._e.parked_runs.pop(row.id, None)
         number, now = row.transitions + 1, self._e.clock.now()
         undoing = before is not None and before.state == name(RunState.COMPENSATING)
         state = RunState.COMPENSATING if undoing else RunState.RUNNING
-        body = Transition(name(state), now)
+        body = Transition(name(state), now, request.actor, request.reason)
         if before is not None and undoing:
-            body = msgspec.structs.replace(before, at=now, actor="", reason="", keeps=False)
+            body = msgspec.structs.replace(body, error=before.error, cause=before.cause)
         metadata: dict[str, Any] = _any(row.metadata) if row.metadata else {}
         metadata.pop("recovery", None)  # a person has looked at it: it is counted anew
         outbox = self._e.telling.entered_outbox(row, state, number, now, again=True)
@@ -200,18 +203,22 @@ class Signals:
         return before is not None and before.state == name(RunState.COMPENSATING)
 
     async def _moved_before(self, row: RunRow) -> Transition | None:
-        """The last state that a run entered by a row of its journal; being parked writes none."""
+        """The last state but `paused` that a run entered by a row of its journal."""
         rows = await self._e.store.journal(row.id)
         moves = [_transition(item.body) for item in rows if item.kind == Kind.TRANSITION]
-        return moves[-1] if moves else None
+        return next((move for move in reversed(moves) if move.state != name(RunState.PAUSED)), None)
 
     async def _restored(self, row: RunRow) -> ActiveRun:
+        plan = await self._plan(row)
+        return await self._e.recovery.restored(Claimed(row, tuple(await self._e.store.journal(row.id))), plan)
+
+    async def _plan(self, row: RunRow) -> Plan:
         plan = await self._e.workflows.stored_plan(row.digest)
         if plan is None:
             raise SignalRefused(
                 f"the run {self._text(row.id)}: its definition is not in the store", code="needs_version"
             )
-        return await self._e.recovery.restored(Claimed(row, tuple(await self._e.store.journal(row.id))), plan)
+        return plan
 
     async def retry(self, number: int, request: CancelRequest, *, compensation: bool = False) -> None:
         """Go on with a run that ended badly: its failed steps again, completed ones kept (semantics 4.7).
@@ -232,7 +239,9 @@ class Signals:
         number_ = row.transitions + 1
         cause = Cause.FAILURE.value if compensation else ""
         error = _error(row.error).cause if compensation and row.error else None
-        body = Transition(name(state), self._e.clock.now(), request.actor, request.reason, error, cause, compensation)
+        failed = _unwritten(row, await self._plan(row))
+        now = self._e.clock.now()
+        body = Transition(name(state), now, request.actor, request.reason, error, cause, compensation, failed)
         gen = row.gen + 1
         journal = JournalRow(row.id, number_, Kind.TRANSITION, _encode(body), gen)
         change = RunChange(
@@ -243,7 +252,7 @@ class Signals:
             gen=gen,
             metadata=_encode(metadata),
             reopen=True,
-            started_at=self._e.clock.now(),
+            started_at=now,
         )
         outbox = self._e.telling.entered_outbox(row, state, number_, body.at, again=True)
         committed = await self._e.store.submit(Unit(journal=(journal,), changes=(change,), outbox=outbox))
@@ -302,6 +311,17 @@ def _may_answer(step: str, approvers: list[str] | None, by: str, roles: Collecti
         f"`{by}` may not answer `{step}`; those who may: {', '.join(approvers)}",
         hint="use the token of one of them, or give this one the role",
     )
+
+
+def _unwritten(row: RunRow, plan: Plan) -> dict[str, ErrorInfo]:
+    """Steps that failed without a row in the journal, by path: computed ones, and those whose guard failed."""
+    found: dict[str, ErrorInfo] = {}
+    for line in _summary(row.steps) if row.steps else ():
+        node = plan.nodes[plan.by_path[line.name]]
+        pure = node.uses == "transform" or node.if_ is not None or node.unless is not None
+        if line.error is not None and line.state == "failed" and pure and not node.parts:
+            found[line.name] = line.error
+    return found
 
 
 def _without_effect(row: RunRow) -> bool:

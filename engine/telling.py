@@ -202,6 +202,11 @@ class Telling:
             more = {"inputs": run.inputs} if state is RunState.RUNNING and not again else {}
             self._tell(self.run_event(run.row, more, self._clock.now(), again=again))
 
+    def parked(self, row: RunRow, at: float) -> None:
+        """A run was paused by an error of its own; its row says so already."""
+        if self.listeners:
+            self._tell(self.run_event(row, _more(row), at, again=True))
+
     def step_started(self, run: ActiveRun, node: Node) -> None:
         """A step was started on this node."""
         if self.listeners:

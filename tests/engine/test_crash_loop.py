@@ -227,6 +227,58 @@ async def test_clean_stops_do_not_count(born: Life, deadly: Deadly, url: str) ->
     assert "recovery" not in rig.engine.executor.runs.popitem()[1].metadata
 
 
+@pytest.mark.rule("4.8")
+@pytest.mark.rule("8.5.1")
+async def test_one_that_was_found_is_paused_like_others_and_its_limit_waits(
+    url: str, world: World, hand: VirtualClock
+) -> None:
+    async def life() -> Rig:
+        rig = Rig(url, {"m:act": world.act}, clock=hand)
+        await rig.open()
+        return rig
+
+    rig = await life()
+    await rig.deploy(
+        """
+workflow: limited
+timeout: 1h
+steps: [{name: a, python: {function: "m:act", args: {name: a}}}]
+---
+workflow: told
+when: [{event: reactor.run.paused}, {event: reactor.run.resumed}]
+steps: [{name: t, python: {function: "m:act", args: {name: "${{ event.type }} ${{ event.data.workflow }}"}}}]
+"""
+    )
+    gate = world.gate("a")
+    run = (await rig.runs.start("limited"))["id"]
+    for _ in range(RECOVERIES_MAX):
+        await rig.until(lambda: world.overlap)
+        await rig.crash()
+        rig = await life()
+    await rig.until(lambda: world.overlap)
+    await rig.crash()
+    rig = await life()
+    assert (await rig.runs.get(run))["state"] == "paused"
+    await rig.until(lambda: world.done == ["reactor.run.paused limited"])
+    await hand.advance(7200)
+    await rig.crash()
+    rig = await life()
+    gate.set()
+    await rig.runs.resume(run, actor="ada", reason="mended")
+    assert (await rig.ended(run))["state"] == "completed"
+    await rig.until(lambda: len(world.done) == 3)
+    assert set(world.done) == {"reactor.run.paused limited", "reactor.run.resumed limited", "a"}
+    moves = [entry for entry in await rig.runs.history(run) if entry["kind"] == "transition"]
+    reason = f"crash_loop: the process died {RECOVERIES_MAX} times with these steps in flight: a"
+    assert moves == [
+        {"kind": "transition", "generation": 0, "number": 2, "state": "paused", "at": "2026-01-01T00:00:00Z"}
+        | {"reason": reason},
+        {"kind": "transition", "generation": 0, "number": 3, "state": "running", "at": "2026-01-01T02:00:00Z"}
+        | {"actor": "ada", "reason": "mended"},
+    ]
+    await rig.close()
+
+
 async def counted(rig: Rig, run: str, recoveries: int) -> None:
     """Wait until a run was brought back so often, and undoes."""
     number = rig.runs.number(run)

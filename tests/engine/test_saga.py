@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import World
+from .conftest import Reopen, World
 from .rig import Rig, steps
 
 ORDER = """
@@ -181,3 +181,42 @@ steps:
     run = await rig.ended(run["id"])
     assert (run["state"], world.done) == ("completed", ["tell", "card"])
     assert steps(run)["soft"] == "failed", "its failure was answered: what came after it went on"
+
+
+@pytest.mark.req("S-13")
+@pytest.mark.parametrize(
+    "computed",
+    [
+        '{name: sum, transform: {n: "${{ steps.tell.output.missing }}"}}',
+        '{name: sum, if: "steps.tell.output.missing > 1", log: {message: m}}',
+    ],
+)
+async def test_a_catch_that_failed_in_what_is_computed_is_tried_again_too(
+    lives: Reopen, world: World, computed: str
+) -> None:
+    rig = await lives()
+    await rig.deploy(
+        """
+workflow: sums-up
+on_error: fail_fast
+steps:
+  - name: main
+    try:
+      steps: [{name: card, python: {function: "m:act", args: {name: card}}}]
+      catch:
+        - {name: tell, python: {function: "m:act", args: {name: tell, value: {a: 1}}}}
+        - COMPUTED
+  - {name: last, python: {function: "m:act", args: {name: last}}}
+""".replace("COMPUTED", computed)
+    )
+    gate = world.gate("last")
+    world.fail = {"card": [ConnectionError("y")]}
+    run = await rig.run("sums-up")
+    assert (run["state"], run["error"]["step"], world.done) == ("failed", "main/sum", ["tell"])
+    await rig.runs.retry(run["id"])
+    await rig.until(lambda: world.overlap)
+    assert world.done == ["tell", "card"]
+    rig = await lives()  # the same over a crash
+    gate.set()
+    run = await rig.ended(run["id"])
+    assert (run["state"], world.done) == ("completed", ["tell", "card", "last"])

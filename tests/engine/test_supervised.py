@@ -117,6 +117,13 @@ async def test_a_run_that_cannot_begin_is_paused_and_the_others_of_its_event_beg
     assert run["workflow"] == "one"
     assert run["error"]["code"] == "internal"
     assert run["error"]["message"] == "Reactor failed: ValueError: nobody foresaw this"
+    moves = [entry for entry in await rig.runs.history(run["id"]) if entry["kind"] == "transition"]
+    assert [(move["state"], move["reason"]) for move in moves] == [
+        ("paused", "internal: Reactor failed: ValueError: nobody foresaw this")
+    ]
+    monkeypatch.undo()
+    await rig.runs.resume(run["id"])
+    assert (await rig.ended(run["id"]))["state"] == "completed"
 
 
 async def test_a_journal_that_cannot_be_read_pauses_its_run_and_no_other(lives: Reopen, world: World) -> None:
