@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from ..core.limits import FILE_IMPORT_S_MAX
 from ..language.builder import BuiltWorkflow
 from ..language.catalogue import Catalogue
 from ..language.definition import Loaded
@@ -26,6 +27,7 @@ from ..language.diagnostics import Diagnostics, InvalidDefinition, Place
 from ..language.loader import LoadCache, LoadResult, load_files
 from ..language.python_form import Workflow
 from .functions import Functions
+from .importing import Importing, Slow
 
 SUFFIX = ".py"
 _OURS = "__read_by_reactor__"
@@ -34,9 +36,11 @@ _OURS = "__read_by_reactor__"
 class WorkflowFiles:
     """Reads the files of one project, again and again; what has not changed is not read again."""
 
-    def __init__(self, root: str, functions: Functions) -> None:
+    def __init__(self, root: str, functions: Functions, *, import_s: float = FILE_IMPORT_S_MAX) -> None:
         self._root = os.path.abspath(root)
         self._functions = functions
+        self._import_s = import_s
+        self._slow: dict[str, tuple[bytes, Importing]] = {}  # what was not through at the last look, with its text
         self._texts = LoadCache()
         self._known: dict[str, tuple[bytes, Hashable, LoadResult]] = {}
 
@@ -92,6 +96,11 @@ class WorkflowFiles:
     def _classes(self, result: LoadResult, file: str, body: bytes, *, fresh: bool, catalogue: Catalogue) -> None:
         try:
             module = self._imported(file, body, fresh=fresh)
+        except Slow as slow:
+            result.diagnostics.add_source(file, body.decode(errors="replace"))
+            hint = "see what it does when it is imported: it must not wait for anything there; then change or reload it"
+            result.diagnostics.error("import_slow", f"the file is still being imported: {slow}", Place(file), hint=hint)
+            return
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the module's own code runs here and may raise anything
             _not_imported(result.diagnostics, file, body, error)
             return
@@ -105,8 +114,14 @@ class WorkflowFiles:
                 result.loaded.append(msgspec.structs.replace(loaded, file=file))
 
     def _imported(self, file: str, body: bytes, *, fresh: bool) -> ModuleType:
-        """The module of these very bytes; one that the program itself imported is taken as it is, the first time."""
+        """The module of these very bytes; one that the program itself imported is taken as it is, the first time.
+
+        Raises Slow, and what the module's code raises.
+        """
         name = self._name(file)
+        slow = self._slow.pop(file, None)
+        if slow is not None and slow[0] == body:  # it had its time: nobody waits for it again
+            return self._ended(file, body, slow[1])
         before = sys.modules.get(name)
         if fresh and before is not None and os.path.abspath(str(before.__file__)) == file and _OURS not in vars(before):
             return before
@@ -115,17 +130,15 @@ class WorkflowFiles:
         module = ModuleType(name)
         module.__file__ = file
         vars(module)[_OURS] = True
-        sys.modules[name] = module
         linecache.checkcache(file)
+        return self._ended(file, body, Importing(module, compile(body, file, "exec"), limit_s=self._import_s))
+
+    def _ended(self, file: str, body: bytes, importing: Importing) -> ModuleType:
         try:
-            exec(compile(body, file, "exec"), module.__dict__)  # noqa: S102  # whoever may write a workflow may run code
-        except BaseException:
-            if before is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = before
+            return importing.ended()
+        except Slow:
+            self._slow[file] = (body, importing)
             raise
-        return module
 
     def _name(self, file: str) -> str:
         inside = os.path.relpath(file, self._root)

@@ -3,6 +3,8 @@
 import asyncio
 import importlib
 import sys
+import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from reactor.app import App
+from reactor.engine.files import WorkflowFiles
 
 SHIP = """\
 from reactor import Workflow, WorkflowBuilder, on, step
@@ -117,6 +120,37 @@ async def test_a_file_that_breaks_keeps_its_last_good_state(
             assert (found.code, found.message, found.hint) == (code, message, hint)
             assert (found.place.file, found.place.line, result.failed) == (file, line, {file})
         assert await text_of(app, "A1") == {"pack": "packed A1"}
+
+
+async def test_an_import_that_hangs_is_named_and_taken_once_it_is_through(folder: Path) -> None:
+    good = SHIP.format(helper="json", text="packed")
+    file = write(folder, "ship.py", good)
+    gate = types.ModuleType("helper_of_hanging")
+    vars(gate).update(go=threading.Event(), begun=[])
+    sys.modules[gate.__name__] = gate
+    async with App(project=folder) as app:
+        app.files = WorkflowFiles(str(folder), app.functions, import_s=0.05)
+        await app.load()
+        hangs = "import helper_of_hanging as gate\ngate.begun.append(1)\nassert gate.go.wait(60)\n"
+        write(folder, "ship.py", hangs + good.replace("packed", "late"))
+        write(folder, "other.yaml", "workflow: other\nsteps: [{log: {message: x}}]\n")
+        for _ in range(2):
+            result = await app.load()
+            (found,) = result.diagnostics.errors
+            assert (found.code, found.place.file, result.failed) == ("import_slow", file, {file})
+            assert found.message == "the file is still being imported: it takes over 0.05 s and has not ended"
+            assert found.hint == (
+                "see what it does when it is imported: it must not wait for anything there; then change or reload it"
+            )
+        assert gate.begun == [1], "it is not begun again"
+        assert "other" in app.engine.workflows.names()
+        assert await text_of(app, "A1") == {"pack": "packed A1"}
+        thread = next(t for t in threading.enumerate() if t.name == "import workflows.ship")
+        gate.go.set()
+        thread.join(60)
+        assert not (await app.load()).failed
+        assert await text_of(app, "A2") == {"pack": "late A2"}
+        assert gate.begun == [1]
 
 
 async def test_what_a_file_lacked_may_come_without_a_change_of_the_file(folder: Path) -> None:
