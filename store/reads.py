@@ -267,7 +267,7 @@ def _run_where(wanted: RunFilter) -> tuple[list[str], list[Any]]:
 
 
 def _limit(limit: int) -> int:
-    return max(1, min(int(limit), PAGE_ROWS_MAX))
+    return max(1, min(int(limit), PAGE_ROWS_MAX + 1))  # the one more tells that there is another page
 
 
 def _pairs(rows: Sequence[Row]) -> list[tuple[Any, Any]]:

@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from reactor.engine import runs_api
+from reactor.router import events_api
+from reactor.store import reads
 from reactor.store.contract import UnitRefused
 from reactor.tests.web.site import Site
 
 YAML = {"content-type": "application/yaml"}
 CLOUD = {"content-type": "application/cloudevents+json"}
 WAITING = "workflow: slow\ninputs: {n: integer}\nsteps: {rest: {wait: {for: 1h}}}\n"
+UNFIT = "workflow: flow\nwhen: [{event: unfit}]\ninputs: {n: integer}\nsteps: {one: {log: {message: x}}}\n"
 APPROVAL = "workflow: ask\nsteps: {ok: {approval: {message: ship?}}}\n"
 
 
@@ -220,6 +224,20 @@ async def test_runs_are_listed_by_filters_and_pages(site: Site) -> None:
     assert [r["id"] for r in page["items"]] == runs[:0:-1]
     rest = await site.get(f"/api/v1/runs?workflow=slow&limit=2&cursor={page['next']}")
     assert ([r["id"] for r in rest["items"]], rest["next"]) == ([runs[0]], None)
+
+
+async def test_the_largest_page_tells_that_there_is_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (reads, runs_api, events_api):
+        monkeypatch.setattr(module, "PAGE_ROWS_MAX", 2)
+    await site.put_flow("flow", text=UNFIT)
+    for number in range(3):
+        await emit(site, "unfit", id=str(number))
+        await site.post("/api/v1/runs", {"workflow": "flow", "inputs": {"n": number}})
+    for path, name in (("runs", "id"), ("events", "key"), ("dead-letters", "id")):
+        page = await site.get(f"/api/v1/{path}?limit=500")
+        rest = await site.get(f"/api/v1/{path}?limit=500&cursor={page['next']}")
+        assert (len(page["items"]), len(rest["items"]), rest["next"]) == (2, 1, None), path
+        assert len({item[name] for item in (*page["items"], *rest["items"])}) == 3
 
 
 @pytest.mark.parametrize(
