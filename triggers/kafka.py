@@ -163,21 +163,10 @@ class KafkaTrigger:
 
     async def _look_at_all(self, log: Log, reader: Reader) -> None:
         """Topics, gaps, and where to begin: of every partition, whoever will read it."""
-        from aiokafka import TopicPartition
+        from .kafka_positions import key_of
 
-        from .kafka_positions import decoded, key_of
-
-        every = await log.partitions()
-        found = {name: numbers for name, numbers in every.items() if self._config.takes(name)}
-        absent = [name for name in self._config.names() if not found.get(name)]
-        if absent:
-            self._absent.update(absent)
-            raise NotConnected(f"there is no topic {', '.join(absent)} on {self._connection.title}")
-        marks = await self._context.reread()
-        partitions = [TopicPartition(name, number) for name, numbers in sorted(found.items()) for number in numbers]
-        keys = {key_of(one): one for one in partitions}
-        stored = {keys[key]: decoded(value) for key, value in marks.items() if key in keys}
-        lost, _ = await log.lost(stored)
+        partitions, marks = await self._found(log)
+        lost = await self._lost(log, partitions, marks)
         if self._context.resume:
             begin = start_of(self._context.resume.get("start"), "earliest", self._context.clock)
             moved = list(lost) or partitions
@@ -186,6 +175,29 @@ class KafkaTrigger:
         elif lost:
             raise self._gap(lost)
         await self._fix(log, reader, partitions, marks)
+
+    async def _found(self, log: Log) -> tuple[list[TopicPartition], Mapping[str, bytes]]:
+        """Every partition of ours, and what is stored. Raises NotConnected where there is no such topic."""
+        from aiokafka import TopicPartition
+
+        every = await log.partitions()
+        found = {name: numbers for name, numbers in every.items() if self._config.takes(name)}
+        absent = [name for name in self._config.names() if not found.get(name)]
+        if absent:
+            self._absent.update(absent)
+            raise NotConnected(f"there is no topic {', '.join(absent)} on {self._connection.title}")
+        partitions = [TopicPartition(name, number) for name, numbers in sorted(found.items()) for number in numbers]
+        return partitions, await self._context.reread()
+
+    async def _lost(
+        self, log: Log, partitions: list[TopicPartition], marks: Mapping[str, bytes]
+    ) -> Mapping[TopicPartition, tuple[str, dict[str, Any]]]:
+        """Those whose log no longer has the position that is stored."""
+        from .kafka_positions import decoded, key_of
+
+        keys = {key_of(one): one for one in partitions}
+        lost, _ = await log.lost({keys[key]: decoded(value) for key, value in marks.items() if key in keys})
+        return lost
 
     async def _fix(
         self, log: Log, reader: Reader, partitions: list[TopicPartition], marks: Mapping[str, bytes]
@@ -402,6 +414,9 @@ class KafkaTrigger:
                 reader.parts[tp].end = last
 
     async def _check(self, reader: Reader, log: Log) -> None:
+        if not reader.parts:
+            await self._check_unassigned(log)
+            return
         durable = {part.tp: part.durable for part in reader.parts.values() if part.ready and part.durable is not None}
         lost, bounds = await log.lost(durable)
         # what was removed after it was read is in our hands: it is lost only if it was not read
@@ -412,6 +427,17 @@ class KafkaTrigger:
         }  # fmt: skip
         if real:
             raise self._gap(real)
+
+    async def _check_unassigned(self, log: Log) -> None:
+        """Is nothing assigned because the topic was removed, or made anew? The group looks for it a minute later."""
+        try:
+            partitions, marks = await self._found(log)
+        except NotConnected:
+            self._rebuild = True  # a consumer that knows of no topic would not notice soon that it is back
+            raise
+        lost = await self._lost(log, partitions, marks)
+        if lost:
+            raise self._gap(lost)
 
     async def _stands_still(self, reader: Reader, log: Log, now: float) -> None:
         """A consumer may stop without a word after a broker's restart or a rebalance: then it is made anew."""

@@ -74,15 +74,24 @@ class KafkaRig(Rig):
             for connection in list(client._conns.values()):
                 connection.close()
 
-    async def remake(self) -> None:
-        """The topic is deleted and made anew."""
+    async def remove(self) -> None:
+        """The topic is deleted."""
         from aiokafka.admin import AIOKafkaAdminClient
-        from aiokafka.errors import KafkaError
 
         admin = AIOKafkaAdminClient(bootstrap_servers=self.server.bootstrap)
         await admin.start()
         await admin.delete_topics([self.topic])
         await admin.close()
+
+    async def remake(self) -> None:
+        """The topic is deleted and made anew."""
+        await self.remove()
+        await self.create()
+
+    async def create(self) -> None:
+        """The topic is made anew."""
+        from aiokafka.errors import KafkaError
+
         async with asyncio.timeout(15):
             while True:
                 try:

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from reactor.connections.configs import KafkaConfig as KafkaConnectionConfig
 from reactor.connections.kafka import KafkaConnection
-from reactor.core.errors import ConfigError, NotConnected
+from reactor.core.errors import ConfigError, NotConnected, ReactorError
 from reactor.core.event import Delivery, Event, Settlement, Undecodable
 from reactor.core.limits import CLOSE_S_MAX
 from reactor.language.definition import TriggerSpec
@@ -418,6 +418,32 @@ async def test_a_topic_made_anew_under_a_reader_is_a_gap(rig: KafkaRig, monkeypa
     error = await raised(trigger, rig)
     assert error.code == "source_gap"
     assert str(error) == f"partition 0 of the topic {rig.topic}: it ends at 1, but was read up to 2"
+
+
+@pytest.mark.rule("1.5")
+async def test_where_nothing_is_assigned_a_removed_topic_is_told_and_a_gap_once_it_is_made_anew(rig: KafkaRig) -> None:
+    trigger: Any = await rig.open()
+    await rig.emit(b"1")
+    assert await payloads(rig, trigger, 1) == [b"1"]
+    await trigger._rest()
+    trigger._reader.parts.clear()  # the group does that once it knows that there is no such topic
+
+    async def told(other: type[ReactorError]) -> ReactorError:
+        """What comes of looking, as is done every 10 seconds; the broker needs a moment for what is asked of it."""
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await trigger._check(trigger._reader, trigger._log)
+                except ReactorError as error:
+                    if not isinstance(error, other):
+                        return error
+
+    await rig.remove()
+    assert str(await told(ConfigError)) == f"there is no topic {rig.topic} on Kafka at {rig.server.bootstrap}"
+    await rig.create()
+    error = await told(NotConnected)
+    assert error.code == "source_gap"
+    assert str(error) == f"partition 0 of the topic {rig.topic}: it ends at 0, but was read up to 1"
 
 
 @pytest.mark.rule("1.5")
