@@ -364,7 +364,9 @@ def _read(tree: Tree, name: str, stamp: Stamp, hashed: bool, keep: bool) -> tupl
     sha256 = hashlib.sha256()
     parts: list[bytes] = []
     try:
-        with open(tree.path(name), "rb") as file:
+        with tree.opened(name) as file:
+            if Stamp.of(os.fstat(file.fileno())) != stamp:  # put there since: a link, a pipe
+                return None
             while part := file.read(1 << 20):
                 if hashed:
                     sha256.update(part)

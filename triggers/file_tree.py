@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ..core.errors import ConfigError, NotConnected
 
@@ -36,6 +36,11 @@ class Stamp(NamedTuple):
     inode: int
     size: int
     mtime_ns: int
+
+    @classmethod
+    def of(cls, at: os.stat_result) -> Stamp:
+        """That of a file that was asked for."""
+        return cls(at.st_ino, at.st_size, at.st_mtime_ns)
 
 
 class Names:
@@ -172,15 +177,31 @@ class Tree:
 
     def look(self, relative: str) -> Stamp | None:
         """One file that counts; None if there is none."""
-        try:
-            at = os.stat(self.path(relative), follow_symlinks=self._follow)
-        except OSError:
-            return None
-        return Stamp(at.st_ino, at.st_size, at.st_mtime_ns) if S_ISREG(at.st_mode) else None
+        at = self._stat(relative)
+        return Stamp.of(at) if at is not None and S_ISREG(at.st_mode) else None
 
     def is_folder(self, relative: str) -> bool:
         """Is this a folder to go into?"""
-        return self._recursive and os.path.isdir(self.path(relative))
+        at = self._stat(relative) if self._recursive else None
+        return at is not None and S_ISDIR(at.st_mode)
+
+    def opened(self, relative: str) -> BinaryIO:
+        """The file, to be read, without waiting for a pipe's writer. Raises OSError."""
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if self._follow else os.O_NOFOLLOW)
+        return os.fdopen(os.open(self.path(relative), flags), "rb")
+
+    def _stat(self, relative: str) -> os.stat_result | None:
+        """None: it is not there, or lies below a link that is not to be followed (the watch tells of such files)."""
+        if not self._follow:
+            folder = relative.rpartition("/")[0]
+            while folder:
+                if os.path.islink(self.path(folder)):
+                    return None
+                folder = folder.rpartition("/")[0]
+        try:
+            return os.stat(self.path(relative), follow_symlinks=self._follow)
+        except OSError:
+            return None
 
     def counts(self, relative: str) -> bool:
         """Is this a name that can be an event?"""

@@ -18,7 +18,8 @@ from reactor.language.definition import TriggerSpec
 from reactor.tests.waiting import until
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import TriggerContext
-from reactor.triggers.file import FileTrigger
+from reactor.triggers.file import FileTrigger, _read
+from reactor.triggers.file_tree import Names, Tree
 
 QUICK = {"stable": "40ms"}
 
@@ -453,6 +454,38 @@ async def test_links_are_left_alone_otherwise(watching: Any, inbox: Path, tmp_pa
     (inbox / "link").symlink_to(tmp_path / "outside")
     (inbox / "b").touch()
     await r.sees("created b")
+
+
+async def test_a_linked_folder_is_left_alone_and_so_is_all_below_it(watching: Any, inbox: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside" / "deep").mkdir(parents=True)
+    (tmp_path / "outside" / "secret").touch()
+    r = await watching(recursive=True)
+    (inbox / "link").symlink_to(tmp_path / "outside")
+    (inbox / "loop").symlink_to(inbox)
+    (inbox / "own").mkdir()
+    (inbox / "own" / "a").touch()
+    await r.until(lambda: "created own/a" in r.seen)
+    (inbox / "own" / "b").touch()  # a watch that follows links tells of it below `loop` too
+    (tmp_path / "outside" / "deep" / "later").touch()
+    await r.until(lambda: "created own/b" in r.seen)
+    tree = r.trigger._tree
+    assert [tree.look(name) for name in ("link/secret", "link/deep/later", "loop/own/a")] == [None] * 3
+    assert not any(tree.is_folder(name) for name in ("link", "link/deep", "loop", "loop/own"))
+    await r.quiet()
+    await r.sees("created own/a", "created own/b")
+
+
+def test_what_stands_in_the_place_of_the_version_that_was_seen_is_not_read(inbox: Path) -> None:
+    (inbox / "a").write_text("mine")
+    tree = Tree(inbox, Names("*", [], None), recursive=False, follow_symlinks=False)
+    seen = tree.look("a")
+    assert seen is not None
+    (inbox / "a").rename(inbox / "b")
+    (inbox / "a").symlink_to(inbox / "b")
+    assert _read(tree, "a", seen, False, True) is None
+    (inbox / "a").unlink()
+    os.mkfifo(inbox / "a")
+    assert _read(tree, "a", seen, False, True) is None  # and nobody waits for its writer
 
 
 async def test_a_burst_in_new_folders_is_seen_whole(watching: Any, inbox: Path) -> None:
