@@ -60,7 +60,7 @@ ACTIONS: tuple[ActionWords, ...] = (
 
 _FIRED = frozenset(("scheduled_at", "scheduled_local", "previous_at", "next_at", "fired_at", "late_ms", "missed"))
 _FOUND = frozenset(("path", "name", "dir", "size", "mtime", "change", "from", "sha256", "content"))
-_NO_STREAM = frozenset(("start", "fetch", "max_in_flight", "format", "schema", "max_bytes", "reconnect"))
+_NO_STREAM = frozenset(("settle", "start", "fetch", "max_in_flight", "format", "schema", "max_bytes", "reconnect"))
 
 KINDS: tuple[KindWords, ...] = (
     KindWords(
