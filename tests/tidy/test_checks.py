@@ -129,6 +129,13 @@ def test_texts_that_name_another_place(text: str, expected: list[str]) -> None:
     assert list(texts.elsewhere("a.md", text)) == expected
 
 
+def test_lines_that_are_too_wide() -> None:
+    long = "x" * 121
+    text = f"{'x' * 120}\n| {long} |\n```\n{long}\n```\n<!-- run {long} -->\n- {long}\n"
+    assert list(texts.wide("a.md", text)) == ["a.md:7: 123 characters; wrap it at 120"]
+    assert list(texts.wide("a.md", f"<!-- Written by `make pages`. -->\n{long}\n")) == []
+
+
 def test_links_that_lead_nowhere(tmp_path: Path) -> None:
     page = "# Top `x`\n[a](b.md) [b](#top-x) [c](other.md#no) [d](https://x)\n`[e](f.md)`\n```\n[g](h.md)\n```\n[i](#nope)\n"
     (tmp_path / "page.md").write_text(page)

@@ -57,6 +57,11 @@ def test_links_lead_somewhere() -> None:
     nothing_wrong(line for each in pages for line in texts.links(ROOT, each, (ROOT / each).read_text()))
 
 
+def test_texts_are_wrapped() -> None:
+    pages = [each for each in files() if each.endswith(".md")]
+    nothing_wrong(line for each in pages for line in texts.wide(each, (ROOT / each).read_text()))
+
+
 def test_the_root_holds_the_parts_and_nothing_else() -> None:
     folders = {each.split("/")[0] for each in files() if "/" in each}
     assert folders - set(LEVELS) - set(OUTSIDE) == {".ci"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 LINK = re.compile(r"(?<!!)\[[^\]\n]+\]\(([^)\s]+)\)|!\[[^\]\n]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
+WIDTH = 120
 ELSEWHERE = (
     (re.compile(r"(?<![\w./-])/(work|root|home/\w+)/"), "a path of one machine"),
     (re.compile(r"pypi\.org/simple|files\.pythonhosted|registry\.npmjs|repo1?\.maven|proxy\.golang"), "a registry"),
@@ -39,6 +40,16 @@ def anchors(text: str) -> set[str]:
         found.add(f"{name}-{count}" if count else name)
     found.update(re.findall(r'<a (?:id|name)="([^"]+)"', text))
     return found
+
+
+def wide(path: str, text: str) -> Iterator[str]:
+    """Prose is wrapped at WIDTH; tables, code and markers cannot be, and a generated page is nobody's to wrap."""
+    if text.startswith("<!-- Written by"):
+        return
+    body = FENCE.sub(lambda each: "\n" * each.group().count("\n"), text)
+    for number, line in enumerate(body.splitlines(), 1):
+        if len(line) > WIDTH and not line.startswith(("|", "<!--")):
+            yield f"{path}:{number}: {len(line)} characters; wrap it at {WIDTH}"
 
 
 def links(root: Path, path: str, text: str) -> Iterator[str]:
