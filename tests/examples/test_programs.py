@@ -127,3 +127,11 @@ def test_the_examples_are_valid_as_they_are() -> None:
         env={key: value for key, value in os.environ.items() if not key.startswith("REACTOR_")},
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_index_names_every_example() -> None:
+    index = (EXAMPLES / "README.md").read_text()
+    found = [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("first/*.yaml"), *EXAMPLES.glob("workflows/*.yaml")]
+    assert len(found) > 20
+    names = [each.relative_to(EXAMPLES).as_posix() for each in found]
+    assert [name for name in names if name not in index] == []
