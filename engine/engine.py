@@ -361,9 +361,9 @@ class Engine:
         if run.temp_dir is not None:
             shutil.rmtree(run.temp_dir, ignore_errors=True)
 
-    def request(self, reason: str, actor: str, *, force: bool = False) -> CancelRequest:
+    def request(self, reason: str, actor: str, *, force: bool = False, key: str = "") -> CancelRequest:
         """A cancel request as of now."""
-        return CancelRequest(reason, actor, self.clock.now(), force)
+        return CancelRequest(reason, actor, self.clock.now(), force, key=key)
 
     async def close(self, grace_s: float) -> None:
         """Stop; steps under way get `grace_s` seconds. What had to be cut counts as in flight, but not as a crash."""

@@ -150,6 +150,7 @@ class Records:
             request.reason if request is not None else "",
             run.error,
             run.cause.value if run.cause is not None else "",
+            key=request.key if request is not None else "",
         )
         row = JournalRow(run.row.id, run.row.transitions, Kind.TRANSITION, _encode(body), run.row.gen)
         change = RunChange(run.row.id, "live", state=int(state), transitions=run.row.transitions, error=error)

@@ -216,6 +216,7 @@ class CancelRequest(Struct, frozen=True, omit_defaults=True):
     force: bool = False
     code: str = "cancelled"  # or `superseded`
     event: str = ""  # of `cancel_on`
+    key: str = ""  # the signal and its key, so that it is not carried out again
 
 
 class Transition(Struct, frozen=True, omit_defaults=True):
@@ -229,3 +230,4 @@ class Transition(Struct, frozen=True, omit_defaults=True):
     cause: str = ""
     keeps: bool = False  # it reopens the run for the handlers that failed, nothing else
     failed: dict[str, ErrorInfo] = {}  # of a reopened run: steps by path that failed before they had a row to say so
+    key: str = ""  # of the signal that led here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from ..core.limits import PAGE_ROWS_MAX
 from ..store.contract import RunFilter, RunRow, RunState
 from .plan import Plan
 from .prepare import MANUAL
+from .repeats import Repeats
 from .run import name
-from .signals import RunNotFound
+from .signals import RunNotFound, SignalRefused
 from .views import Views
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class RunsApi:
         self._e = engine
         self.views = Views(engine.store)
         self.store_id = engine.store.id
+        self._repeats = Repeats(engine.store)
 
     # -- look
     def number(self, run: str) -> int:
@@ -186,22 +189,34 @@ class RunsApi:
         """Of several runs, once all have ended."""
         return tuple(await asyncio.gather(*(self.outcome(run) for run in runs)))
 
-    # -- signals
-    async def cancel(self, run: str, *, reason: str = "", actor: str = "", force: bool = False) -> None:
+    # -- signals: with a `key`, once for it
+    async def cancel(self, run: str, *, reason: str = "", actor: str = "", force: bool = False, key: str = "") -> None:
         """Durable when it returns. Raises RunNotFound, SignalRefused."""
-        await self._e.signals.cancel(self.number(run), self._e.request(reason, actor, force=force))
+        number, asked = self.number(run), functools.partial(self._e.request, reason, actor, force=force)
+        word = "force" if force else "cancel"
+        await self._repeats.once(number, word, key, lambda left: self._e.signals.cancel(number, asked(key=left)))
 
-    async def pause(self, run: str, *, reason: str = "", actor: str = "") -> None:
+    async def pause(self, run: str, *, reason: str = "", actor: str = "", key: str = "") -> None:
         """Running steps finish, no new one starts. Raises RunNotFound, SignalRefused."""
-        await self._e.signals.pause(self.number(run), self._e.request(reason, actor))
+        number, asked = self.number(run), functools.partial(self._e.request, reason, actor)
+        await self._repeats.once(number, "pause", key, lambda left: self._e.signals.pause(number, asked(key=left)))
 
-    async def resume(self, run: str, *, reason: str = "", actor: str = "") -> None:
+    async def resume(self, run: str, *, reason: str = "", actor: str = "", key: str = "") -> None:
         """Go on after a pause. Raises RunNotFound, SignalRefused."""
-        await self._e.signals.resume(self.number(run), self._e.request(reason, actor))
+        number, asked = self.number(run), functools.partial(self._e.request, reason, actor)
+        await self._repeats.once(number, "resume", key, lambda left: self._e.signals.resume(number, asked(key=left)))
 
-    async def retry(self, run: str, *, reason: str = "", actor: str = "", compensation: bool = False) -> None:
+    async def retry(
+        self, run: str, *, reason: str = "", actor: str = "", compensation: bool = False, key: str = ""
+    ) -> None:
         """The failed steps, or handlers, again. Raises RunNotFound, SignalRefused."""
-        await self._e.signals.retry(self.number(run), self._e.request(reason, actor), compensation=compensation)
+        number, asked = self.number(run), functools.partial(self._e.request, reason, actor)
+        await self._repeats.once(
+            number,
+            "retry",
+            key,
+            lambda left: self._e.signals.retry(number, asked(key=left), compensation=compensation),
+        )
 
     async def answer(
         self,
@@ -214,10 +229,20 @@ class RunsApi:
         fields: Any = None,
         via: str = "api",
         roles: Collection[str] | None = None,
+        key: str = "",
     ) -> None:
-        """Approve or reject; `roles` None: a person on this machine. Raises as Signals.answer."""
+        """Approve or reject; `roles` None: a person on this machine; with a `key`, an answer that was given before in
+        the same words is given already. Raises as Signals.answer.
+        """
         answer = {"approved": approve, "by": by, "via": via, "reason": reason, "fields": fields}
-        await self._e.signals.answer(self.number(run), step, answer, roles)
+        number = self.number(run)
+        try:
+            await self._e.signals.answer(number, step, answer, roles)
+        except SignalRefused:
+            plan = await self._e.workflows.stored_plan((await self.row(run)).digest) if key else None
+            place = plan.by_path.get(step, plan.by_name.get(step)) if plan is not None else None
+            if place is None or not await self._repeats.answered(number, place, answer):
+                raise
 
     def plan_of(self, reference: str) -> Plan:
         """The plan of a workflow in force. Raises StepError `unknown_workflow`."""

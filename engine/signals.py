@@ -179,7 +179,7 @@ class Signals:
         number, now = row.transitions + 1, self._e.clock.now()
         undoing = before is not None and before.state == name(RunState.COMPENSATING)
         state = RunState.COMPENSATING if undoing else RunState.RUNNING
-        body = Transition(name(state), now, request.actor, request.reason)
+        body = Transition(name(state), now, request.actor, request.reason, key=request.key)
         if before is not None and undoing:
             body = msgspec.structs.replace(body, error=before.error, cause=before.cause)
         metadata: dict[str, Any] = _any(row.metadata) if row.metadata else {}
@@ -241,7 +241,9 @@ class Signals:
         error = _error(row.error).cause if compensation and row.error else None
         failed = _unwritten(row, await self._plan(row))
         now = self._e.clock.now()
-        body = Transition(name(state), now, request.actor, request.reason, error, cause, compensation, failed)
+        body = Transition(
+            name(state), now, request.actor, request.reason, error, cause, compensation, failed, request.key
+        )
         gen = row.gen + 1
         journal = JournalRow(row.id, number_, Kind.TRANSITION, _encode(body), gen)
         change = RunChange(

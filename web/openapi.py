@@ -24,7 +24,7 @@ _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "schema": {"type": "string", "maxLength": 255},
-    "description": "the same key is the same act; with another body it is refused (422)",
+    "description": "the same key is the same act; a start with another body is refused (422)",
 }
 _PROBLEM: dict[str, Any] = {
     "description": "what is wrong, and what to do",

@@ -99,19 +99,21 @@ async def logs(call: Call) -> dict[str, Any]:
 async def cancel(call: Call) -> dict[str, Any]:
     """Cancel a run."""
     body: CancelRun = call.body
-    await call.app.runs_api.cancel(call.params["id"], reason=body.reason, actor=actor(call), force=body.force)
+    await call.app.runs_api.cancel(
+        call.params["id"], reason=body.reason, actor=actor(call), force=body.force, key=call.key
+    )
     return await get_run(call)
 
 
 async def pause(call: Call) -> dict[str, Any]:
     """Let running steps finish and no new one start."""
-    await call.app.runs_api.pause(call.params["id"], reason=call.body.reason, actor=actor(call))
+    await call.app.runs_api.pause(call.params["id"], reason=call.body.reason, actor=actor(call), key=call.key)
     return await get_run(call)
 
 
 async def resume(call: Call) -> dict[str, Any]:
     """Go on after a pause."""
-    await call.app.runs_api.resume(call.params["id"], reason=call.body.reason, actor=actor(call))
+    await call.app.runs_api.resume(call.params["id"], reason=call.body.reason, actor=actor(call), key=call.key)
     return await get_run(call)
 
 
@@ -119,7 +121,7 @@ async def retry(call: Call) -> dict[str, Any]:
     """The failed steps, or handlers, again."""
     body: RetryRun = call.body
     await call.app.runs_api.retry(
-        call.params["id"], reason=body.reason, actor=actor(call), compensation=body.compensation
+        call.params["id"], reason=body.reason, actor=actor(call), compensation=body.compensation, key=call.key
     )
     return await get_run(call)
 
@@ -151,6 +153,7 @@ async def _answer(call: Call, approved: bool) -> dict[str, Any]:
         reason=body.reason,
         fields=body.fields,
         roles=None if call.caller.name == "local" else call.caller.roles,
+        key=call.key,
     )
     return await get_run(call)
 
@@ -168,9 +171,9 @@ _FILTERS = (
 )
 
 
-def _signal(word: str, handler: Any, body: Any, summary: str, *, keyed: bool = False) -> Endpoint:
+def _signal(word: str, handler: Any, body: Any, summary: str) -> Endpoint:
     path = f"/runs/{{id}}/{word}"
-    return Endpoint("POST", path, "operate", handler, summary, body=body, status=202, shape="Run", keyed=keyed)
+    return Endpoint("POST", path, "operate", handler, summary, body=body, status=202, shape="Run", keyed=True)
 
 
 ENDPOINTS = (
@@ -193,7 +196,7 @@ ENDPOINTS = (
     _signal("pause", pause, Reason, "Let running steps finish and no new one start"),
     _signal("resume", resume, Reason, "Go on after a pause"),
     _signal("retry", retry, RetryRun, "The failed steps, or handlers, again"),
-    _signal("rerun", rerun, Reason, "A new run with the same workflow, version, inputs and event", keyed=True),
+    _signal("rerun", rerun, Reason, "A new run with the same workflow, version, inputs and event"),
     _signal("steps/{step:path}/approve", approve, Decision, "Approve what a run waits for"),
     _signal("steps/{step:path}/reject", reject, Decision, "Reject what a run waits for"),
 )

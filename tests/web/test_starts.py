@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from reactor.tests.web.site import Site
 
@@ -93,3 +94,64 @@ async def test_a_rerun_sees_the_same_event_and_is_one_for_its_key(site: Site) ->
     without = await site.post(path)
     assert without.json["id"] not in (first, again["id"])
     assert len((await site.get("/api/v1/events"))["items"]) == 1
+
+
+HELD = """
+workflow: held
+steps:
+  ok: {approval: {message: ship?}}
+  bad: {needs: [ok], fail: {message: "no"}}
+"""
+
+
+async def test_a_signal_with_the_same_key_is_carried_out_once_and_answered_alike(site: Site) -> None:
+    await site.put_flow("held", text=HELD)
+    run = (await site.post("/api/v1/runs", {"workflow": "held"})).json["id"]
+    path = f"/api/v1/runs/{run}/"
+
+    async def send(word: str, key: str, status: int = 202, body: Any = None) -> str:
+        heads = {"Idempotency-Key": key} if key else {}
+        reply = await site.call("POST", path + word, json=body or {}, headers=heads)
+        assert reply.status == status, reply.body
+        return reply.json["state"] if status == 202 else ""
+
+    async def open_() -> bool:
+        return (await site.get(path[:-1]))["state"] == "waiting"
+
+    await site.until(open_)
+    assert [await send("pause", "k"), await send("resume", "k")] == ["paused", "waiting"]
+    assert [await send("resume", "k"), await send("pause", "k")] == ["waiting", "waiting"], "neither a second time"
+    await send("resume", "", 409)
+    await send("resume", "other", 409)
+    assert await send("pause", "next") == "paused"
+    assert len({await each for each in asyncio.as_completed([send("resume", "both") for _ in range(5)])}) == 1
+    said = {"by": "ada", "reason": "fine"}
+    await send("steps/ok/approve", "a", body=said)
+    await site.ended(run)
+    assert await send("steps/ok/approve", "a", body=said) == "failed"
+    await send("steps/ok/approve", "a", 409, {**said, "reason": "other"})
+    await send("steps/ok/reject", "a", 409, said)
+    await send("steps/ok/approve", "", 409, said)
+    for _ in range(2):
+        await send("retry", "r")
+        await site.ended(run)
+    moves = [e for e in (await site.get(path + "history"))["items"] if e["kind"] == "transition"]
+    assert [(move["state"], move["key"]) for move in moves] == [
+        ("paused", "pause k"),
+        ("running", "resume k"),
+        ("paused", "pause next"),
+        ("running", "resume both"),
+        ("running", "retry r"),
+    ]
+
+
+async def test_a_cancel_with_the_same_key_does_not_cancel_what_was_retried(site: Site) -> None:
+    await site.put_flow("slow", text="workflow: slow\nsteps: {rest: {wait: {for: 1h}}}\n")
+    run = (await site.post("/api/v1/runs", {"workflow": "slow"})).json["id"]
+    key = {"Idempotency-Key": "k"}
+    for _ in range(2):
+        assert (await site.post(f"/api/v1/runs/{run}/cancel", headers=key)).status == 202
+        assert (await site.ended(run))["state"] == "cancelled"
+    assert (await site.post(f"/api/v1/runs/{run}/retry", headers=key)).status == 202
+    assert (await site.post(f"/api/v1/runs/{run}/cancel", headers=key)).status == 202
+    assert (await site.get(f"/api/v1/runs/{run}"))["cancel"] is None
