@@ -29,9 +29,8 @@ def main(floor: float) -> int:
     print("\n".join(lines))
     print("See htmlcov/.")
     if low:
-        print(
-            f"Not above {floor:g} %: {', '.join(low)}. Test what is new, or say in the Makefile why not (COVERAGE_FLOOR)."
-        )
+        names = ", ".join(low)
+        print(f"Not above {floor:g} %: {names}. Test what is new, or say why in the Makefile (COVERAGE_FLOOR).")
     return 1 if low else 0
 
 
