@@ -58,12 +58,13 @@ class JetStreamConfig(TriggerConfig):
 class Known(Struct, frozen=True):
     """What the mark holds: when the stream was made, and up to which sequence nothing of ours is open.
 
-    `floor` is kept up where subjects are filtered: there the consumer's own stays behind at its last message. -1: it is
-    not known.
+    Where subjects are filtered, the consumer's own floor stays behind at its last message; without, a purge moves it
+    over what was never delivered: then `told`, the deliveries up to `floor`, shows that. -1: it is not known.
     """
 
     created: str
     floor: int = -1
+    told: int = -1
 
 
 class JetStreamTrigger:
@@ -89,6 +90,7 @@ class JetStreamTrigger:
         self._unsettled: set[Message] = set()  # handed on
         self._known: bytes | None = None  # the mark as it is stored, or about to be
         self._to_store: list[Delivery] = []
+        self._floor: Any = None  # of the consumer, at the last look
         self._details: dict[str, Any] = {}
 
     async def connect(self) -> None:
@@ -106,7 +108,7 @@ class JetStreamTrigger:
         self._pull = pull = Pull(session, config.stream, self._durable, domain, self._context.clock)
         pull.arrived = self._wake.set
         await pull.open()
-        self._failure = None
+        self._failure = self._floor = None
         self._keeper = asyncio.ensure_future(self._keep(session, pull))
         self._keeper.add_done_callback(self._kept)
 
@@ -177,7 +179,7 @@ class JetStreamTrigger:
         await stream.add_consumer(config.stream, self._wanted(consumer, begin))
         if stored is None or self._context.resume:
             floor = int(consumer.ack_floor.stream_seq) if consumer is not None else _floor(begin, info)
-            self._store(Known(created, floor))
+            self._store(Known(created, floor, int(consumer.ack_floor.consumer_seq) if consumer is not None else 0))
 
     def _wanted(self, found: Any, begin: Start) -> Any:
         """The consumer's settings: those of a found one with ours in their place, else all anew."""
@@ -221,12 +223,15 @@ class JetStreamTrigger:
             )
         if consumer is None:
             return None
-        return self._purged(info, known.floor, int(consumer.ack_floor.stream_seq))
+        return self._purged(info, known, consumer.ack_floor)
 
-    def _purged(self, info: Any, known: int, reached: int) -> ConfigError | None:
-        """Were messages removed that come after the last one that was accepted (`known`) or delivered (`reached`)?"""
-        first, floor = int(info.state.first_seq), max(known, reached)
-        if first <= floor + 1 or (known < 0 and not reached) or not _keeps(info):
+    def _purged(self, info: Any, known: Known, at: Any) -> ConfigError | None:
+        """Were messages removed that come after the last one that was accepted (`known`) or delivered (`at`)?"""
+        first, reached = int(info.state.first_seq), int(at.stream_seq)
+        if known.told >= 0 and known.floor >= 0 and not self._config.filters():
+            reached = min(reached, known.floor + max(0, int(at.consumer_seq) - known.told))  # else it was moved there
+        floor = max(known.floor, reached)
+        if first <= floor + 1 or (known.floor < 0 and not reached) or not _keeps(info):
             return None
         lost = {"stream": self._config.stream, "from": floor + 1, "to": first - 1}
         may = " (some may have other subjects)" if self._config.filters() else ""
@@ -343,16 +348,22 @@ class JetStreamTrigger:
                     await message.raw.in_progress()
 
     async def _look(self, session: Session) -> None:
-        """Lag and gaps, as of now. Raises ConfigError `source_gap`."""
+        """Lag and gaps, as of now. Raises NotConnected, ConfigError `source_gap`."""
+        import nats.js.errors as errors
+
         name = self._config.stream
         with translation(f"the stream {name}"):
-            info: Any = await session.stream.stream_info(name)
-            consumer: Any = await session.stream.consumer_info(name, self._durable)
+            try:
+                info: Any = await session.stream.stream_info(name)
+                consumer: Any = await session.stream.consumer_info(name, self._durable)
+            except errors.NotFoundError as error:
+                raise NotConnected(f"the stream {name} or its consumer is gone") from error
         pending, open_ = int(consumer.num_pending or 0), int(consumer.num_ack_pending or 0)
         self._details = {"lag": pending, "unacknowledged": open_, "redelivered": int(consumer.num_redelivered or 0)}
         created, last = _created(info), int(info.state.last_seq)
         if self._known is None:
-            self._store(Known(created, int(consumer.ack_floor.stream_seq) or -1))
+            floor = consumer.ack_floor
+            self._store(Known(created, int(floor.stream_seq) or -1, int(floor.consumer_seq)))
             return
         known = msgspec.json.decode(self._known, type=Known)
         if known.created == created and self._config.filters() and not pending and not open_:
@@ -360,10 +371,13 @@ class JetStreamTrigger:
                 self._store(Known(created, last))
             return
         # what was delivered to us and is gone from the stream is not lost: it is in our hands
-        delivered = int(consumer.delivered.stream_seq)
-        lost = self._lost(info, None, self._known) or self._purged(info, known.floor, delivered)
+        lost = self._lost(info, None, self._known) or self._purged(info, known, consumer.delivered)
         if lost is not None:
             raise lost
+        # as it was at the last look: it may have been moved since the stream was looked at
+        before, self._floor = self._floor, consumer.ack_floor
+        if before is not None and not self._config.filters():
+            self._store(Known(created, int(before.stream_seq), int(before.consumer_seq)))
 
 
 def _keeps(info: Any) -> bool:

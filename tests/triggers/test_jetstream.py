@@ -90,6 +90,12 @@ class JetStreamRig(Rig):
         await asyncio.to_thread(self.server.stop)
         await asyncio.to_thread(self.server.start)
 
+    async def until_floor(self, sequence: int) -> None:
+        """Wait until the consumer's own floor is there: a purge is told to it a moment later."""
+        async with asyncio.timeout(10):
+            while (await self.info()).ack_floor.stream_seq != sequence:
+                await asyncio.sleep(0.01)
+
     async def info(self) -> Any:
         self.js = (await self.outside.session()).stream
         return await self.js.consumer_info(self.stream, "reactor-01234567-orders")
@@ -307,6 +313,80 @@ async def test_messages_that_aged_out_before_they_were_read_are_a_gap(nats_serve
             await trigger.connect()
         assert str(error.value) == f"the stream {rig.stream}: the messages 2 to 3 are gone, and were not accepted"
         assert error.value.details == {"lost": {"stream": rig.stream, "from": 2, "to": 3}}
+
+
+async def test_a_stream_that_is_gone_when_it_is_looked_at_is_not_connected(rig: JetStreamRig) -> None:
+    trigger: Any = await rig.open()
+    await trigger.close()
+    await rig.js.delete_stream(rig.stream)
+    session = await rig.connections[-1].session()
+    with pytest.raises(NotConnected) as error:
+        await trigger._look(session)  # else it would not be looked for again
+    assert str(error.value) == f"the stream {rig.stream} or its consumer is gone"
+    await rig.create()
+
+
+@pytest.mark.rule("1.5")
+async def test_a_purge_that_takes_the_consumer_along_is_a_gap(rig: JetStreamRig) -> None:
+    trigger = await rig.open()
+    await rig.emit(b"1")
+    assert await payloads(rig, trigger, 1) == [b"1"]
+    await trigger.close()
+    for payload in (b"2", b"3", b"4"):
+        await rig.emit(payload)
+    await rig.js.purge_stream(rig.stream)
+    await rig.until_floor(4)  # the server moves the consumer on as well: its own floor says nothing of a loss
+    await rig.emit(b"5")
+    trigger = await rig.make()
+    with pytest.raises(ConfigError) as error:
+        await trigger.connect()
+    assert str(error.value) == f"the stream {rig.stream}: the messages 2 to 4 are gone, and were not accepted"
+    assert error.value.details == {"lost": {"stream": rig.stream, "from": 2, "to": 4}}
+    rig.context["resume"] = {"start": "earliest"}
+    trigger = await rig.open()
+    assert await payloads(rig, trigger, 1) == [b"5"]
+    rig.context.clear()
+    await trigger.close()
+    await rig.js.purge_stream(rig.stream)  # of what was read: nothing is lost
+    await rig.emit(b"6")
+    assert await payloads(rig, await rig.open(), 1) == [b"6"]
+
+
+@pytest.mark.rule("1.5")
+async def test_a_purge_under_a_reader_that_has_no_place_is_a_gap(rig: JetStreamRig) -> None:
+    rig.spec["max_in_flight"] = 2
+    trigger: Any = await rig.open()
+    for payload in (b"1", b"2", b"3", b"4"):
+        await rig.emit(payload)
+    first = await trigger.read()
+    while not first.events:  # what is known of the stream
+        await SUITE._accept(rig, first)
+        first = await trigger.read()
+    await rig.js.purge_stream(rig.stream)
+    await rig.until_floor(4)
+    session = await rig.connections[-1].session()
+    with pytest.raises(ConfigError) as error:
+        await trigger._look(session)  # what is done every 10 seconds
+    assert str(error.value) == f"the stream {rig.stream}: the messages 3 to 4 are gone, and were not accepted"
+
+
+async def test_what_was_read_and_delivered_again_may_age_out(nats_server: NatsServer) -> None:
+    async with JetStreamRig(nats_server, max_msgs=3) as rig:
+        trigger: Any = await rig.open()
+        for turn in range(3):
+            for number in range(5):
+                await rig.emit(b"%d" % number)
+                delivery = await SUITE._next(rig, trigger)
+                await delivery.settle(Settlement(again=True, retry_after_s=0.0))
+                assert await payloads(rig, trigger, 1) == [b"%d" % number]
+            session = await rig.connections[-1].session()
+            for _ in range(2):  # the second stores what the first found
+                await trigger._look(session)
+            assert await SUITE._rest(rig, trigger) == []
+            assert msgspec.json.decode(rig.marks[rig.stream])["floor"] == 5 * (turn + 1)
+            if turn:
+                await trigger.close()
+                trigger = await rig.open()
 
 
 async def test_other_subjects_that_age_out_are_no_gap(nats_server: NatsServer) -> None:
