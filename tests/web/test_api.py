@@ -301,6 +301,15 @@ async def test_a_dead_letter_is_retried_once_its_mapping_is_mended(site: Site) -
     assert len((await site.get("/api/v1/dead-letters?state=dropped"))["items"]) == 1
 
 
+async def test_a_replay_by_key_that_is_sent_again_starts_nothing_more(site: Site) -> None:
+    await site.put_flow()
+    first = await emit(site)
+    replays = [await site.post(f"/api/v1/events/{first['key']}/replay") for _ in range(2)]
+    assert [(each.status, each.json["verdict"]) for each in replays] == [(202, "accepted"), (202, "duplicate")]
+    assert replays[1].json == {**replays[0].json, "verdict": "duplicate"}
+    assert len((await site.get("/api/v1/runs"))["items"]) == 2
+
+
 # -- triggers
 @pytest.mark.req("T-GEN-7")
 async def test_triggers_are_listed_paused_resumed_and_tested(site: Site) -> None:
