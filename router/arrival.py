@@ -14,9 +14,10 @@ from ..core.errors import ErrorInfo, ReactorError
 from ..core.event import Delivery, Event, Receipt, Settlement, Undecodable, check, encode
 from ..core.ids import Numbers, event_text, fresh_id, identity
 from ..core.keys import key_text, whole
-from ..core.limits import EVENT_HOPS_MAX, FAN_OUT_RUNS_MAX
+from ..core.limits import CAUSE_RUNS_MAX, EVENT_HOPS_MAX, FAN_OUT_RUNS_MAX
 from ..language.cel import Activation
 from ..store.contract import Acceptance, DeadLetter, EventRow, LedgerRow, RunStart, Unit
+from .chains import Chains
 from .contract import CancelBinding, Runs, StartBinding, WaitBinding
 from .counts import Counts
 from .rules import Rules, fits
@@ -87,6 +88,7 @@ class Arrivals:
         self._clock = clock
         self._unmatched = unmatched
         self._counts = counts
+        self.chains = Chains()
         self.vars: Mapping[str, Any] = {}
 
     def crowded(self, trigger: str, delivery: Delivery) -> bool:
@@ -176,6 +178,12 @@ class Arrivals:
             raise _Loop(
                 f"the event comes after {hops} runs that started one another; at most {EVENT_HOPS_MAX} are followed",
                 hint="a workflow starts itself, directly or through others: narrow its `when`",
+            )
+        cause = self.chains.over(event)
+        if cause:
+            raise _Loop(
+                f"{CAUSE_RUNS_MAX} runs came of `{cause}`, each through an event of another; no more are started",
+                hint="workflows start one another in breadth: narrow their `when`",
             )
 
     def _route(self, event: Event, key: int, at: float) -> Arrival:

@@ -7,6 +7,7 @@ source is settled only then. Every trigger has its own share of the inbox: a hel
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ from ..core.clock import Clock
 from ..core.errors import ErrorInfo, StoreFailed, StoreUnavailable
 from ..core.event import Delivery, Event, Outcome, Receipt, Settlement
 from ..core.ids import event_text, run_text
-from ..core.limits import INBOX_DELIVERIES_MAX, OUTBOX_INBOX_MAX, SETTLE_WAIT_S_MAX
+from ..core.limits import CAUSE_RUNS_MAX, INBOX_DELIVERIES_MAX, OUTBOX_INBOX_MAX, SETTLE_WAIT_S_MAX
 from ..core.loops import LOOPS
 from ..store.contract import Accepted, Committed, Store, Unit, UnitRefused
 from .arrival import Arrival, Arrivals, Pending, Share
@@ -83,6 +84,9 @@ class Intake:
                 await asyncio.wait_for(share.free.wait(), 1.0)
             except TimeoutError:
                 continue
+        for cause in self._arrivals.chains.unknown(delivery.events):
+            with contextlib.suppress(StoreUnavailable):  # then nothing begins either
+                self._arrivals.chains.known(cause, await self._store.correlated(cause, most=CAUSE_RUNS_MAX))
         share.open += 1
         pending = Pending(trigger, delivery, share, settled)
         try:
@@ -134,6 +138,8 @@ class Intake:
                 except Exception as e:  # noqa: BLE001  # who listens must not cost a durable run its start
                     LOOPS.failed("listeners of events", e)
                 self._runs.begin(arrival.starts, accepted, event)
+                if accepted.runs:
+                    self._arrivals.chains.began(event, len(accepted.runs))
                 if arrival.waits:
                     self._runs.deliver(accepted.event, event, tuple(arrival.waits))
             else:

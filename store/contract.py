@@ -293,6 +293,10 @@ class Store(Protocol):
         """Held runs by workflow."""
         ...
 
+    async def correlated(self, correlation: str, *, most: int) -> int:
+        """Runs of one correlation id, counted up to `most`."""
+        ...
+
     async def flow_due(self, *, until: float, limit: int) -> Sequence[tuple[FlowKey, float]]:
         """Flow rows with a deadline up to `until`, soonest first, with it."""
         ...

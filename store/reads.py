@@ -125,6 +125,10 @@ class Reads(abc.ABC):
     async def held_counts(self) -> Mapping[str, int]:
         return dict(_pairs(await self._page("SELECT workflow, count(*) FROM run WHERE state < 2 GROUP BY workflow")))
 
+    async def correlated(self, correlation: str, *, most: int) -> int:
+        found = f"SELECT 1 FROM run WHERE correlation = ? AND correlation <> '' LIMIT {int(most)}"
+        return (await self._all(f"SELECT count(*) FROM ({found}) AS found", correlation))[0][0]
+
     async def flow_due(self, *, until: float, limit: int) -> Sequence[tuple[FlowKey, float]]:
         sql = "SELECT policy, key, deadline FROM flow WHERE deadline IS NOT NULL AND deadline <= ? ORDER BY deadline"
         return [(FlowKey(row[0], row[1]), row[2]) for row in await self._all(f"{sql} LIMIT {_limit(limit)}", until)]

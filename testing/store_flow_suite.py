@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 
 from ..store.contract import (
@@ -39,6 +40,16 @@ class FlowTests:
         assert [run.id for run in await store.held(KEY, limit=9)] == [3, 4, 5]
         assert await store.held_counts() == {"ship": 3}
         assert await store.flow_waiting(limit=9) == [KEY]
+
+    @pytest.mark.rule("7.5")
+    async def test_runs_of_one_cause_are_counted_up_to_a_bound(self, store: Store) -> None:
+        """Those that a person started belong to none."""
+        rows = [
+            msgspec.structs.replace(run_row(number), correlation="e1-1" if number < 6 else "") for number in range(9)
+        ]
+        await store.submit(Unit(runs=tuple(RunStart(row) for row in rows[1:])))
+        assert [await store.correlated("e1-1", most=most) for most in (9, 3)] == [5, 3]
+        assert [await store.correlated(cause, most=9) for cause in ("e1-2", "")] == [0, 0]
 
     async def test_a_key_that_is_freed_admits_the_next(self, store: Store) -> None:
         """The receipt of the end names the key; a run is admitted once."""

@@ -25,7 +25,8 @@ steps:
 @pytest.mark.req("R-6")
 @pytest.mark.req("R-7")
 @pytest.mark.rule("3.4")
-@pytest.mark.rule("7.4")
+@pytest.mark.rule("7.4.1")
+@pytest.mark.rule("7.4.2")
 async def test_jetstream_gets_a_runs_events_in_order(tmp_path: Path, nats_server: NatsServer, unique_name: str) -> None:
     stream = unique_name.replace("_", "-")
     project = {

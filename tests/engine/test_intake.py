@@ -9,8 +9,8 @@ import pytest
 from reactor.core.errors import ErrorInfo, StepError
 from reactor.core.event import Mark, Undecodable
 from reactor.core.ids import event_number
-from reactor.router import explain
-from reactor.store.contract import RunFilter
+from reactor.router import arrival, chains, explain
+from reactor.store.contract import RunFilter, RunRow
 
 from .conftest import World
 from .rig import Rig, deliver, go
@@ -214,6 +214,45 @@ steps: [{name: a, python: {function: "m:act", args: {name: turn}}}]
         "the event comes after 17 runs that started one another; at most 16 are followed"
     )
     assert await count(rig) == 17
+
+
+@pytest.mark.rule("7.5")
+async def test_workflows_that_start_each_other_in_breadth_are_stopped(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two to the power of the hops would be 65 536 of each; another cause is not stopped with them."""
+    for module in (chains, arrival):
+        monkeypatch.setattr(module, "CAUSE_RUNS_MAX", 40)
+    monkeypatch.setattr(chains, "COUNTED_AFTER", 5)
+    twin = """
+workflow: twin-%s
+when: [{event: go}, {workflow: twin-*}]
+steps: [{name: a, transform: 1}]
+"""
+    await rig.deploy(twin % "a", twin % "b")
+    for _ in range(2):
+        before = await count_all(rig)
+        key = (await rig.emit("go", {})).event
+        await rig.until(lambda: not rig.engine.executor.runs)
+        await rig.until(lambda key=key: stopped_at(rig, key))
+        await rig.until(lambda: not rig.engine.executor.runs)
+        assert 40 <= await count_all(rig) - before < 200
+
+
+async def count_all(rig: Rig) -> int:
+    return len(await all_runs(rig))
+
+
+async def all_runs(rig: Rig) -> list[RunRow]:
+    found: list[RunRow] = []
+    while page := await rig.store.runs(RunFilter(), before=found[-1].id if found else 0, limit=100):
+        found += page
+    return found
+
+
+async def stopped_at(rig: Rig, key: str) -> bool:
+    message = f"40 runs came of `{key}`, each through an event of another; no more are started"
+    return any(letter["error"]["message"] == message for letter in (await rig.events.letters())["items"])
 
 
 @pytest.mark.rule("7.6")
