@@ -179,6 +179,12 @@ class Workflows:
         await self._store.submit(Unit(workflows=(state,)))
         self.states[name] = state
         self._choose(name)
+        if state.removed and not old.removed:
+            log.info(
+                "workflow %s is removed: it starts nothing more, its open runs end normally",
+                name,
+                extra={"workflow": name},
+            )
 
     def from_files(self) -> dict[str, str]:
         """The workflows that came from files and are not removed, with their file."""

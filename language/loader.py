@@ -177,7 +177,10 @@ def _load_files(
             continue
         digest = hashlib.blake2b(body, digest_size=16).digest()
         known = kept.entries.get(file)
-        one = known[1] if known is not None and known[0] == digest else load_text(body, file, catalogue)
+        if known is not None and known[0] == digest:
+            one = known[1]
+        else:
+            one = load_text(body, file, catalogue) if body.strip() else _empty(file)
         entries[file] = (digest, one)
         _take(result, one)
     kept.entries = entries
@@ -187,6 +190,14 @@ def _load_files(
         if each.severity == "error":
             result.failed.add(each.place.file)
     result.loaded = [loaded for loaded in result.loaded if loaded.file not in _files_of(together)]
+    return result
+
+
+def _empty(file: str) -> LoadResult:
+    """Many editors empty a file before they write it: what it held must not be out of force for that moment."""
+    result = LoadResult(failed={file})
+    hint = "write a workflow in it, or remove it: until then what it held stays in force"
+    result.diagnostics.error("empty", "the file is empty", Place(file), hint=hint)
     return result
 
 

@@ -373,6 +373,21 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_an_empty_file_is_an_error_for_it_may_be_in_the_middle_of_being_written(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    result = load_files([file], WORDS)
+    assert (result.loaded, result.failed) == ([], {str(file)})
+    assert result.diagnostics.render() == (
+        "error: the file is empty\n"
+        f"  --> {file}\n"
+        "  = help: write a workflow in it, or remove it: until then what it held stays in force"
+    )
+    file.write_text("# nothing yet\n")
+    assert load_files([file], WORDS).failed == set()
+
+
 @pytest.mark.parametrize("as_bytes", [False, True])
 def test_a_file_over_the_limit_is_not_read(as_bytes: bool) -> None:
     text = "workflow: a\nsteps: [{log: {message: ok}}]\n"

@@ -78,6 +78,25 @@ async def test_tells_a_trigger_who_it_is(bench: Bench, source: Source) -> None:
     assert context.marks == {"0": b"8"}
 
 
+async def test_the_log_has_each_trouble_once_and_its_end(
+    bench: Bench, source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "reactor.triggers")
+    source.connects = [*[NotConnected("no broker")] * 3, NotConnected("no topic"), NotConnected("no broker")]
+    await bench.start(orders=fake_spec())
+    await bench.clock.advance(60)
+    source.waiting.put_nowait(NotConnected("no broker"))
+    await bench.clock.advance(10)
+    assert caplog.messages == [
+        "trigger orders (fake) is down: no broker",
+        "trigger orders (fake) is down: no topic",
+        "trigger orders (fake) is down: no broker",
+        "trigger orders (fake) is connected again",
+        "trigger orders (fake) is down: no broker",
+        "trigger orders (fake) is connected again",
+    ]
+
+
 @pytest.mark.req("T-GEN-2")
 async def test_backs_off_further_and_further_until_it_is_connected(bench: Bench, source: Source) -> None:
     source.connects = [NotConnected("no broker at 127.0.0.1:9092") for _ in range(6)]

@@ -1,0 +1,44 @@
+"""Workflow files that are read again: what is in force then, and what the log says of it."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from reactor.app import App
+
+SHIP = "workflow: ship\nwhen: [{event: order}]\nsteps: [{log: {message: x}}]\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "workflows").mkdir()
+    (tmp_path / "reactor.yaml").write_text("vars: {}\n")
+    found = tmp_path / "workflows" / "ship.yaml"
+    found.write_text(SHIP)
+    return found
+
+
+@pytest.mark.rule("10.3")
+async def test_a_file_that_is_empty_for_a_moment_stays_in_force(file: Path) -> None:
+    async with App(project=file.parents[1]) as app:
+        await app.load()
+        file.write_text("")  # as an editor does before it writes
+        assert [each.message for each in (await app.load()).diagnostics.errors] == ["the file is empty"]
+        assert len((await app.emit("order")).runs) == 1
+
+
+@pytest.mark.rule("10.3")
+async def test_a_file_that_is_gone_takes_its_workflow_out_of_force_and_the_log_says_so(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "reactor.workflows")
+    async with App(project=file.parents[1]) as app:
+        await app.load()
+        file.unlink()
+        await app.load()
+        assert (await app.emit("order")).runs == ()
+    assert [each.getMessage() for each in caplog.records if each.name == "reactor.workflows"] == [
+        "workflow ship 0.0.0, revision 1",
+        "workflow ship is removed: it starts nothing more, its open runs end normally",
+    ]
