@@ -19,6 +19,9 @@ from .errors import ReactorError
 ABOUT = ("workflow", "run", "step", "attempt", "trigger", "event", "correlation", "code")
 """What a line may be about: the names of `extra` that are shown, in this order."""
 
+CHATTY = ("aiokafka", "asyncpg.pool")
+"""Libraries that log each try, many a second while a server is away; what they raise is told once, by its taker."""
+
 Mask = Callable[[str], str]
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
@@ -119,3 +122,5 @@ def start(
     root.addHandler(handler)
     root.setLevel(logging.WARNING)  # of the libraries
     logging.getLogger("reactor").setLevel(level.upper())
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING if level == "debug" else logging.CRITICAL)

@@ -18,7 +18,10 @@ log = logging.getLogger("reactor.engine")
 def put_back() -> Iterator[None]:
     root, ours = logging.getLogger(), logging.getLogger("reactor")
     handlers, levels = list(root.handlers), (root.level, ours.level)
+    chatty = {name: logging.getLogger(name).level for name in logs.CHATTY}
     yield
+    for name, level in chatty.items():
+        logging.getLogger(name).setLevel(level)
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     ours.setLevel(levels[1])
@@ -110,3 +113,15 @@ def test_starting_again_changes_form_and_level() -> None:
     logging.getLogger("library").info("not shown either")
     assert first.getvalue() == ""
     assert [line["message"] for line in lines(second)] == ["shown"]
+
+
+def test_libraries_that_repeat_what_is_told_already_are_heard_where_all_is_wanted() -> None:
+    heard: dict[str, io.StringIO] = {}
+    for level in ("info", "debug"):
+        heard[level] = start(level=level)
+        logging.getLogger("aiokafka.consumer.fetcher").error("Failed fetch messages")
+        logging.getLogger("asyncpg.pool").warning("Failed to restore the pool")
+        logging.getLogger("another.library").warning("look here")
+    told = {level: [line.split(": ", 1)[1] for line in text.getvalue().splitlines()] for level, text in heard.items()}
+    assert told["info"] == ["look here"]
+    assert told["debug"] == ["Failed fetch messages", "Failed to restore the pool", "look here"]
