@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,6 +10,8 @@ from msgspec import Struct
 
 from ..core.errors import ErrorInfo
 from .contract import Guarantee
+
+_log = logging.getLogger("reactor.triggers")
 
 State = Literal["connecting", "connected", "down", "paused", "finished", "failed", "gap"]
 """`down`: the next attempt is known; `failed`, `gap`: a person must act; `finished`: the source has ended."""
@@ -32,3 +35,21 @@ class TriggerStatus(Struct, frozen=True):
     oldest_unsettled_s: float
     held: bool
     details: Mapping[str, Any]
+
+
+class Trouble:
+    """Tells the log what is wrong with a trigger: once, however often it is tried again, and when it is over."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told = ""
+
+    def tell(self, who: str, state: State, error: ErrorInfo | None) -> None:
+        """What `who` has come to."""
+        if state == "connected" and self._told:
+            self._told = ""
+            _log.info("%s is connected again", who)
+        elif error is not None and state != "connecting" and self._told != f"{who} is {state}: {error.message}":
+            self._told = f"{who} is {state}: {error.message}"
+            _log.warning("%s", self._told)

@@ -24,7 +24,7 @@ from ..language.definition import TriggerSpec
 from .catalogue import Kinds, takes_context
 from .contract import Guarantee, Trigger, TriggerContext, as_written
 from .isolation import Crashed, Hangs, Limits, guarding, within
-from .status import State, TriggerStatus
+from .status import State, TriggerStatus, Trouble
 
 CONNECT_S_MAX = 330.0
 """A `connect` that takes longer hangs: no connection's own time limit is above 5 minutes."""
@@ -142,10 +142,9 @@ class Reader:
     """One trigger under supervision: its state, and its counters as plain attributes for the metrics."""
 
     __slots__ = (
-        "_backoff", "_guarantee", "_hold_until", "_in_flight", "_marks", "_number", "_refusals", "_told", "_unsettled",
-        "_wake",
-        "error", "next_attempt_at", "owner", "read", "reconnects", "refused", "resume", "settled", "since", "spec",
-        "state", "task", "trigger",
+        "_backoff", "_guarantee", "_hold_until", "_in_flight", "_marks", "_number", "_refusals", "_told",
+        "_unsettled", "_wake", "error", "next_attempt_at", "owner", "read", "reconnects", "refused", "resume",
+        "settled", "since", "spec", "state", "task", "trigger",
     )  # fmt: skip
 
     def __init__(self, owner: Supervisor, spec: TriggerSpec) -> None:
@@ -171,7 +170,7 @@ class Reader:
         self._marks: dict[str, bytes] = {}
         self._backoff: Backoff | None = None
         self._refusals: Backoff | None = None
-        self._told: tuple[State, str] | None = None  # the trouble that the log has
+        self._trouble = Trouble()
 
     @property
     def starting(self) -> bool:
@@ -224,12 +223,7 @@ class Reader:
         """Change the state, and say so."""
         self.state, self.error, self.next_attempt_at = state, error, next_attempt_at
         self.since = self.owner.clock.now()
-        if error is not None and state != "connecting" and (state, error.message) != self._told:
-            self._told = (state, error.message)  # once, however often it is tried again
-            _log.warning("trigger %s (%s) is %s: %s", self.spec.name, self.spec.kind, state, error.message)
-        elif state == "connected" and self._told is not None:
-            self._told = None
-            _log.info("trigger %s (%s) is connected again", self.spec.name, self.spec.kind)
+        self._trouble.tell(f"trigger {self.spec.name} ({self.spec.kind})", state, error)
         if self.owner.changed is not None:
             self.owner.changed(self.status())
 
