@@ -142,7 +142,7 @@ class Reader:
     """One trigger under supervision: its state, and its counters as plain attributes for the metrics."""
 
     __slots__ = (
-        "_backoff", "_guarantee", "_hold_until", "_in_flight", "_marks", "_number", "_refusals", "_told",
+        "_backoff", "_guarantee", "_hold_until", "_in_flight", "_marks", "_number", "_refusals", "_trouble",
         "_unsettled", "_wake", "error", "next_attempt_at", "owner", "read", "reconnects", "refused", "resume",
         "settled", "since", "spec", "state", "task", "trigger",
     )  # fmt: skip
