@@ -339,7 +339,6 @@ class Endings:
         if run.cause is Cause.TIMEOUT:
             return ErrorInfo("timeout", f"`{node.path}` was stopped: the run took too long", "none", node.path)
         if run.cause is Cause.CANCEL and run.cancel is not None:
-            return ErrorInfo(
-                run.cancel.code, f"`{node.path}` was stopped with its run: {run.cancel.reason}", "none", node.path
-            )
+            why = f": {run.cancel.reason}" if run.cancel.reason else ""
+            return ErrorInfo(run.cancel.code, f"`{node.path}` was stopped with its run{why}", "none", node.path)
         return ErrorInfo("cancelled", f"`{node.path}` was stopped because another step failed", "none", node.path)

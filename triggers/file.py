@@ -8,7 +8,9 @@ look soon. Source: triggers.md section 3; the library's traps in dependencies.md
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -40,7 +42,10 @@ AT_ONCE = 1_000
 """Files compared in one turn of the loop, which is shared."""
 RESCANS_S = (0.3, 1.5)
 """When an added folder is looked through again: the kernel tells nothing of what came before it watched it."""
+TOLD_MAX = 1_000  # files that cannot be read are named in the log up to so many
 RETRY_S = 0.5  # for what is not ready for another reason than time
+
+_log = logging.getLogger("reactor.triggers")
 
 
 class Ready(Keys):
@@ -89,6 +94,7 @@ class FileTrigger:
         self._watch: Watch | None = None
         self._lost = False
         self._again: deque[Delivery] = deque()
+        self._unreadable: set[str] = set()  # paths of which the log has it
         self._touched: dict[str, int] = {}  # told by the watch and not yet looked at
         self._rescans: list[tuple[float, str]] = []
         self._wake: asyncio.Future[None] | None = None
@@ -295,9 +301,14 @@ class FileTrigger:
         too_large = config.read != "none" and changed.stamp.size > limit
         if changed.change != "deleted" and (config.hash or config.read != "none"):
             keep = config.read != "none" and not too_large
-            got = await asyncio.to_thread(_read, self._tree, changed.name, changed.stamp, config.hash, keep)
+            try:
+                got = await asyncio.to_thread(_read, self._tree, changed.name, changed.stamp, config.hash, keep)
+            except OSError as error:
+                self._tell_unreadable(self._tree.path(changed.name), error)
+                return None
             if got is None:
                 return None
+            self._unreadable.discard(self._tree.path(changed.name))
             content, sha256 = got
         event = self._event(changed, line.appeared, content, sha256, too_large and changed.change != "deleted")
         marks = (self._mark(changed.name, line),)
@@ -309,6 +320,13 @@ class FileTrigger:
 
         delivery = Delivery((event,), settle, marks=marks)
         return delivery
+
+    def _tell_unreadable(self, path: str, error: OSError) -> None:
+        """Once: it is tried again for as long as it is there."""
+        if path not in self._unreadable and len(self._unreadable) < TOLD_MAX:
+            self._unreadable.add(path)
+            why = error.strerror or error
+            _log.warning("trigger %s: the file %s cannot be read: %s; it waits", self._context.name, path, why)
 
     def _event(
         self, what: Changed, appeared: int, content: bytes | None, sha256: str, too_large: bool
@@ -360,7 +378,7 @@ def _content(raw: bytes, how: str) -> Any:
 
 
 def _read(tree: Tree, name: str, stamp: Stamp, hashed: bool, keep: bool) -> tuple[bytes | None, str] | None:
-    """Content and digest of this very version; None if it is another by now. In a thread."""
+    """Content and digest of this very version; None if it is another by now. In a thread. Raises OSError."""
     sha256 = hashlib.sha256()
     parts: list[bytes] = []
     try:
@@ -372,7 +390,9 @@ def _read(tree: Tree, name: str, stamp: Stamp, hashed: bool, keep: bool) -> tupl
                     sha256.update(part)
                 if keep:
                     parts.append(part)
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
+            raise
         return None
     if tree.look(name) != stamp:
         return None

@@ -80,3 +80,14 @@ async def test_one_that_would_take_its_place_begins_when_it_has_ended(rig: Rig, 
     assert (shown["state"], shown["error"]["message"]) == ("compensated", "broken")
     world.gates["a"].set()
     assert (await rig.ended(second))["state"] == "completed"
+
+
+@pytest.mark.parametrize(("reason", "told"), [("", ""), ("wrong order", ": wrong order")])
+async def test_a_step_that_is_stopped_says_why_if_anybody_did(reason: str, told: str, rig: Rig, world: World) -> None:
+    await rig.deploy("workflow: long\nsteps: [{name: a, python: {function: 'm:act', args: {name: a}}}]\n")
+    world.gate("a")
+    run = (await rig.runs.start("long"))["id"]
+    await rig.until(lambda: world.overlap)
+    await rig.runs.cancel(run, reason=reason)
+    (step,) = (await rig.ended(run))["steps"]
+    assert (step["state"], step["error"]["message"]) == ("cancelled", f"`a` was stopped with its run{told}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import fcntl
 import hashlib
 import os
@@ -454,6 +455,28 @@ async def test_links_are_left_alone_otherwise(watching: Any, inbox: Path, tmp_pa
     (inbox / "link").symlink_to(tmp_path / "outside")
     (inbox / "b").touch()
     await r.sees("created b")
+
+
+async def test_a_file_that_cannot_be_read_waits_and_the_log_says_so_once(
+    watching: Any, inbox: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[str] = []
+    opened = Tree.opened
+
+    def refused(tree: Tree, name: str) -> Any:
+        if name != "a":
+            return opened(tree, name)
+        tries.append(name)
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Tree, "opened", refused)
+    r = await watching(read="text")
+    for name in ("a", "b"):
+        (inbox / name).write_text(name)
+    await r.until(lambda: r.seen == ["created b"] and len(tries) > 2)
+    assert caplog.messages == [f"trigger inbox: the file {inbox / 'a'} cannot be read: Permission denied; it waits"]
+    monkeypatch.setattr(Tree, "opened", opened)
+    await r.sees("created a", "created b")
 
 
 async def test_a_linked_folder_is_left_alone_and_so_is_all_below_it(watching: Any, inbox: Path, tmp_path: Path) -> None:
