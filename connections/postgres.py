@@ -120,7 +120,8 @@ class PostgresConnection:
         pool, self._pool = self._pool, None
         if pool is not None:
             try:
-                await asyncio.wait_for(pool.close(), _CLOSE_S)
+                async with asyncio.timeout(_CLOSE_S):
+                    await pool.close()
             except TimeoutError:
                 pool.terminate()
 

@@ -81,7 +81,8 @@ class Intake:
                 return  # its row waits in the outbox for the next sweep, and holds none behind it
             share.free.clear()
             try:
-                await asyncio.wait_for(share.free.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await share.free.wait()
             except TimeoutError:
                 continue
         for cause in self._arrivals.chains.unknown(delivery.events):

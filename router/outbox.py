@@ -173,7 +173,8 @@ class Outbox:
         """Wait for `sent`, at most SWEEP_S; was it called?"""
         event = self._look[who]
         try:
-            await asyncio.wait_for(event.wait(), SWEEP_S)
+            async with asyncio.timeout(SWEEP_S):
+                await event.wait()
         except TimeoutError:
             return False
         event.clear()

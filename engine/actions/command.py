@@ -270,7 +270,8 @@ class _Program:
         try:
             if process.returncode is None and kill_group(self.pid, signal.SIGTERM) and grace_s > 0:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), grace_s)
+                    async with asyncio.timeout(grace_s):
+                        await process.wait()
         finally:
             kill_session(self.pid)
             await asyncio.shield(process.wait())

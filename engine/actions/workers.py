@@ -88,7 +88,8 @@ class Worker:
             if grace_s > 0 and self.process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, TimeoutError):
                     self.process.terminate()
-                    await asyncio.wait_for(self.process.wait(), grace_s)
+                    async with asyncio.timeout(grace_s):
+                        await self.process.wait()
         finally:
             self._writer.close()
             with contextlib.suppress(ProcessLookupError, PermissionError):
