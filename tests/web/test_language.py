@@ -66,7 +66,8 @@ FILTERS = {
     "/events": {"type", "source", "since", "limit", "cursor"},
     "/dead-letters": {"state", "limit", "cursor"},
 }
-KEYED = {("POST", "/runs"), ("POST", "/runs/{id}/rerun")}
+SIGNALS = ("cancel", "pause", "resume", "retry", "steps/{step:path}/approve", "steps/{step:path}/reject")
+KEYED = {("POST", "/runs"), *(("POST", f"/runs/{{id}}/{word}") for word in ("rerun", *SIGNALS))}
 BESIDE = {"/", "/healthz", "/readyz", "/metrics", "/api/openapi.json", f"{API}/stream"}
 START = {"workflow", "version", "inputs", "labels", "priority", "event"}
 
