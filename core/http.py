@@ -78,6 +78,9 @@ class Behind(Protocol):
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
+SLASH = "\udc2f"
+"""Stands in a path for a slash inside a segment (`%2F`): no decoded text holds a lone surrogate."""
+
 _SEGMENT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -144,7 +147,7 @@ class Routes:
             if its_method == method:
                 hit = route.match(path)
                 if hit is not None:
-                    return route, hit.groupdict()
+                    return route, {name: value.replace(SLASH, "/") for name, value in hit.groupdict().items()}
         return None
 
     def methods(self, path: str) -> list[str]:

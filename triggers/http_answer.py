@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from .http_config import HttpConfig
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _JSON = {"Content-Type": "application/json"}
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Answers:
@@ -81,7 +83,7 @@ class Answers:
         assert self._template is not None
         made: Mapping[str, Any] = self._template.render(Activation(values))
         respond = self._respond
-        headers = {name: as_text(value) for name, value in made["headers"].items()}
+        headers = {name: _header(name, as_text(value)) for name, value in made["headers"].items()}
         body = b""
         if respond.has("body") and made["body"] is not None:
             body = as_text(made["body"]).encode()
@@ -108,6 +110,20 @@ class Answers:
             hint=f"GET /api/v1/runs/{run} shows how it ends",
             details={"run": run},
         )
+
+
+def _header(name: str, value: str) -> str:
+    """A header's value in the characters of the wire: what Latin-1 lacks goes as UTF-8.
+
+    Raises Refused for a line break or another control character: data of an event must not write headers of its own.
+    """
+    if _CONTROL.search(value) is not None:
+        raise Refused(422, "expression", f"the header {name} of the answer would hold a control character")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "replace").decode("latin-1")
+    return value
 
 
 _OF_THE_DATA = frozenset(("invalid_input", "invalid_data", "expression"))

@@ -16,6 +16,8 @@ from .contract import TriggerConfig
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 _PATH = re.compile(r"(/[^/?#\s{}]*|/\{[A-Za-z_][A-Za-z0-9_]*\})+")
 _NAME = re.compile(r"\{([^}]*)\}")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OF_THE_WIRE = ("connection", "content-length", "transfer-encoding")
 _ORIGIN = re.compile(r"https?://[^/\s]+")
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
@@ -89,6 +91,16 @@ class Respond(Keys):
     headers: dict[str, str] = Field(default={})
     body: str | None = None
     json_: Any = Field(default=None, alias="json")
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_can_be_sent(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if _TOKEN.fullmatch(name) is None:
+                raise ValueError(f"a header's name has letters, digits and - alone, such as X-Order; found {name!r}")
+            if name.lower() in _OF_THE_WIRE:
+                raise ValueError(f"the header {name} is set by the server itself")
+        return value
 
     def template(self) -> Compiled | None:
         """What the answer is made by; None if it is the plain one. Raises InvalidDefinition (the loader has looked)."""

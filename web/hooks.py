@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from ..core.errors import ReactorError
-from ..core.http import HttpRequest, HttpResponse, Refused
+from ..core.http import SLASH, HttpRequest, HttpResponse, Refused
 from .access import check_local
 from .events_in import handshake
 from .problems import problem_of
-from .wire import Receive, Scope, Send, answer, headers_of, read_body
+from .wire import Receive, Scope, Send, answer, headers_of, read_body, slashes_kept
 
 if TYPE_CHECKING:
     from ..app import App
@@ -31,6 +31,9 @@ class Hooks:
         """One request; `path` is what follows `/hooks`. Raises Refused for what has no route."""
         method = scope["method"]
         headers = headers_of(scope)
+        raw: bytes = scope.get("raw_path") or b""
+        if b"%2F" in raw or b"%2f" in raw:
+            path = slashes_kept(raw, len(scope["path"]) - len(path))
         found = self._routes.find(method, path)
         if found is None:
             if method == "OPTIONS" and self._routes.methods(path):
@@ -45,7 +48,8 @@ class Hooks:
         try:
             peer = scope.get("client")
             body = await read_body(receive, headers, route.bytes_max)
-            request = HttpRequest(method, path, headers, _query(scope), body, peer[0] if peer else "", params)
+            asked = path.replace(SLASH, "%2F")
+            request = HttpRequest(method, asked, headers, _query(scope), body, peer[0] if peer else "", params)
             response = await route.handler(request)
         except ReactorError as e:  # refusals too are for the page that asks
             problem = problem_of(e)
@@ -72,11 +76,11 @@ class Hooks:
         await answer(send, 200, headers=answers)
 
     def _missing(self, method: str, path: str) -> Refused:
-        methods = self._routes.methods(path)
+        methods, shown = self._routes.methods(path), path.replace(SLASH, "%2F")
         if methods:
             listed = ", ".join(methods)
             return Refused(
-                405, "method_not_allowed", f"/hooks{path} takes {listed}; found {method}", headers={"Allow": listed}
+                405, "method_not_allowed", f"/hooks{shown} takes {listed}; found {method}", headers={"Allow": listed}
             )
         from ..triggers.http_config import serves  # its models are for http triggers alone
 
@@ -85,14 +89,14 @@ class Hooks:
                 return Refused(
                     503,
                     "resource_limit",
-                    f"the trigger {reader.spec.name}, which serves /hooks{path}, is {reader.state}",
+                    f"the trigger {reader.spec.name}, which serves /hooks{shown}, is {reader.state}",
                     hint="repeat the request later",
                     headers={"Retry-After": "5"},
                 )
         return Refused(
             404,
             "not_found",
-            f"no http trigger serves /hooks{path}",
+            f"no http trigger serves /hooks{shown}",
             hint="`reactor trigger list` shows those that are connected",
         )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
 from ..core.durations import format_size
-from ..core.http import Refused
+from ..core.http import SLASH, Refused
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -43,6 +44,14 @@ def path_of(scope: Scope, base: str = "") -> str | None:
                 continue
             path = path[len(prefix) :] or "/"
     return path
+
+
+def slashes_kept(raw: bytes, above: int) -> str:
+    """A path from its raw form, with SLASH for each `%2F`: a slash inside a segment does not end it. `above` is the
+    number of characters, decoded, that stand before where the path begins.
+    """
+    whole = "/".join(unquote(part).replace("/", SLASH) for part in raw.decode("latin-1").split("/"))
+    return whole[above:]
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], bytes_max: int) -> bytes:
