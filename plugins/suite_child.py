@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ _BASES = {"trigger": "TriggerSuite", "action": "ActionSuite"}
 class Outcomes:
     """Collects what pytest reports of each test."""
 
-    def __init__(self, base: type) -> None:
-        self.tests: dict[str, dict[str, str]] = {}
-        self._own = sys.modules[base.__module__].__file__ or ""
+    def __init__(self, excused: Mapping[str, str]) -> None:
+        self.tests = {
+            name: {"name": name, "outcome": "excused", "message": message} for name, message in excused.items()
+        }
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """One phase of a test; the worst of the three counts."""
@@ -30,12 +32,8 @@ class Outcomes:
             if known is None or known["outcome"] != "failed":
                 self.tests[name] = {"name": name, "outcome": "failed", "message": _message(report)}
         elif report.skipped:
-            path, _, reason = report.longrepr
-            if report.when == "call" and Path(path).samefile(self._own):  # of a fixture pytest tells the test's place
-                self.tests[name] = {"name": name, "outcome": "excused", "message": reason.removeprefix("Skipped: ")}
-            else:
-                message = "skipped by the plugin: only the suite itself excuses a test, by the traits"
-                self.tests[name] = {"name": name, "outcome": "failed", "message": message}
+            message = "skipped by the plugin: only the suite itself excuses a test, by the traits"
+            self.tests[name] = {"name": name, "outcome": "failed", "message": message}
         elif known is None and report.when == "call":
             self.tests[name] = {"name": name, "outcome": "passed"}
 
@@ -68,15 +66,16 @@ def run(suite: str, what: str) -> dict[str, Any]:
     if base is None:
         return refused(f"{suite} is no subclass of {_BASES[what]}", "see reactor.testing")
     tests = [each for each in vars(base) if each.startswith("test")]
-    replaced = [each for each in tests if getattr(found, each) is not getattr(base, each)]
+    excused: Mapping[str, str] = getattr(found, "excused", {})
+    replaced = [each for each in tests if each not in excused and getattr(found, each) is not getattr(base, each)]
     if replaced:
         return refused(f"{suite} replaces tests of the suite: {', '.join(replaced)}", "leave them as they are")
     Path("test_suite.py").write_text(f"from {module} import {name} as TestSuite\n")
     Path("pytest.ini").write_text("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
-    outcomes = Outcomes(base)
+    outcomes = Outcomes(excused)
     options = ["-q", "-p", "no:cacheprovider", "-c", "pytest.ini", "--rootdir=."]
     pytest.main([*options, "test_suite.py"], plugins=[outcomes])
-    if not outcomes.tests:
+    if outcomes.tests.keys() == excused.keys():
         return refused(f"no test of {suite} ran", "run the plugin's own tests with pytest")
     return {"tests": list(outcomes.tests.values())}
 

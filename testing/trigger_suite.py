@@ -1,12 +1,15 @@
-"""The tests that every trigger passes, ours and yours: subclass TriggerSuite and supply the fixture `rig`.
+"""The tests that every trigger passes, ours and yours: subclass TriggerSuite, name the trigger, supply `rig`.
 
     class TestSerialPort(TriggerSuite):
+        trigger = SerialPort
+
         @pytest.fixture
         async def rig(self):
             async with SerialPortRig() as rig:
                 yield rig
 
 A test that a source cannot pass is excused by its declared traits, never by its name: who declares more must keep more.
+What is excused is no test of the subclass at all, neither passed nor skipped; its `excused` says what and why.
 """
 
 from __future__ import annotations
@@ -14,17 +17,16 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-import pytest
 from msgspec import UNSET
 
 from ..core.errors import NotConnected, ReactorError
 from ..core.event import check, decode_stored, encode
 from ..core.limits import CLOSE_S_MAX
-from ..triggers.contract import Delivery, Event, Receipt, Settlement, Trigger, Undecodable
+from ..triggers.contract import Delivery, Event, Receipt, Settlement, Traits, Trigger, Undecodable
 
 __all__ = ["Rig", "TriggerSuite"]
 
@@ -90,14 +92,55 @@ async def close(trigger: Trigger) -> None:
         await trigger.close()
 
 
+_CONDITIONAL: dict[str, tuple[str, str]] = {}
+"""Each test that asks for a promise: the trait, and what a source without it does not promise."""
+_NO_REDELIVERY = "the source cannot redeliver"
+
+_Test = Callable[[Any, Rig], Awaitable[None]]
+
+
+def _only_if(trait: str, without: str) -> Callable[[_Test], _Test]:
+    def note(test: _Test) -> _Test:
+        _CONDITIONAL[test.__name__] = (trait, without)
+        return test
+
+    return note
+
+
+def excuses(traits: Traits) -> dict[str, str]:
+    """The tests of TriggerSuite that these traits leave out, each with why."""
+    return {name: without for name, (trait, without) in _CONDITIONAL.items() if not getattr(traits, trait)}
+
+
 class TriggerSuite:
     """The contract of triggers/contract.py, test by test."""
 
+    trigger: ClassVar[type[Trigger]]
+    """The class that the rig makes: its `traits` say which tests are left out."""
+    excused: ClassVar[Mapping[str, str]] = {}
+    """The tests that the traits leave out, each with the promise that the source does not make."""
     LIMIT_S: ClassVar[float] = 15.0
     """How long a test waits for an event that must come."""
     QUIET_S: ClassVar[float] = 0.3
     """How long nothing must come until a test believes that nothing will."""
     MANY: ClassVar[int] = 500
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Leave out what the trigger does not promise."""
+        super().__init_subclass__(**more)
+        if hasattr(cls, "trigger"):
+            cls.excused = excuses(cls.trigger.traits)
+            for name in _CONDITIONAL:
+                if name in cls.excused:
+                    setattr(cls, name, None)
+                elif getattr(cls, name) is None:  # the class above is for a trigger that promises less
+                    setattr(cls, name, vars(TriggerSuite)[name])
+
+    async def test_the_rig_makes_the_trigger_of_this_suite(self, rig: Rig) -> None:
+        """The traits that leave tests out are those of what is tested."""
+        assert hasattr(self, "trigger"), "name the class of the trigger in the suite: trigger = ..."
+        made = await rig.make()
+        assert (type(made), made.traits) == (self.trigger, self.trigger.traits)
 
     # -- opening and closing
 
@@ -185,11 +228,10 @@ class TriggerSuite:
         await sending
         assert Counter(got) == Counter(sent)
 
+    @_only_if("ordered", "the source promises no order")
     async def test_keeps_the_order_of_a_partition(self, rig: Rig) -> None:
         """Excused unless `ordered`."""
         trigger = await rig.open()
-        if not trigger.traits.ordered:
-            pytest.skip("the source promises no order")
         for number in range(30):
             await rig.emit(f"{number}".encode())
         order: dict[str, list[int]] = {}
@@ -199,11 +241,10 @@ class TriggerSuite:
         for numbers in order.values():
             assert numbers == sorted(numbers)
 
+    @_only_if("acknowledges", "the source keeps nothing for a slow reader")
     async def test_nobody_reads_for_a_while(self, rig: Rig) -> None:
         """What comes meanwhile waits: nothing is lost to a full inbox. Excused unless `acknowledges`."""
         trigger = await rig.open()
-        if not trigger.traits.acknowledges:
-            pytest.skip("the source keeps nothing for a slow reader")
         sent = [f"w{number}".encode() for number in range(100)]
         await self._emit_all(rig, sent)
         assert Counter(await self._payloads(rig, trigger, 100)) == Counter(sent)
@@ -235,27 +276,30 @@ class TriggerSuite:
 
     # -- settling: excused unless `acknowledges`
 
+    @_only_if("acknowledges", _NO_REDELIVERY)
     async def test_what_was_not_settled_comes_again_after_a_restart(self, rig: Rig) -> None:
         """And under the same id, if those are stable."""
-        trigger = await self._acknowledging(rig)
+        trigger = await rig.open()
         await rig.emit(b"A")
         first = self._events(await self._read(rig, trigger, 1))[0]
         await close(trigger)
         again = self._events(await self._read(rig, await rig.open(), 1))[0]
         self._same(rig, trigger, first, again)
 
+    @_only_if("acknowledges", _NO_REDELIVERY)
     async def test_a_refused_event_comes_back(self, rig: Rig) -> None:
         """`settle(again=True)`: the store could not take it now."""
-        trigger = await self._acknowledging(rig)
+        trigger = await rig.open()
         await rig.emit(b"A")
         (delivery,) = await self._read(rig, trigger, 1)
         await delivery.settle(Settlement(again=True, retry_after_s=0.0))
         (again,) = await self._read(rig, trigger, 1)
         self._same(rig, trigger, self._events([delivery])[0], self._events([again])[0])
 
+    @_only_if("acknowledges", _NO_REDELIVERY)
     async def test_what_was_settled_does_not_come_again(self, rig: Rig) -> None:
         """After a restart the next event is a new one."""
-        trigger = await self._acknowledging(rig)
+        trigger = await rig.open()
         await rig.emit(b"A")
         assert await self._payloads(rig, trigger, 1) == [b"A"]
         await close(trigger)
@@ -264,9 +308,10 @@ class TriggerSuite:
         assert await self._payloads(rig, trigger, 1) == [b"B"]
         assert await self._rest(rig, trigger) == []
 
+    @_only_if("acknowledges", _NO_REDELIVERY)
     async def test_settling_out_of_order_never_skips_one(self, rig: Rig) -> None:
         """Only the last of what was read is settled before a restart: all others come again."""
-        trigger = await self._acknowledging(rig)
+        trigger = await rig.open()
         sent = [f"o{number}".encode() for number in range(6)]
         await self._emit_all(rig, sent)
         held = await self._some(rig, trigger, len(sent))
@@ -283,9 +328,10 @@ class TriggerSuite:
         got += await self._rest(rig, trigger)
         assert set(got) <= set(sent)
 
+    @_only_if("acknowledges", _NO_REDELIVERY)
     async def test_all_arrive_although_the_connection_is_cut(self, rig: Rig) -> None:
         """Before, in the middle and after: read again under the supervisor's rule, NotConnected means connect."""
-        trigger = await self._acknowledging(rig)
+        trigger = await rig.open()
         sent = [f"x{number}".encode() for number in range(9)]
         got: list[bytes] = []
         for turn in range(3):
@@ -301,12 +347,6 @@ class TriggerSuite:
         assert set(got) == set(sent)
 
     # -- how the tests read
-
-    async def _acknowledging(self, rig: Rig) -> Trigger:
-        trigger = await rig.open()
-        if not trigger.traits.acknowledges:
-            pytest.skip("the source cannot redeliver")
-        return trigger
 
     async def _emit_all(self, rig: Rig, payloads: Sequence[bytes]) -> None:
         for start in range(0, len(payloads), 20):

@@ -49,6 +49,7 @@ BAD: list[tuple[Callable[[Module], Iterator[str]], str, str, list[str]]] = [
     (checks.promises, "core/a.py", "try:\n    f()\nexcept Exception:\n    pa" + "ss", ["core/a.py:3: every error is swallowed here"]),
     (checks.promises, "core/a.py", "raise NotImplemented" + "Error", ["core/a.py:1: a stub: refuse it with `unavailable`, or do it"]),
     (checks.promises, "tests/a.py", "pytest.sk" + "ip('no')", ["tests/a.py:1: a test that is skipped proves nothing"]),
+    (checks.promises, "testing/a.py", "pytest.sk" + "ip('no')", ["testing/a.py:1: a test that is skipped proves nothing"]),
     (checks.promises, "tests/a.py", "@pytest.mark.xf" + "ail\ndef f(): ...", ["tests/a.py:1: a test that is skipped proves nothing"]),
 ]  # fmt: skip
 
@@ -67,7 +68,6 @@ GOOD: list[tuple[Callable[[Module], Iterator[str]], str, str]] = [
     (checks.chance, "core/clock.py", "import time\ntime.time()"),
     (checks.chance, "engine/a.py", "from time import perf_counter\nawait asyncio.sleep(0)\nclock.time()\nfrom datetime import time\ntime.fromisoformat(x)\nimport uuid\nuuid.UUID(x)"),
     (checks.promises, "core/a.py", "try:\n    f()\nexcept OSError:\n    pass  # no" + "qa: S110 - it is gone already"),
-    (checks.promises, "testing/a.py", "pytest.sk" + "ip('the source cannot redeliver')"),
 ]  # fmt: skip
 
 

@@ -1,8 +1,17 @@
 """The floor of coverage is that of the whole and of each core part."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
-from reactor.tests.coverage_summary import judged
+import pytest
+
+from reactor.tests.coverage_summary import CORE, judged
+from reactor.tests.tidy.tree import ROOT
+
+pytestmark = pytest.mark.req("Q-4")
 
 
 def counted(lines: int, branches: int, of_lines: int = 100, of_branches: int = 100) -> dict[str, Any]:
@@ -39,3 +48,26 @@ def test_the_whole_is_judged_beside_its_parts() -> None:
 
 def test_a_part_that_was_not_measured_is_not_covered() -> None:
     assert judged({"engine/run.py": counted(95, 90), "router/a.py": counted(95, 90)}, 90)[1] == ["store"]
+
+
+def test_make_test_ends_with_an_error_below_the_floor(tmp_path: Path) -> None:
+    """The floor of the Makefile is more than 90 %, of branches too, and what is low makes the run fail."""
+    said = subprocess.run(["make", "-n", "test"], capture_output=True, text=True, cwd=ROOT).stdout
+    assert ".venv/bin/python -P -m coverage run -m pytest" in said
+    assert ".venv/bin/python -P tests/coverage_summary.py 90\n" in said
+    (tmp_path / ".coveragerc").write_text("[run]\nbranch = true\nsource = .\n")
+    for part in CORE:
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "a.py").write_text("x = 1\nif x == 0:\n    x = 2\n" if part == "engine" else "x = 1\n")
+    (tmp_path / "main.py").write_text("import runpy\n" + "".join(f"runpy.run_path('{p}/a.py')\n" for p in CORE))
+    environment = {**os.environ, "COVERAGE_PROCESS_START": "", "COVERAGE_FILE": ""}
+    python = [sys.executable, "-P"]
+    subprocess.run([*python, "-m", "coverage", "run", "main.py"], check=True, cwd=tmp_path, env=environment)
+    summary = [*python, str(ROOT / "tests" / "coverage_summary.py")]
+    done = subprocess.run([*summary, "90"], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.stdout.endswith(
+        "Not above 90 %: the whole, engine. Test what is new, or say why in the Makefile (COVERAGE_FLOOR).\n"
+    )
+    assert done.returncode == 1
+    done = subprocess.run([*summary, "-1"], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout

@@ -31,6 +31,7 @@ def test_what_is_public_is_documented() -> None:
     nothing_wrong(line for each in package() for line in checks.docstrings(each, explained))
 
 
+@pytest.mark.req("Q-12")
 def test_nothing_is_left_for_later() -> None:
     nothing_wrong(line for each in modules() if not each.generated for line in checks.promises(each))
 

@@ -75,6 +75,8 @@ class BareRig(Rig):
 class TestBare(TriggerSuite):
     """And it passes the public suite."""
 
+    trigger = Bare
+
     @pytest.fixture
     async def rig(self, line: Line) -> AsyncIterator[Rig]:
         async with BareRig() as rig:

@@ -67,6 +67,8 @@ class HttpRig(Rig):
 
 
 class TestHttp(TriggerSuite):
+    trigger = HttpTrigger
+
     @pytest.fixture
     async def rig(self) -> AsyncIterator[Rig]:
         async with HttpRig() as rig:

@@ -110,6 +110,8 @@ async def rig(nats_server: NatsServer) -> AsyncIterator[JetStreamRig]:
 class TestSuite(TriggerSuite):
     """All that every trigger keeps."""
 
+    trigger = JetStreamTrigger
+
     @pytest.fixture
     async def rig(self, nats_server: NatsServer) -> AsyncIterator[Rig]:
         async with JetStreamRig(nats_server) as rig:

@@ -34,6 +34,8 @@ pytestmark = pytest.mark.broker("kafka")
 class TestSuite(TriggerSuite):
     """All that every trigger keeps."""
 
+    trigger = kafka.KafkaTrigger
+
     @pytest.fixture
     async def rig(self, kafka_server: KafkaServer) -> AsyncIterator[Rig]:
         async with KafkaRig(kafka_server, partitions=2) as rig:

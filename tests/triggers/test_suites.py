@@ -51,6 +51,8 @@ class FileRig(Rig):
 
 @pytest.mark.req("T-GEN-3")
 class TestFile(TriggerSuite):
+    trigger = FileTrigger
+
     @pytest.fixture(params=[False, True], ids=["notices", "polling"])
     async def rig(self, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
         async with FileRig(tmp_path, request.param) as rig:
@@ -86,6 +88,7 @@ class CronRig(Rig):
 
 @pytest.mark.req("T-GEN-3")
 class TestCron(TriggerSuite):
+    trigger = CronTrigger
     QUIET_S = 0.05
 
     @pytest.fixture

@@ -107,6 +107,8 @@ class SseRig(Rig):
 class TestSse(TriggerSuite):
     """The contract, test by test."""
 
+    trigger = SseTrigger
+
     @pytest.fixture
     async def rig(self) -> AsyncIterator[Rig]:
         async with SseRig() as rig:
