@@ -74,6 +74,7 @@ class StepChecks:
             if steps.ordered and before:
                 edges.setdefault(before, "order")
             before = step.name
+            self._says_parallel(step, edges)
         self._waits_for_all(steps, graph)
         self._cycles(graph)
         self._unreachable(steps, graph)
@@ -214,6 +215,15 @@ class StepChecks:
     def _continues(self, path: Path) -> None:
         message = "`on_error: continue` hides every failure of this step: its output is null, the run goes on"
         self.reader.warning("hides_errors", path, message, hint="name the codes that may be ignored, or use `try`")
+
+    def _says_parallel(self, step: Step, edges: Mapping[str, str]) -> None:
+        """Advise where `parallel: true` is written and cannot come true as it reads."""
+        path = (*self.places.steps[step.name].path, "parallel")
+        if not (edges or step.needs_all) or self.reader.value(path) is not True:
+            return
+        others = "all others" if step.needs_all else " and ".join(f"`{name}`" for name in sorted(edges)[:3])
+        message = f"`parallel: true` changes nothing: `{step.name}` waits for {others}"
+        self.reader.advise("without_effect", path, message, hint="leave it out: what waits for nothing runs at once")
 
     def _waits_for_all(self, steps: Steps, graph: Graph) -> None:
         waiting = [step.name for step in steps.steps if step.needs_all]

@@ -147,6 +147,10 @@ class Diagnostics:
         """Add a warning: loads, but is probably not meant."""
         self.items.append(Diagnostic(code, message, place, severity="warning", **more))
 
+    def advise(self, code: str, message: str, place: Place = Place(), **more: Any) -> None:
+        """Add a hint: right as it is, and may be written more plainly."""
+        self.items.append(Diagnostic(code, message, place, severity="hint", **more))
+
     def extend(self, more: Iterable[Diagnostic]) -> None:
         """Take all of them."""
         self.items.extend(more)
@@ -169,6 +173,11 @@ class Diagnostics:
     def errors(self) -> list[Diagnostic]:
         """The errors alone, sorted."""
         return [diagnostic for diagnostic in self.sorted() if diagnostic.severity == "error"]
+
+    @property
+    def strictly(self) -> bool:
+        """Is there an error or a warning? Hints do not count."""
+        return any(diagnostic.severity != "hint" for diagnostic in self.items)
 
     def __bool__(self) -> bool:
         """Is there an error? Warnings and hints do not count."""

@@ -103,6 +103,10 @@ class Reader:
         place = self.source.key_place(path) if key else self.source.place(path)
         self.diagnostics.warning(code, message, place, path=path, **more)
 
+    def advise(self, code: str, path: Path, message: str, **more: str) -> None:
+        """The same as a hint, of the key that ends the path: right as it is, and may be written more plainly."""
+        self.diagnostics.advise(code, message, self.source.key_place(path), path=path, **more)
+
     def within(self, path: Path, diagnostics: Iterable[Diagnostic]) -> None:
         """Tell diagnostics whose places are inside the text at a path (line 1, column 1 is its first character)."""
         text = None
@@ -115,14 +119,21 @@ class Reader:
             place = self.source.text_place(path, offset + max(each.place.column - 1, 0), each.place.length)
             self.diagnostics.add(replace(each, place=place, path=path, line_text=None))
 
-    def text(self, path: Path) -> str | None:
-        """The text at a path, if a text stands there."""
+    def value(self, path: Path) -> Any:
+        """What is written at a path; INVALID if nothing is."""
         value: Any = self.source.value
         for part in path:
             try:
                 value = value[part]
             except (KeyError, IndexError, TypeError):
-                return None
+                return INVALID
+        return value
+
+    def text(self, path: Path) -> str | None:
+        """The text at a path, if a text stands there."""
+        value = self.value(path)
+        if value is INVALID:
+            return None
         return value if isinstance(value, str) else self.source.source(path)
 
     def wrong_type(self, path: Path, expected: str, value: Any, hint: str = "") -> Invalid:

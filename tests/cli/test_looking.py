@@ -400,6 +400,16 @@ def test_strict_makes_a_warning_an_error(project: Project) -> None:
     assert project.say("validate", "--strict", "workflows/lax.yaml").code == 2
 
 
+@pytest.mark.req("E-EXE-26")
+def test_a_hint_is_told_and_is_no_error_even_if_strict(project: Project) -> None:
+    project.write(wordy="workflow: wordy\nsteps: [{transform: 1}, {transform: 2, parallel: true}]\n")
+    said = project.say("validate", "--strict", "workflows/wordy.yaml")
+    assert (said.code, said.out.splitlines()[0]) == (
+        0,
+        "hint: `parallel: true` changes nothing: `step2` waits for `step1`",
+    )
+
+
 def test_a_fault_of_the_project_is_shown_with_a_caret(project: Project) -> None:
     (project.root / "reactor.yaml").write_text("server: {prot: 1}\n")
     for words in (("validate",), ("list",), ("serve",)):

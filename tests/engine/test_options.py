@@ -203,6 +203,7 @@ steps:
     assert [s["output"] for s in run["steps"]] == [{"deep": 4}, "looked", "looked"]
 
 
+@pytest.mark.req("E-EXE-26")
 async def test_a_step_that_is_to_run_alone_overlaps_no_other_of_its_run(rig: Rig, world: World) -> None:
     beside: dict[str, int] = {}
 
@@ -224,10 +225,15 @@ steps:
   c: {python: {function: "m:count", args: {name: c}}}
   d: {python: {function: "m:count", args: {name: d}}}
   shy: {python: {function: "m:count", args: {name: shy}}, parallel: false}
+  box:
+    parallel:
+      branches:
+        left: [{python: {function: "m:count", args: {name: inner}}, parallel: false}]
+        right: [{python: {function: "m:count", args: {name: e}}}]
 """
     )
     assert (await rig.run("loners"))["state"] == "completed"
-    assert (beside["alone"], beside["shy"]) == (1, 1)
+    assert (beside["alone"], beside["shy"], beside["inner"]) == (1, 1, 1)
     assert (beside["a"], beside["b"], beside["c"], beside["d"]) == (2, 2, 2, 2)
 
 

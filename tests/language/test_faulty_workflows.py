@@ -34,3 +34,15 @@ def test_every_fault_has_its_place(path: Path) -> None:
             or " must be " in diagnostic.message
             or "; found " in diagnostic.message
         )
+
+
+@pytest.mark.req("E-EXE-26")
+def test_a_word_that_changes_nothing_is_a_hint_alone() -> None:
+    """Where `parallel: true` stands at a step that waits for its siblings; the definition is the same without it."""
+    text = (FOLDER / "parallel_true.yaml").read_text()
+    found = load_text(text, "a.yaml", WORDS)
+    assert {each.severity for each in found.diagnostics.items} == {"hint"}
+    assert (bool(found.diagnostics), found.diagnostics.strictly) == (False, False)
+    bare = load_text(text.replace(", parallel: true", ""), "a.yaml", WORDS)
+    assert bare.diagnostics.items == []
+    assert found.definitions == bare.definitions
