@@ -158,7 +158,7 @@ async def _switch(given: Given, client: Client, word: str, body: dict[str, Any])
         )
     found = await client.post("triggers", name, word, body=body)
     until = SYSTEM.monotonic() + SWITCH_S_MAX
-    while word == "resume" and found["state"] == "paused" and SYSTEM.monotonic() < until:
+    while word == "resume" and found["state"] == "connecting" and SYSTEM.monotonic() < until:
         await SYSTEM.sleep(0.02)
         found = await client.get("triggers", name)
     if given.output != "table":

@@ -49,16 +49,17 @@ class _Together:
         tell(code, message, place, path=parse_path(path), **more)
 
     def single(self) -> None:
-        """One version of one name stands once."""
-        for name, all_of in self.by_name.items():
-            first: dict[str, Loaded] = {}
-            for each in all_of:
-                known = first.setdefault(each.definition.version, each)
-                if known is not each:
-                    where = _place(known, "workflow")
-                    message = f"the workflow `{name}` {each.definition.version} is defined twice; first in {where}"
-                    hint = "give one of them another name or another `version`"
-                    self.error("duplicate_name", message, each, "workflow", found=name, hint=hint)
+        """One version of one name stands once; else none of them counts, so that no file replaces another."""
+        alike: dict[tuple[str, str], list[Loaded]] = {}
+        for each in self.loaded:
+            alike.setdefault((each.definition.workflow, each.definition.version), []).append(each)
+        for (name, version), all_of in alike.items():
+            for each in all_of if len(all_of) > 1 else ():
+                other = _place(all_of[0] if each is not all_of[0] else all_of[1], "workflow")
+                more = f" and {len(all_of) - 2} more" if len(all_of) > 2 else ""
+                message = f"the workflow `{name}` {version} is defined more than once: also in {other}{more}"
+                hint = "give one of them another name or another `version`, or remove it"
+                self.error("duplicate_name", message, each, "workflow", found=name, hint=hint)
 
     def calls(self) -> None:
         """`run-workflow`: the workflow exists, gets what it needs, and does not come back to its caller."""

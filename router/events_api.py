@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,7 +13,7 @@ from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable
 from ..core.event import Delivery, Event, Receipt, Settlement, check, decode, decode_stored
 from ..core.ids import event_number, event_text, fresh_id, run_text
 from ..core.keys import whole
-from ..core.limits import FAN_OUT_RUNS_MAX, PAGE_ROWS_MAX
+from ..core.limits import PAGE_ROWS_MAX
 from ..language.cel import Activation
 from ..store.contract import DeadLetter, EventRow, RunFilter, RunStart, RunState, Store, Unit
 from .arrival import Arrivals
@@ -24,9 +24,12 @@ from .rules import Rules
 from .unmatched import Unmatched
 
 _any = msgspec.json.Decoder().decode
+_Row = TypeVar("_Row")
 POSTED = "post"
 """The trigger name of events that were handed in directly: `POST /events`, `reactor emit`, `app.emit`."""
 
+REPLAY_KEY = "replay_key"
+"""The member of a replay's `meta` that names the Idempotency-Key it was asked for with."""
 
 LETTER_STATES = ("open", "retried", "dropped")
 
@@ -48,6 +51,16 @@ def _before(cursor: str) -> int:
     if before is None:
         raise BadPage(f"`{cursor}` is no cursor: pass on the `next` of the page before")
     return before
+
+
+async def _all(page: Callable[[int, int], Awaitable[Sequence[_Row]]], key: str) -> list[_Row]:
+    """The rows of all pages, newest first: `page` gives those before a row's `key`, as many as asked for at most."""
+    found, before, more = list[_Row](), 0, True
+    while more:
+        rows = await page(before, PAGE_ROWS_MAX)
+        found += rows
+        before, more = getattr(rows[-1], key) if rows else 0, len(rows) == PAGE_ROWS_MAX
+    return found
 
 
 class EventsApi:
@@ -139,7 +152,7 @@ class EventsApi:
                 f"there is no event `{reference}`",
                 hint="`reactor events` lists them; unmatched ones are kept for a while only",
             )
-        return found[-1]
+        return max(found, key=lambda each: each.key)  # the latest
 
     def view(self, row: EventRow) -> dict[str, Any]:
         """An event as lists show it."""
@@ -172,10 +185,7 @@ class EventsApi:
         """For every binding: matched, or the first clause that says no, with what was expected and found."""
         row = await self.row(reference)
         event = decode_stored(row.body)
-        dead = {
-            d.workflow: _any(d.error)["message"]
-            for d in await self._store.dead_letters(state="", event=row.key, limit=FAN_OUT_RUNS_MAX)
-        }
+        dead = await self._dead_of(row)
         rules = await self.rules_at(row.revision) or self._rules
         findings = await explain(
             rules,
@@ -195,17 +205,40 @@ class EventsApi:
         }
 
     async def _runs_of(self, row: EventRow) -> Mapping[str, tuple[str, str]]:
-        found = await self._store.runs(RunFilter(event=row.key), limit=PAGE_ROWS_MAX)
-        return {r.workflow: (run_text(self._store.id, r.id), RunState(r.state).name.lower()) for r in found}
+        """By workflow the run that the event started, and its state; reruns, which are later, do not stand for it."""
+        runs, wanted = self._store.runs, RunFilter(event=row.key)
+        rows = await _all(lambda before, limit: runs(wanted, before=before, limit=limit), "id")
+        return {r.workflow: (run_text(self._store.id, r.id), RunState(r.state).name.lower()) for r in rows}
 
-    async def replay(self, reference: str) -> Receipt:
-        """Route an event anew under the rules of today: same source and data, extension `replay` (semantics 1.11)."""
+    async def _dead_of(self, row: EventRow) -> Mapping[str, str]:
+        """By workflow, or empty for the event itself, why it became a dead letter."""
+        letters = self._store.dead_letters
+        found = await _all(lambda before, limit: letters(state="", event=row.key, before=before, limit=limit), "key")
+        return {letter.workflow: _any(letter.error)["message"] for letter in found}
+
+    async def replay(self, reference: str, *, key: str = "") -> Receipt:
+        """Route an event anew under the rules of today: same source and data, extension `replay` (semantics 1.11).
+
+        With a `key` once for it: what it made is handed in again, and so is a duplicate. Raises EventNotFound.
+        """
         event = decode_stored((await self.row(reference)).body)
-        count = whole(event.extensions.get("replay", 0)) + 1
-        again = event.replace(extensions={**event.extensions, "replay": count})
-        meta = {k: v for k, v in event.meta.items() if k != "trigger"}
+        again = await self._replayed(event, key) if key else None
+        if again is None:
+            count = whole(event.extensions.get("replay", 0)) + 1
+            again = event.replace(extensions={**event.extensions, "replay": count})
+        meta = {k: v for k, v in event.meta.items() if k not in ("trigger", REPLAY_KEY)}
+        if key:
+            meta[REPLAY_KEY] = key
         trigger = str(event.meta.get("trigger", POSTED))
         return (await self.publish((again.replace(meta=meta),), trigger=trigger))[0]
+
+    async def _replayed(self, event: Event, key: str) -> Event | None:
+        """The replay of an event that this key made, if it did."""
+        for row in (*await self._store.events_by_id(event.id), *self._unmatched.recent()):
+            found = decode_stored(row.body) if (row.source, row.id) == (event.source, event.id) else None
+            if found is not None and found.meta.get(REPLAY_KEY) == key:
+                return found
+        return None
 
     # -- dead letters
     def letter_view(self, letter: DeadLetter) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -12,6 +13,9 @@ from ..core.errors import ErrorInfo
 from .contract import Guarantee
 
 _log = logging.getLogger("reactor.triggers")
+
+SWITCHES_MAX = 1_000
+"""Pauses and resumes of one process whose keys are remembered."""
 
 State = Literal["connecting", "connected", "down", "paused", "finished", "failed", "gap"]
 """`down`: the next attempt is known; `failed`, `gap`: a person must act; `finished`: the source has ended."""
@@ -35,6 +39,24 @@ class TriggerStatus(Struct, frozen=True):
     oldest_unsettled_s: float
     held: bool
     details: Mapping[str, Any]
+
+
+class Switches:
+    """Pauses and resumes that were asked for with a key: kept as a pause is, while the process lives."""
+
+    __slots__ = ("_asked",)
+
+    def __init__(self) -> None:
+        self._asked: deque[tuple[str, str, str]] = deque(maxlen=SWITCHES_MAX)
+
+    def first(self, trigger: str, word: str, key: str) -> bool:
+        """Is this the first time that it is asked for with this key? Without a key each time is."""
+        asked = (trigger, word, key)
+        if key and asked in self._asked:
+            return False
+        if key:
+            self._asked.append(asked)
+        return True
 
 
 class Trouble:

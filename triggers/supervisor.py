@@ -24,7 +24,7 @@ from ..language.definition import TriggerSpec
 from .catalogue import Kinds, takes_context
 from .contract import Guarantee, Trigger, TriggerContext, as_written
 from .isolation import Crashed, Hangs, Limits, guarding, within
-from .status import State, TriggerStatus, Trouble
+from .status import State, Switches, TriggerStatus, Trouble
 
 CONNECT_S_MAX = 330.0
 """A `connect` that takes longer hangs: no connection's own time limit is above 5 minutes."""
@@ -71,6 +71,7 @@ class Supervisor:
         self.limits = Limits(clock)
         self.readers: dict[str, Reader] = {}
         self._paused: set[str] = set()
+        self._switches = Switches()
         self._abandoned: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -99,21 +100,24 @@ class Supervisor:
         """All triggers, by name."""
         return [self.readers[name].status() for name in sorted(self.readers)]
 
-    async def pause(self, name: str) -> None:
-        """Stop reading: events wait at the source, also over a reload. Raises KeyError."""
+    async def pause(self, name: str, *, key: str = "") -> None:
+        """Stop reading: events wait at the source, also over a reload; once for a `key`. Raises KeyError."""
         async with self._one_at_a_time:
             reader = self.readers[name]
-            self._paused.add(name)
-            await self._stop(reader)
-            reader.enter("paused")
+            if self._switches.first(name, "pause", key):
+                self._paused.add(name)
+                await self._stop(reader)
+                reader.enter("paused")
 
-    async def resume(self, name: str, start: Any = None) -> None:
+    async def resume(self, name: str, start: Any = None, *, key: str = "") -> None:
         """Read on after a pause or a failure; after a gap from `start` (`earliest`, `latest`, …). Raises KeyError."""
         async with self._one_at_a_time:
             reader = self.readers[name]
-            self._paused.discard(name)
-            await self._stop(reader)
-            self._start(reader, {} if start is None else {"start": start})
+            if self._switches.first(name, "resume", key):
+                self._paused.discard(name)
+                await self._stop(reader)
+                reader.enter("connecting")
+                self._start(reader, {} if start is None else {"start": start})
 
     async def close(self) -> None:
         """Stop reading everywhere at once, give what was read CLOSE_S_MAX to be settled, and close. Safe twice."""

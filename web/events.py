@@ -25,8 +25,8 @@ async def explain(call: Call) -> dict[str, Any]:
 
 
 async def replay(call: Call) -> dict[str, Any]:
-    """Route an event anew, under the rules of today."""
-    return msgspec.to_builtins(await call.app.events_api.replay(call.params["id"]))
+    """Route an event anew, under the rules of today; once for a key."""
+    return msgspec.to_builtins(await call.app.events_api.replay(call.params["id"], key=call.key))
 
 
 async def list_letters(call: Call) -> dict[str, Any]:
@@ -76,6 +76,7 @@ ENDPOINTS = (
         "Route an event anew, under the rules of today",
         status=202,
         shape="Receipt",
+        keyed=True,
     ),
     Endpoint("GET", "/events/{id:path}", "read", get_event, "Show an event by its key or id", shape="Event"),
     Endpoint(

@@ -76,13 +76,13 @@ async def show_trigger(call: Call) -> dict[str, Any]:
 
 async def pause_trigger(call: Call) -> dict[str, Any]:
     """Stop reading: events wait at the source."""
-    await call.app.supervisor.pause(_read_here(call))
+    await call.app.supervisor.pause(_read_here(call), key=call.key)
     return await show_trigger(call)
 
 
 async def resume_trigger(call: Call) -> dict[str, Any]:
     """Read on, after a pause, a failure or a gap."""
-    await call.app.supervisor.resume(_read_here(call), call.body.start)
+    await call.app.supervisor.resume(_read_here(call), call.body.start, key=call.key)
     return await show_trigger(call)
 
 
@@ -154,9 +154,9 @@ ENDPOINTS = (
     Endpoint("GET", "/triggers", "read", list_triggers, "List triggers with their state", shape="TriggerPage"),
     Endpoint("GET", _NAMED, "read", show_trigger, "Show a trigger", shape="Trigger"),
     Endpoint("POST", f"{_NAMED}/pause", "operate", pause_trigger, "Stop reading; events wait at the source",
-             status=202, shape="Trigger"),
+             status=202, shape="Trigger", keyed=True),
     Endpoint("POST", f"{_NAMED}/resume", "operate", resume_trigger, "Read on after a pause, a failure or a gap",
-             body=ResumeTrigger, status=202, shape="Trigger"),
+             body=ResumeTrigger, status=202, shape="Trigger", keyed=True),
     Endpoint("POST", f"{_NAMED}/test", "read", test_trigger, "Which workflows a sample would start; none is",
              body=Sample),
     Endpoint("GET", "/schedule/preview", "read", preview, "The next instants of a schedule",

@@ -174,12 +174,12 @@ async def test_what_is_wrong_in_a_class_is_told_with_its_line(folder: Path) -> N
 
 
 async def test_the_same_name_in_a_text_is_told(folder: Path) -> None:
-    write(folder, "ship.py", SHIP.format(helper="json", text="packed"))
+    file = write(folder, "ship.py", SHIP.format(helper="json", text="packed"))
     text = write(folder, "ship.yaml", "workflow: ship\nversion: 1.0.0\nsteps: [{log: {message: x}}]\n")
     async with App(project=folder) as app:
         result = await app.load()
-        assert text in result.failed
-        assert [each.code for each in result.diagnostics.errors] == ["duplicate_name"]
+        assert result.failed == {file, text}
+        assert [each.code for each in result.diagnostics.errors] == ["duplicate_name", "duplicate_name"]
 
 
 async def test_runs_go_on_after_a_restart_before_files_are_read(folder: Path) -> None:

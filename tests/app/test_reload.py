@@ -29,6 +29,21 @@ async def test_a_file_that_is_empty_for_a_moment_stays_in_force(file: Path) -> N
 
 
 @pytest.mark.rule("10.3")
+async def test_a_file_that_defines_what_another_has_replaces_nothing(file: Path) -> None:
+    async with App(project=file.parents[1]) as app:
+        await app.load()
+        copy = file.with_name("a-copy.yaml")  # first by name
+        copy.write_text(SHIP.replace("event: order", "event: offer"))
+        message = "the workflow `ship` 0.0.0 is defined more than once: also in {}:1:11"
+        found = {each.place.file: each.message for each in (await app.load()).diagnostics.errors}
+        assert found == {str(file): message.format(copy), str(copy): message.format(file)}
+        assert [len((await app.emit(type)).runs) for type in ("order", "offer")] == [1, 0]
+        file.unlink()  # now it is clear which one is meant
+        assert not (await app.load()).diagnostics.errors
+        assert [len((await app.emit(type)).runs) for type in ("order", "offer")] == [0, 1]
+
+
+@pytest.mark.rule("10.3")
 async def test_a_file_that_is_gone_takes_its_workflow_out_of_force_and_the_log_says_so(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

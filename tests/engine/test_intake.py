@@ -9,7 +9,7 @@ import pytest
 from reactor.core.errors import ErrorInfo, StepError
 from reactor.core.event import Mark, Undecodable
 from reactor.core.ids import event_number
-from reactor.router import arrival, chains, explain
+from reactor.router import arrival, chains, events_api, explain
 from reactor.store.contract import RunFilter, RunRow
 
 from .conftest import World
@@ -326,6 +326,20 @@ async def test_explain_asks_the_rules_of_then(rig: Rig) -> None:
     found = await rig.events.explain(receipt.event)
     assert [(f["workflow"], f["finding"]) for f in found["findings"]] == [("one", "matched")]
     assert found["revision"] < found["revision_now"]
+
+
+@pytest.mark.rule("11.4")
+async def test_explain_finds_each_run_however_many_there_are(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await rig.deploy(*(ONE.replace("workflow: one", f"workflow: one{n}") for n in range(5)))
+    receipt = await rig.emit("go", {"n": 2})
+    again = await rig.runs.rerun(receipt.runs[0])
+    monkeypatch.setattr(events_api, "PAGE_ROWS_MAX", 2)
+    assert again["id"] not in receipt.runs
+    found = (await rig.events.explain(receipt.event))["findings"]
+    assert sorted(each["run"] for each in found) == sorted(receipt.runs)
+    assert sorted((await rig.events.get(receipt.event))["runs"]) == sorted(receipt.runs)
+    bad = await rig.emit("go", {"n": "two"})
+    assert [each["finding"] for each in (await rig.events.explain(bad.event))["findings"]] == 5 * ["dead"]
 
 
 async def test_whoever_publishes_or_explains_leaves_others_their_turn(

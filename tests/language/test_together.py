@@ -132,13 +132,28 @@ def test_a_call_of_a_workflow_with_errors_is_no_error(tmp_path: Path) -> None:
 
 def test_one_version_twice(tmp_path: Path) -> None:
     assert told(tmp_path, a=END, b=END) == (
-        "error: the workflow `end` 1.2.0 is defined twice; first in a.yaml:1:11\n"
+        "error: the workflow `end` 1.2.0 is defined more than once: also in b.yaml:1:11\n"
+        "  --> a.yaml:1:11 (workflow)\n"
+        " 1 | workflow: end\n"
+        "   |           ^\n"
+        "  = found: end\n"
+        "  = help: give one of them another name or another `version`, or remove it\n"
+        "\n"
+        "error: the workflow `end` 1.2.0 is defined more than once: also in a.yaml:1:11\n"
         "  --> b.yaml:1:11 (workflow)\n"
         " 1 | workflow: end\n"
         "   |           ^\n"
         "  = found: end\n"
-        "  = help: give one of them another name or another `version`"
+        "  = help: give one of them another name or another `version`, or remove it"
     )
+
+
+def test_one_version_three_times(tmp_path: Path) -> None:
+    found = told(tmp_path, a=END, b=END, c=END).splitlines()
+    assert [line for line in found if line.startswith("error")] == [
+        f"error: the workflow `end` 1.2.0 is defined more than once: also in {other} and 1 more"
+        for other in ("b.yaml:1:11", "a.yaml:1:11", "a.yaml:1:11")
+    ]
 
 
 def test_equal_triggers_must_agree(tmp_path: Path) -> None:

@@ -310,6 +310,39 @@ async def test_a_replay_by_key_that_is_sent_again_starts_nothing_more(site: Site
     assert len((await site.get("/api/v1/runs"))["items"]) == 2
 
 
+@pytest.mark.rule("1.11")
+async def test_a_replay_by_id_is_made_once_for_an_idempotency_key(site: Site) -> None:
+    await site.put_flow()
+    first = await emit(site)
+
+    async def replay(key: str) -> tuple[str, list[str]]:
+        reply = await site.post(f"/api/v1/events/{first['id']}/replay", headers={"Idempotency-Key": key} if key else {})
+        assert reply.status == 202
+        return reply.json["verdict"], reply.json["runs"]
+
+    verdict, runs = await replay("k")
+    assert (verdict, len(runs)) == ("accepted", 1)
+    assert await replay("k") == ("duplicate", runs)
+    assert [(await replay(key))[0] for key in ("other", "", "")] == ["accepted"] * 3, "each is a replay of its own"
+    assert await replay("k") == ("duplicate", runs), "whatever was replayed since"
+    assert len((await site.get("/api/v1/runs"))["items"]) == 5
+
+
+async def test_a_replay_of_what_nobody_takes_keeps_its_number_for_a_key(site: Site) -> None:
+    first = await emit(site)
+    for _ in range(2):
+        await site.post(f"/api/v1/events/{first['id']}/replay", headers={"Idempotency-Key": "k"})
+    await site.put_flow()  # from now on somebody takes it
+    replies = [
+        await site.post(f"/api/v1/events/{first['id']}/replay", headers={"Idempotency-Key": key}) for key in "kkl"
+    ]
+    assert [(each.json["verdict"], len(each.json["runs"])) for each in replies] == [
+        ("accepted", 1),
+        ("duplicate", 1),
+        ("accepted", 1),
+    ]
+
+
 # -- triggers
 @pytest.mark.req("T-GEN-7")
 async def test_triggers_are_listed_paused_resumed_and_tested(site: Site) -> None:
@@ -328,7 +361,7 @@ async def test_triggers_are_listed_paused_resumed_and_tested(site: Site) -> None
     assert found[1]["details"] == {"serves": "POST /hooks/t", "open": 0}
     assert (await site.post(f"/api/v1/triggers/{name}/pause")).json["state"] == "paused"
     resumed = await site.post(f"/api/v1/triggers/{name}/resume")
-    assert resumed.status == 202
+    assert (resumed.status, resumed.json["state"]) == (202, "connecting")
     await site.until(lambda: list(site.app.routes))
     tested = await site.post(f"/api/v1/triggers/{name}/test", {"data": {"go": True, "n": 2}})
     assert tested.json["matches"] == ["t"]
@@ -338,6 +371,39 @@ async def test_triggers_are_listed_paused_resumed_and_tested(site: Site) -> None
     assert (await site.get("/api/v1/runs"))["items"] == []
     missing = (await site.post("/api/v1/triggers/nope/test")).problem()
     assert missing["detail"] == "there is no trigger `nope`"
+
+
+async def test_a_trigger_is_switched_once_for_an_idempotency_key(site: Site) -> None:
+    await site.put_flow("t", text="workflow: t\nwhen: [{every: 1h}]\nsteps: [{log: {message: x}}]\n")
+    await site.until(lambda: [s.state for s in site.app.supervisor.status()] == ["connected"])
+    (name,) = site.app.supervisor.readers
+
+    async def switch(word: str, key: str) -> str:
+        headers = {"Idempotency-Key": key} if key else {}
+        return (await site.post(f"/api/v1/triggers/{name}/{word}", headers=headers)).json["state"]
+
+    assert await switch("pause", "k") == "paused"
+    assert await switch("resume", "k") == "connecting"
+    await site.until(lambda: site.app.supervisor.readers[name].state == "connected")
+    assert [await switch("pause", "k"), await switch("resume", "k")] == ["connected", "connected"], "not again"
+    assert [await switch("resume", "l"), await switch("pause", "l"), await switch("pause", "")] == [
+        "connecting",
+        "paused",
+        "paused",
+    ]
+
+
+async def test_a_workflow_that_is_put_or_switched_again_is_as_it_was(site: Site) -> None:
+    """These take no key: what they ask for is a state, and whoever asks again gets the same one."""
+    for word in ("disable", "enable"):
+        await site.put_flow("a")
+        answers = [await site.post(f"/api/v1/workflows/a/{word}") for _ in range(2)]
+        assert (answers[0].status, answers[0].json) == (answers[1].status, answers[1].json)
+    shown = await site.get("/api/v1/workflows/a")
+    again = await site.put_flow("a")
+    assert (again.status, again.json["changed"]) == (200, False)
+    assert await site.get("/api/v1/workflows/a") == shown
+    assert [(await site.call("DELETE", "/api/v1/workflows/a")).status for _ in range(2)] == [204, 404]
 
 
 async def test_a_schedule_is_shown_before_it_is_written(site: Site) -> None:

@@ -68,6 +68,7 @@ FILTERS = {
 }
 SIGNALS = ("cancel", "pause", "resume", "retry", "steps/{step:path}/approve", "steps/{step:path}/reject")
 KEYED = {("POST", "/runs"), *(("POST", f"/runs/{{id}}/{word}") for word in ("rerun", *SIGNALS))}
+KEYED |= {("POST", path) for path in ("/events/{id:path}/replay", "/triggers/{name}/pause", "/triggers/{name}/resume")}
 BESIDE = {"/", "/healthz", "/readyz", "/metrics", "/api/openapi.json", f"{API}/stream"}
 START = {"workflow", "version", "inputs", "labels", "priority", "event"}
 
