@@ -28,6 +28,9 @@ TYPES = ("reactor.*",)
 """Which types leave, if `events` is not written."""
 
 CONNECTION_KINDS = {"jetstream": "nats", "kafka": "kafka"}
+GAP = "reactor.bus.gap"
+"""The type that leaves whatever `events` says: it tells the readers of the bus what they never get."""
+
 _WORKFLOW = re.compile(r"/workflows/(.+)")
 _log = logging.getLogger("reactor.bus")
 
@@ -123,7 +126,11 @@ class JetStreamBus:
             try:
                 await stream.stream_info(self._stream)
             except errors.NotFoundError:
-                await stream.add_stream(name=self._stream, subjects=subjects(self._types), max_age=self._max_age_s)
+                wanted = subjects((*self._types, GAP))
+                try:
+                    await stream.add_stream(name=self._stream, subjects=wanted, max_age=self._max_age_s)
+                except errors.BadRequestError:  # another stream may have those already
+                    await stream.add_stream(name=self._stream, subjects=subjects(self._types), max_age=self._max_age_s)
 
 
 async def _or_leave_out(sending: Awaitable[Any], message: OutMessage) -> None:

@@ -19,6 +19,7 @@ from ..core.limits import EVENT_BYTES_MAX, SWEEP_S
 from ..core.loops import LOOPS
 from ..language.project import Bus
 from ..store.contract import BUS, ROUTER, OutboxRow, Store, Unit
+from .backlog import LOOK_S, Backlog
 from .intake import OWN
 from .rules import OWN_TYPES, Rules
 
@@ -47,6 +48,8 @@ class Outbox:
         self.bus: Send | None = None
         self.bus_types: tuple[str, ...] = ()
         self._memory: deque[Event] = deque(maxlen=MEMORY_EVENTS)  # step events for the bus, oldest dropped
+        self.backlog = Backlog(store, clock)
+        self._gap_again = 0.0  # on the monotonic clock: not before is the gap named again, which was refused
         self.bus_error = ""  # why the bus does not take events now
         self.bus_since: float | None = None  # … and since when
 
@@ -119,8 +122,11 @@ class Outbox:
     async def _to_bus(self) -> None:
         delay = 0.5
         while True:
+            if self.bus is not None:
+                await self.backlog.look()
             rows = await self._rows(BUS, 0) if self.bus is not None else ()
             if not rows and not self._memory:
+                await self._name_gap()
                 await self._wait(BUS)
                 continue
             steps = list(self._memory)
@@ -141,6 +147,24 @@ class Outbox:
                 delay = min(delay * 2, BACKOFF_S_MAX)
             else:
                 self.bus_error, self.bus_since, delay = "", None, 0.5
+                await self._name_gap()
+
+    async def _name_gap(self) -> None:
+        """Tell the bus, which takes events, what it never gets. A stream that refuses this holds up nothing else."""
+        event = self.backlog.event()
+        if event is None or self.bus is None or self._clock.monotonic() < self._gap_again:
+            return
+        try:
+            await self.bus([event])
+            await self.backlog.named()
+        except StoreFailed:
+            raise
+        except ReactorError as e:
+            if not self._gap_again:
+                log.error("the bus takes no %s, which names events that it never gets: %s", event.type, e)
+            self._gap_again = self._clock.monotonic() + LOOK_S
+        else:
+            self._gap_again = 0.0
 
     async def _event(self, row: OutboxRow, who: int) -> Event | None:
         """What a row holds; one that cannot be read is a dead letter from then on, and holds up no other."""

@@ -353,6 +353,10 @@ class Store(Protocol):
         """Rows that this receiver still owes, in order."""
         ...
 
+    async def outbox_over(self, owes: int, most: int) -> int:
+        """The newest row that this receiver still owes beside `most` newer ones; 0 if it owes no more than those."""
+        ...
+
     async def state(self, scope: str, key: str) -> StateResult | None:
         """A durable value, or None."""
         ...

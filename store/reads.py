@@ -203,6 +203,11 @@ class Reads(abc.ABC):
         sql = f"SELECT key, run, body, owes FROM outbox WHERE owes & {int(owes)} <> 0 AND key > ? ORDER BY key"
         return [OutboxRow(*row) for row in await self._all(f"{sql} LIMIT {int(limit)}", after)]
 
+    async def outbox_over(self, owes: int, most: int) -> int:
+        sql = f"SELECT key FROM outbox WHERE owes & {int(owes)} <> 0 ORDER BY key DESC LIMIT 1 OFFSET {int(most)}"
+        rows = await self._page(sql)
+        return rows[0][0] if rows else 0
+
     async def state(self, scope: str, key: str) -> StateResult | None:
         sql = "SELECT value, version FROM state WHERE scope = ? AND key = ? AND value IS NOT NULL"
         for value, version in await self._all(sql, scope, key):

@@ -360,6 +360,8 @@ class StoreSuite(FlowTests, RetentionTests):
         assert [row.key for row in await store.outbox(ROUTER, after=0, limit=9)] == [1]
         await store.submit(Unit(outbox_done=((1, ROUTER), (99, BUS))))
         assert await store.outbox(BUS, after=0, limit=9) == [OutboxRow(1, 7, b"a", BUS), OutboxRow(2, 7, b"b", BUS)]
+        assert [await store.outbox_over(BUS, most) for most in (0, 1, 2)] == [2, 1, 0]
+        assert await store.outbox_over(ROUTER, 0) == 0
         await asyncio.gather(store.submit(Unit(outbox_done=((1, BUS),))), store.submit(Unit(outbox_done=((2, BUS),))))
         assert list(await store.outbox(BUS, after=0, limit=9)) == []
 

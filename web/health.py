@@ -1,11 +1,12 @@
 """`/healthz`: the process answers. `/readyz`: it takes events; 503 while the store refuses (semantics 1.8).
 
-A loop that failed in a way that nobody foresaw is named there too: events are taken all the same, so it is 200.
+A loop that failed in a way that nobody foresaw is named there too, and what the bus will never get: events are taken
+all the same, so it is 200.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import StoreUnavailable
 from ..core.loops import LOOPS
@@ -29,5 +30,9 @@ async def readyz(app: App, send: Send) -> None:
             retry_after_s=1.0,
             hint="nothing that was accepted is lost: mend the cause, it goes on by itself",
         )
-    failing = LOOPS.failing()
-    await answer_json(send, 200, {"status": "degraded", "failing": failing} if failing else {"status": "ready"})
+    found: dict[str, Any] = {}
+    if failing := LOOPS.failing():
+        found["failing"] = failing
+    if (gap := app.outbox.backlog.gap) is not None:
+        found["bus"] = f"too many events waited for it: {gap.events} were given up, and it has not been told of the gap"
+    await answer_json(send, 200, {"status": "degraded" if found else "ready", **found})

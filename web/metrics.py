@@ -106,6 +106,11 @@ class Families(Collector):
         yield GaugeMetricFamily(
             telemetry.BUS_REFUSING, "1 while the bus takes no events: they wait", value=bool(app.outbox.bus_error)
         )
+        yield CounterMetricFamily(
+            telemetry.BUS_GIVEN_UP,
+            "Events that the bus never gets, because too many waited",
+            value=app.outbox.backlog.given_up,
+        )
         build = GaugeMetricFamily(telemetry.BUILD, "1; the version is the label", labels=("version",))
         build.add_metric((__version__,), 1.0)
         yield build

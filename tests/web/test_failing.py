@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from reactor.core.loops import LOOPS, Loops
+from reactor.router.backlog import Gap
 from reactor.tests.web.site import Site
 from reactor.web import health, metrics
 
@@ -26,6 +27,14 @@ async def test_a_loop_that_fails_is_named_by_readyz_and_counted_by_the_metrics(
     }
     page = (await site.call("GET", "/metrics")).body.decode()
     assert 'reactor_loop_failures_total{loop="outbox to the router"} 1.0' in page.splitlines()
+
+
+async def test_a_gap_of_the_bus_is_named_by_readyz(site: Site) -> None:
+    site.app.outbox.backlog.gap = Gap(3, 1, 3, None, None, 0.0)
+    assert await site.get("/readyz") == {
+        "status": "degraded",
+        "bus": "too many events waited for it: 3 were given up, and it has not been told of the gap",
+    }
 
 
 async def test_every_loop_of_the_app_is_kept(site: Site) -> None:
