@@ -245,7 +245,7 @@ class StepChecks:
             self.reader.error("cycle", path, f"{message}: {shown}", key=True, found=shown, hint="; ".join(why))
 
     def _because(self, name: str, need: str, graph: Graph) -> str:
-        line = self.reader.source.key_place(self.places.steps[name].path).line
+        line = self.reader.key_place(self.places.steps[name].path).line
         where = f" (line {line})" if line else ""
         reason = graph[name][need]
         if reason == "order":

@@ -47,7 +47,7 @@ class Text(Struct, frozen=True):
     def read(self, reader: Reader, value: Any, path: Path) -> Any:
         """The text."""
         if type(value) is not str:
-            written = reader.source.source(path) if isinstance(value, int | float) else None
+            written = reader.source_text(path) if isinstance(value, int | float) else None
             if written is None and isinstance(value, bool) and self.note == CEL_NOTE:
                 written = "true" if value else "false"
             if written is None:
@@ -200,7 +200,7 @@ def _unit(
     if not isinstance(text, str):
         if isinstance(value, bool) or not isinstance(value, int | float):
             return reader.wrong_type(path, expected, value)
-        text = reader.source.source(path) or str(value)
+        text = reader.source_text(path) or str(value)
     try:
         number = parse(text)
     except ConfigError as error:

@@ -191,6 +191,7 @@ def read_compensate(reader: Reader, value: Any, path: Path) -> Any:
     entries = reader.mapping(path, value, "a mapping with an action")
     if entries is None:
         return INVALID
+    entries = COMPENSATE.current(reader, entries, path)
     short = short_action(reader, entries, path, COMPENSATE)
     skip = action_keys(reader, entries, path, COMPENSATE, short)
     read = COMPENSATE.read(reader, entries, path, skip=skip) or {}

@@ -146,7 +146,7 @@ def _unique(reader: Reader, name: str, path: Path, places: StepPlaces) -> bool:
     first = places.steps.get(name)
     if first is None:
         return True
-    line = reader.source.key_place(first.path).line
+    line = reader.key_place(first.path).line
     where = f" on line {line}" if line else ""
     at = (*path, "name") if isinstance(path[-1], int) else path
     reader.error(
@@ -162,6 +162,7 @@ def _read_step(reader: Reader, name: str, value: Any, path: Path, places: StepPl
     entries = reader.mapping(path, value, "a step", "write {log: {message: hello}}")
     if entries is None:
         return Step(name)
+    entries = STEP.current(reader, entries, path)
     if "name" in entries:  # of an item of a list it is taken away before
         reader.error(
             "unknown_key", (*path, "name"), "`name` is for steps in a list; in a mapping the key is the name",

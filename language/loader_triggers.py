@@ -231,6 +231,7 @@ def read_named_trigger(reader: Reader, name: str, value: Any, path: Path) -> Tri
     entries = reader.mapping(path, value, "a mapping with one kind")
     if entries is None:
         return None
+    entries = COMMON.current(reader, entries, path)
     kind = find_kind(reader, entries, path, COMMON.keys, COMMON, OWN_KINDS)
     for key in ("match", "if", "unless", "with"):
         if key in entries:

@@ -82,6 +82,7 @@ class _Entry:
         entries = reader.mapping(path, value, "an entry", "write {event: com.shop.order.paid}")
         if entries is None:
             return INVALID
+        entries = COMMON.current(reader, ENTRY.current(reader, entries, path), path)
         known = {*ENTRY.keys, *COMMON.keys, "state", "source"}
         kind = find_kind(reader, entries, path, known, ENTRY, ("trigger", *OWN_KINDS))
         if kind is None:

@@ -255,6 +255,7 @@ def read_workflow(reader: Reader) -> Draft | None:
     )
     if entries is None:
         return None
+    entries = WORKFLOW.current(reader, entries, ())
     if "workflow" not in entries and "name" in entries:
         entries = _renamed(reader, entries)
     read = WORKFLOW.read(reader, entries, ()) or {}

@@ -81,35 +81,56 @@ INVALID: Final = Invalid()
 class Reader:
     """One document, the catalogue, and the diagnostics found so far."""
 
-    __slots__ = ("catalogue", "diagnostics", "kept", "source")
+    __slots__ = ("aliases", "catalogue", "diagnostics", "kept", "source")
 
     def __init__(self, source: Source, catalogue: Catalogue, diagnostics: Diagnostics) -> None:
         self.source = source
         self.catalogue = catalogue
         self.diagnostics = diagnostics
         self.kept: dict[Path, list[int]] = {}  # of lists that lost items to errors: the places of those that are left
+        self.aliases: dict[Path, str] = {}  # of keys under their old name: the path with the new one, and the old one
 
     def with_catalogue(self, catalogue: Catalogue) -> Reader:
         """The same document and diagnostics with other words."""
-        return Reader(self.source, catalogue, self.diagnostics)
+        other = Reader(self.source, catalogue, self.diagnostics)
+        other.aliases = self.aliases
+        return other
+
+    def written(self, path: Path) -> Path:
+        """A path as it stands in the document, where a key may have its old name."""
+        if not self.aliases:
+            return path
+        return tuple(self.aliases.get(path[: place + 1], part) for place, part in enumerate(path))
+
+    def key_place(self, path: Path) -> Place:
+        """Where the key that ends a path stands."""
+        return self.source.key_place(self.written(path))
+
+    def source_text(self, path: Path) -> str | None:
+        """The text of a scalar as written."""
+        return self.source.source(self.written(path))
 
     def error(self, code: str, path: Path, message: str, *, key: bool = False, **more: str) -> None:
         """Tell an error of the value at a path; with `key`, of the key that ends it. `more`: found, expected, hint."""
+        path = self.written(path)
         place = self.source.key_place(path) if key else self.source.place(path)
         self.diagnostics.error(code, message, place, path=path, **more)
 
     def warning(self, code: str, path: Path, message: str, *, key: bool = False, **more: str) -> None:
         """The same as a warning: it loads, but is probably not meant."""
+        path = self.written(path)
         place = self.source.key_place(path) if key else self.source.place(path)
         self.diagnostics.warning(code, message, place, path=path, **more)
 
     def advise(self, code: str, path: Path, message: str, **more: str) -> None:
         """The same as a hint, of the key that ends the path: right as it is, and may be written more plainly."""
+        path = self.written(path)
         self.diagnostics.advise(code, message, self.source.key_place(path), path=path, **more)
 
     def within(self, path: Path, diagnostics: Iterable[Diagnostic]) -> None:
         """Tell diagnostics whose places are inside the text at a path (line 1, column 1 is its first character)."""
         text = None
+        path = self.written(path)
         for each in diagnostics:
             if text is None:
                 text = self.text(path) or ""
@@ -122,7 +143,7 @@ class Reader:
     def value(self, path: Path) -> Any:
         """What is written at a path; INVALID if nothing is."""
         value: Any = self.source.value
-        for part in path:
+        for part in self.written(path):
             try:
                 value = value[part]
             except (KeyError, IndexError, TypeError):
@@ -134,7 +155,7 @@ class Reader:
         value = self.value(path)
         if value is INVALID:
             return None
-        return value if isinstance(value, str) else self.source.source(path)
+        return value if isinstance(value, str) else self.source_text(path)
 
     def wrong_type(self, path: Path, expected: str, value: Any, hint: str = "") -> Invalid:
         """Tell that something else was expected."""

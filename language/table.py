@@ -10,6 +10,21 @@ from .catalogue import Word
 from .diagnostics import Path
 from .fields import CEL_NOTE, TEMPLATE_NOTE, Field
 from .reader import INVALID, Reader
+from .values import found
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """What an old key is called today, and since which version (`0.2`). It is taken in that version and the next."""
+
+    name: str
+    since: str
+
+    @property
+    def until(self) -> str:
+        """The last version that takes the old name: two minor releases do."""
+        major, minor = self.since.split(".")
+        return f"{major}.{int(minor) + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +46,8 @@ class Table:
     keys: Mapping[str, Key]
     words: tuple[Word, ...] = ("key",)
     """Where to look for a key that is a word of the language, but not carried out yet."""
+    renamed: Mapping[str, Renamed] = field(default_factory=dict[str, Renamed])
+    """Old names of keys: still taken, with a warning that tells the new one."""
     attributes: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,6 +60,7 @@ class Table:
         entries = reader.mapping(path, value, hint=hint)
         if entries is None:
             return None
+        entries = self.current(reader, entries, path)
         out: dict[str, Any] = {}
         keys, attributes = self.keys, self.attributes
         for name, item in entries.items():
@@ -59,12 +77,37 @@ class Table:
                 reader.missing(path, name, self.whole)
         return out
 
+    def current(self, reader: Reader, entries: dict[str, Any], path: Path) -> dict[str, Any]:
+        """The entries under the names of today; an old name is told, and is an error beside the new one."""
+        if self.renamed.keys().isdisjoint(entries):
+            return entries
+        out: dict[str, Any] = {}
+        for name, item in entries.items():
+            now = self.renamed.get(name)
+            if now is None:
+                out[name] = item
+            elif now.name in entries:
+                message = f"`{name}` is the old name of `{now.name}`, and both are given"
+                reader.error("two_names", (*path, name), message, key=True, found=found(item), hint=f"remove `{name}`")
+            else:
+                out[now.name] = item
+                message = f"`{name}` is called `{now.name}` since version {now.since}"
+                hint = f"write `{now.name}`; the old name is taken up to version {now.until}"
+                reader.warning("deprecated", (*path, name), message, key=True, found=name, hint=hint)
+                reader.aliases[*path, now.name] = name
+        return out
+
     def schema(self) -> dict[str, Any]:
-        """An object with these properties and no others."""
-        required = [name for name, key in self.keys.items() if key.required]
+        """An object with these properties and no others; old names are marked as deprecated."""
+        old_of = {now.name for now in self.renamed.values()}
+        required = [name for name, key in self.keys.items() if key.required and name not in old_of]
+        old = {
+            name: {**described(self.keys[now.name]), "deprecated": True, "description": f"now `{now.name}`"}
+            for name, now in self.renamed.items()
+        }
         schema: dict[str, Any] = {
             "type": "object",
-            "properties": {name: described(key) for name, key in self.keys.items()},
+            "properties": {name: described(key) for name, key in self.keys.items()} | old,
             "additionalProperties": False,
         }
         return schema | ({"required": required} if required else {})

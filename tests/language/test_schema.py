@@ -29,6 +29,7 @@ DEEPER = (
     "expressions",
     "mapped_inputs",
     "needs",
+    "parallel_true",
     "secrets_elsewhere",
     "unknown_names",
     "unreachable",
