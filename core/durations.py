@@ -172,6 +172,12 @@ def format_instant(instant_s: float) -> str:
     return f"{text}.{microsecond:06d}".rstrip("0") + "Z" if microsecond else text + "Z"
 
 
+def format_millis(instant_s: float) -> str:
+    """The same of one width, for what stands in columns and is sorted as text: `2026-12-24T17:00:00.250Z`."""
+    second, millis = divmod(round(instant_s * 1000), 1000)
+    return f"{_second(second)}.{millis:03d}Z"
+
+
 @functools.lru_cache(64)
 def _second(second: int) -> str:
     """The same instants are written again and again: most of now."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, TextIO, cast
 
 import msgspec
 
-from .durations import format_instant
+from .durations import format_millis
 from .errors import ReactorError
 
 ABOUT = ("workflow", "run", "step", "attempt", "trigger", "event", "correlation", "code")
@@ -41,7 +41,7 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
         line: dict[str, Any] = {
-            "time": format_instant(round(record.created, 3)),
+            "time": format_millis(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -73,7 +73,7 @@ class TextLines(logging.Formatter):
         if told and "code" in told and "trace" not in told:
             named.append(f"{told['code']}: {told['message']}")
         text = (
-            f"{format_instant(round(record.created, 3))} {record.levelname:<7} {record.name.removeprefix('reactor.')}: "
+            f"{format_millis(record.created)} {record.levelname:<7} {record.name.removeprefix('reactor.')}: "
             f"{message}" + (f" ({', '.join(named)})" if named else "")
         )
         if record.exc_info and record.exc_info[1] is not None:

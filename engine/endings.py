@@ -300,7 +300,7 @@ class Endings:
         ]
         return {
             **msgspec.to_builtins(error),
-            "failed_step": nodes[failure[0]].path if failure is not None else None,
+            "failed_step": (failure[1].step or nodes[failure[0]].path) if failure is not None else None,
             "compensated": done,
             "not_compensated": [nodes[i].path for i in with_handler if nodes[i].path not in done],
             "results": {

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from ..core.errors import ErrorInfo, ReactorError
 from ..core.ids import run_text
 from ..store.contract import RunRow
@@ -23,6 +26,15 @@ class RunFailed(ReactorError):
         self.failed_step = failed_step
 
 
+class _Failed(Struct):
+    """What a run's error says beside what every error does."""
+
+    failed_step: str | None = None
+
+
+_failed = msgspec.json.Decoder(_Failed).decode
+
+
 class RunHandle:
     """What `app.start` returns."""
 
@@ -34,12 +46,12 @@ class RunHandle:
     async def result(self, timeout: float | None = None) -> Any:
         """The run's outputs once it has completed. Raises RunFailed, TimeoutError after `timeout` seconds."""
         async with asyncio.timeout(timeout):
-            outcome = await self._runs.outcome_of(self._row.id)
+            row = await self._runs.ended(self._row.id)
+        outcome = self._runs.outcome_in(row)
         if outcome.state == "completed":
             return outcome.outputs
-        raise RunFailed(
-            self.id, outcome.state, outcome.error, outcome.error.step if outcome.error is not None else None
-        )
+        failed = _failed(row.error).failed_step if row.error is not None else None
+        raise RunFailed(self.id, outcome.state, outcome.error, failed)
 
     async def status(self) -> dict[str, Any]:
         """The run as the API shows it, now."""

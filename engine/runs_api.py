@@ -176,7 +176,10 @@ class RunsApi:
 
     async def outcome_of(self, number: int) -> Outcome:
         """The same by the run's number."""
-        row = await self.ended(number)
+        return self.outcome_in(await self.ended(number))
+
+    def outcome_in(self, row: RunRow) -> Outcome:
+        """What the row of an ended run says of its end."""
         return Outcome(
             run_text(self.store_id, row.id),
             row.workflow,

@@ -186,7 +186,15 @@ class Signals:
         metadata.pop("recovery", None)  # a person has looked at it: it is counted anew
         outbox = self._e.telling.entered_outbox(row, state, number, now, again=True)
         journal = JournalRow(row.id, number, Kind.TRANSITION, _encode(body), row.gen)
-        change = RunChange(row.id, "live", state=int(state), transitions=number, metadata=_encode(metadata))
+        change = RunChange(
+            row.id,
+            "live",
+            state=int(state),
+            error=_encode(body.error) if body.error is not None else None,
+            transitions=number,
+            metadata=_encode(metadata),
+            mend=True,
+        )
         await self._e.store.submit(Unit(journal=(journal,), changes=(change,), outbox=outbox))
         self._e.telling.sent(outbox)
         self._carry_on(await self._restored(await self._row(row.id)))

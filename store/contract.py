@@ -51,6 +51,7 @@ class RunChange(Struct, frozen=True):
     ended_at: float | None = None
     priority: int | None = None
     metadata: bytes | None = None
+    mend: bool = False  # clears error, unless it says another: a person's `resume`
     reopen: bool = False  # clears ended_at, output, error, cancel: a person's `retry`
 
 

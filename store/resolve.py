@@ -46,7 +46,7 @@ _HELD = int(RunState.QUEUED)
 _FIELDS = RunRow.__struct_fields__
 _STATE, _STARTED_AT, _NODE = (_FIELDS.index(name) for name in ("state", "started_at", "node"))
 _COLUMN = {name: i for i, name in enumerate(_FIELDS)}
-_CHANGED = tuple(name for name in RunChange.__struct_fields__ if name not in ("run", "guard", "reopen"))
+_CHANGED = tuple(name for name in RunChange.__struct_fields__ if name not in ("run", "guard", "mend", "reopen"))
 _ABSENT: Any = object()
 _labels = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -286,6 +286,8 @@ class _Resolver:
             for column in ("ended_at", "output", "error", "cancel"):
                 self._write(run, column, None)
             self._write(run, "node", self.node)
+        elif change.mend:
+            self._write(run, "error", None)
         for column in _CHANGED:
             value = getattr(change, column)
             if value is not None:

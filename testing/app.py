@@ -20,9 +20,20 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ..app import App
-from ..core.errors import StepError
+from ..core.errors import ConfigError, StepError
+from ..core.event import Receipt
 from ..engine.actions.catalogue import Catalogue
 from ..engine.actions.contract import Action, Call
+from ..engine.handle import RunHandle
+from ..language.diagnostics import did_you_mean
+
+UNCALLED = {
+    "transform": "it is computed: mock the steps whose outputs it reads",
+    "wait": "send what it waits for, or let the clock go on",
+    "approval": "answer it: app.runs_api.answer(…)",
+    "run-workflow": "mock the steps of the workflow that it runs",
+}
+"""Actions that the engine carries out itself, and what a test does in place of a mock."""
 
 Mocks = Mapping[str, "deque[Any]"]
 
@@ -31,7 +42,8 @@ class TestApp(App):
     """An App that reads no triggers, in a store of its own; takes what App takes.
 
     A mocked step is not called: it gives what was said, or fails with it. Its inputs are rendered and its output is
-    checked all the same. Handlers that undo are never mocked.
+    checked all the same. Handlers that undo are never mocked. A start, and an event, are refused while a mock could
+    take nothing's place: no workflow in force has a step of its name, or that step calls no action.
     """
 
     __test__ = False  # pytest: not a class of tests
@@ -51,6 +63,34 @@ class TestApp(App):
     def mock_step_failure(self, step: str, code: str, message: str = "") -> None:
         """Let the step fail with this error code each time it is executed."""
         self.mock(step, StepError(code, message or f"`{step}` fails in this test"))
+
+    async def start(self, workflow: Any, inputs: Mapping[str, Any] | None = None, /, **more: Any) -> RunHandle:
+        """Start a run, as App does. Raises ConfigError for a mock that could take nothing's place."""
+        self._check_mocks()
+        return await super().start(workflow, inputs, **more)
+
+    async def emit(self, type: str, data: Any = None, **more: Any) -> Receipt:
+        """Hand in an event, as App does. Raises ConfigError for a mock that could take nothing's place."""
+        self._check_mocks()
+        return await super().emit(type, data, **more)
+
+    def _check_mocks(self) -> None:
+        workflows = self.engine.workflows
+        entries = [entry for name in workflows.names() for entry in workflows.versions(name).values()]
+        plans = [plan for entry in entries if (plan := workflows.plan(entry.digest)) is not None]
+        nodes = {(node.path, plan.definition.workflow): node for plan in plans for node in plan.nodes}
+        for step in self._mocks:
+            named = {key: node for key, node in nodes.items() if step in (node.path, node.name)}
+            if not named:
+                hint = did_you_mean(step, {path for path, _ in nodes}) or "load its workflow first"
+                raise ConfigError(f"no workflow in force has the mocked step `{step}`", hint=hint)
+            if all(node.parts or node.uses in UNCALLED for node in named.values()):
+                (path, workflow), node = next(iter(named.items()))
+                what = "a block" if node.parts else f"`{node.uses}`"
+                raise ConfigError(
+                    f"the step `{path}` of `{workflow}` cannot be mocked: {what} calls no action",
+                    hint="mock the steps inside" if node.parts else UNCALLED[node.uses],
+                )
 
     async def assert_compensation_executed(self, step: str) -> None:
         """The newest run undid this step, and its handler succeeded."""

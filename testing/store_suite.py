@@ -165,6 +165,22 @@ class StoreSuite(FlowTests, RetentionTests):
         assert found is not None
         assert (found.state, found.gen, found.ended_at, found.output, found.node) == (2, 1, None, None, store.node)
 
+    async def test_a_mended_run_has_no_error(self, store: Store) -> None:
+        """But for the one that the change names."""
+        await store.submit(Unit(runs=(start(1),)))
+        found: list[bytes | None] = []
+        for change in (
+            RunChange(1, "live", state=int(RunState.PAUSED), error=b'"loop"'),
+            RunChange(1, "live", state=int(RunState.RUNNING)),
+            RunChange(1, "live", state=int(RunState.RUNNING), error=b'"first"', mend=True),
+            RunChange(1, "live", state=int(RunState.RUNNING), mend=True),
+        ):
+            await store.submit(Unit(changes=(change,)))
+            row = await store.run(1)
+            assert row is not None
+            found.append(row.error)
+        assert found == [b'"loop"', b'"loop"', b'"first"', None]
+
     @pytest.mark.rule("4.2")
     async def test_what_is_open_is_claimed_by_the_next_process(self, store: Store, reopen: Reopen) -> None:
         """Once, oldest first, with the journal in order."""

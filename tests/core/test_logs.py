@@ -125,3 +125,13 @@ def test_libraries_that_repeat_what_is_told_already_are_heard_where_all_is_wante
     told = {level: [line.split(": ", 1)[1] for line in text.getvalue().splitlines()] for level, text in heard.items()}
     assert told["info"] == ["look here"]
     assert told["debug"] == ["Failed fetch messages", "Failed to restore the pool", "look here"]
+
+
+@pytest.mark.parametrize("created", [1_700_000_000.0, 1_700_000_000.25, 1_700_000_000.9996])
+def test_times_have_one_width(created: float) -> None:
+    record = log.makeRecord(log.name, logging.INFO, "f", 1, "said", (), None)
+    record.created = created
+    second, millis = divmod(round(created * 1000), 1000)
+    time = f"2023-11-14T22:13:{second - 1_700_000_000 + 20}.{millis:03d}Z"
+    assert json.loads(logs.JsonLines().format(record))["time"] == time
+    assert logs.TextLines().format(record) == f"{time} INFO    engine: said"

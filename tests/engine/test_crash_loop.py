@@ -371,10 +371,12 @@ async def test_a_run_that_is_resumed_keeps_its_idempotency_keys(
         rig = await lives()
         await rig.until(lambda life=life: len(keys) == 3 + life)
     rig = await lives()
-    assert (await rig.runs.get(run))["state"] == "paused"
+    found = await rig.runs.get(run)
+    assert (found["state"], found["error"]["code"]) == ("paused", "crash_loop")
     over.append(True)
     await rig.runs.resume(run)
-    assert (await rig.ended(run))["state"] == "completed"
+    found = await rig.ended(run)
+    assert (found["state"], found["error"]) == ("completed", None)
     assert len(set(keys[1:])) == 1
     assert keys[0] != keys[1]
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from reactor.engine.handle import RunFailed, RunHandle
+
 from .conftest import Reopen, World
 from .rig import Rig, steps
 
@@ -55,6 +57,36 @@ async def test_the_outcome_names_the_failed_step_and_what_was_undone(rig: Rig, w
     assert (error["code"], error["cause"]["code"]) == ("compensation_failed", "connection")
     assert (error["failed_step"], error["compensated"]) == ("ship", ["reserve"])
     assert error["not_compensated"] == ["note", "charge"]
+
+
+NESTED = """
+workflow: nested
+steps:
+  - name: main
+    group:
+      steps:
+        - name: hold
+          python: {function: "m:act", args: {name: hold}}
+          compensate: {python: {function: "m:act", args: {name: free}}}
+        - {name: card, python: {function: "m:act", args: {name: card}}}
+"""
+
+
+@pytest.mark.req("S-2")
+async def test_the_failed_step_is_the_one_inside_its_block_whatever_its_undoing_came_to(rig: Rig, world: World) -> None:
+    await rig.deploy(NESTED)
+    found: list[tuple[str, str, str | None, str]] = []
+    for fails in (["card"], ["card", "free"]):
+        world.fail = {each: [ValueError(each)] for each in fails}
+        row = await rig.engine.start("nested", {})
+        with pytest.raises(RunFailed) as told:
+            await RunHandle(rig.runs, row).result(timeout=20)
+        error = (await rig.runs.get(told.value.run))["error"]
+        found.append((error["code"], error["step"], told.value.failed_step, error["failed_step"]))
+    assert found == [
+        ("step_failed", "main/card", "main/card", "main/card"),
+        ("compensation_failed", "main/hold", "main/card", "main/card"),
+    ]
 
 
 PARTIAL = """

@@ -87,6 +87,7 @@ CHANGES = st.builds(
     cancel=st.sampled_from([None, None, b"c"]),
     priority=st.sampled_from([None, 1, 9]),
     metadata=st.sampled_from([None, b"m"]),
+    mend=st.booleans(),
     reopen=st.booleans(),
 )
 STATE_OPS = st.builds(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reactor import RunFailed
-from reactor.core.errors import StepError
+from reactor.core.errors import ConfigError, StepError
 from reactor.language.loader import load_text
 from reactor.testing import TestApp
 from reactor.tests.examples.rig import folder
@@ -96,3 +96,61 @@ async def test_results_that_are_left_are_named(app: TestApp, folder: Any) -> Non
     assert str(left.value) == (
         f"the run {run['id']} is failed, and these steps are not undone: reserve_resources, generate_code"
     )
+
+
+ODD = """
+workflow: odd
+steps:
+  - {name: sum, transform: 1}
+  - {name: rest, wait: {for: 1h}}
+  - {name: asked, approval: {message: ok?}}
+  - {name: child, run-workflow: {workflow: code_generation_transaction, mode: detached}}
+  - {name: both, group: {steps: [{name: say, log: {message: x}}]}}
+"""
+
+
+@pytest.mark.req("H-2")
+@pytest.mark.parametrize(
+    ("step", "message", "hint"),
+    [
+        (
+            "sum",
+            "the step `sum` of `odd` cannot be mocked: `transform` calls no action",
+            "it is computed: mock the steps whose outputs it reads",
+        ),
+        (
+            "rest",
+            "the step `rest` of `odd` cannot be mocked: `wait` calls no action",
+            "send what it waits for, or let the clock go on",
+        ),
+        (
+            "asked",
+            "the step `asked` of `odd` cannot be mocked: `approval` calls no action",
+            "answer it: app.runs_api.answer(…)",
+        ),
+        (
+            "child",
+            "the step `child` of `odd` cannot be mocked: `run-workflow` calls no action",
+            "mock the steps of the workflow that it runs",
+        ),
+        ("both", "the step `both` of `odd` cannot be mocked: a block calls no action", "mock the steps inside"),
+        ("validate_cod", "no workflow in force has the mocked step `validate_cod`", "did you mean validate_code?"),
+    ],
+)
+async def test_a_mock_that_could_take_nothings_place_is_refused(
+    step: str, message: str, hint: str, app: TestApp
+) -> None:
+    await app.deploy(*load_text(ODD, "odd.yaml", app.vocabulary()).loaded)
+    app.mock(step, {"value": 1})
+    for refused in (app.start(NAME, REQUIREMENTS), app.emit("any")):
+        with pytest.raises(ConfigError) as told:
+            await refused
+        assert (str(told.value), told.value.hint) == (message, hint)
+    assert (await app.runs())["items"] == []
+
+
+async def test_a_name_that_one_of_several_workflows_can_mock_is_taken(app: TestApp) -> None:
+    pure = ODD.replace("name: sum", "name: validate_code")
+    await app.deploy(*load_text(pure, "odd.yaml", app.vocabulary()).loaded)
+    app.mock_step_failure("validate_code", "syntax_error")
+    assert (await failed(app)).code == "syntax_error"
