@@ -145,19 +145,9 @@ class Arrivals:
             dead.append(self.letter(key, at, trigger, event, e.info(), raw=encode(event, meta=True)))
             pending.receipts.append(Receipt("dead", event_text(key), error=e.info()))
             return None
-        row = EventRow(
-            key,
-            event.source,
-            event.id,
-            event.type,
-            trigger,
-            at,
-            self._rules.revision,
-            encode(event, meta=True),
-            str(event.extensions.get("correlationid", "")),
-        )
         if not (arrival.starts or arrival.dead or arrival.waits or arrival.cancels):
-            self._unmatched.add(row)
+            if self._unmatched.wants(at):
+                self._unmatched.add(self._row(event, key, at))
             self._counts.unmatched(trigger)
             pending.receipts.append(Receipt("unmatched", event_text(key)))
             return None
@@ -168,8 +158,22 @@ class Arrivals:
         )
         pending.receipts.append(None)
         pending.arrivals.append((len(pending.receipts) - 1, event, arrival))
+        row = self._row(event, key, at)
         return Acceptance(
             row, known, tuple(arrival.starts), tuple(arrival.dead), tuple(arrival.waits), tuple(arrival.cancels)
+        )
+
+    def _row(self, event: Event, key: int, at: float) -> EventRow:
+        return EventRow(
+            key,
+            event.source,
+            event.id,
+            event.type,
+            str(event.meta["trigger"]),
+            at,
+            self._rules.revision,
+            encode(event, meta=True),
+            str(event.extensions.get("correlationid", "")),
         )
 
     def _in_bounds(self, event: Event) -> None:

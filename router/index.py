@@ -295,8 +295,10 @@ class RuleIndex:
             with self._writing:
                 reader = self._reader = Reader(self._tree, self._root, self._flavours, self._writing)
         try:
+            if type(event) is dict:
+                return reader.from_mapping(event)
             if type(event) is not bytes and isinstance(event, Mapping):
-                return reader.from_mapping(cast("dict[str, Any]", event) if type(event) is dict else dict(event))
+                return reader.from_mapping(dict(event))
             return reader.from_json(event)
         except _UNREADABLE as error:
             raise InvalidEvent(f"the event is no JSON object: {error}") from error

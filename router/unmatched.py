@@ -29,18 +29,27 @@ class Unmatched:
         self.left_out = 0  # events of which no row was kept
         self.listeners: list[Callable[[EventRow], None]] = []  # told of each, kept or not
 
-    def add(self, row: EventRow) -> None:
-        """Keep an event, or count it as left out."""
-        for listener in self.listeners:
-            listener(row)
-        second = int(row.at)
+    def wants(self, at: float) -> bool:
+        """Is an event of this instant (Unix seconds) kept, or told to anybody? If not, it is counted as left out, and
+        no row need be made of it.
+        """
+        second = int(at)
         if second != self._second:
             self._second, self._taken = second, 0
-        if self._taken >= UNMATCHED_PER_S_MAX:
+        if self._taken < UNMATCHED_PER_S_MAX or self.listeners:
+            return True
+        self.left_out += 1
+        return False
+
+    def add(self, row: EventRow) -> None:
+        """Tell of an event that `wants` let through, and keep it, unless it is told alone."""
+        for listener in self.listeners:
+            listener(row)
+        if self._taken < UNMATCHED_PER_S_MAX:
+            self._taken += 1
+            self._rows.append(row)
+        else:
             self.left_out += 1
-            return
-        self._taken += 1
-        self._rows.append(row)
 
     def find(self, key: int) -> EventRow | None:
         """A row that is not written yet."""

@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from reactor.core.errors import ErrorInfo, StepError
-from reactor.core.event import Mark, Undecodable
+from reactor.core.event import Event, Mark, Undecodable
 from reactor.core.ids import event_number
-from reactor.router import arrival, chains, events_api, explain
+from reactor.router import arrival, chains, events_api, explain, unmatched
 from reactor.store.contract import RunFilter, RunRow
+from reactor.testing.clock import VirtualClock
 
 from .conftest import World
 from .rig import Rig, deliver, go
@@ -49,6 +50,32 @@ async def test_by_two_triggers_it_reaches_both_and_still_starts_a_workflow_once(
     assert two.receipts[0].verdict == "accepted"
     assert two.receipts[0].runs == one.receipts[0].runs
     assert await count(rig) == 1
+
+
+@pytest.mark.rule("1.4")
+async def test_over_its_rate_the_log_of_unmatched_events_keeps_a_sample(
+    slow_rig: Rig, hand: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not kept is counted, and no row is made of it, unless somebody listens."""
+    monkeypatch.setattr(unmatched, "UNMATCHED_PER_S_MAX", 2)
+    made: list[bytes] = []
+    encode = arrival.encode
+
+    def encoded(event: Event, *, meta: bool = False) -> bytes:
+        made.append(encode(event, meta=meta))
+        return made[-1]
+
+    monkeypatch.setattr(arrival, "encode", encoded)
+    for n in range(5):
+        assert (await slow_rig.emit("nobody", {"n": n})).verdict == "unmatched"
+    assert (len(slow_rig.unmatched.recent()), slow_rig.unmatched.left_out, len(made)) == (2, 3, 2)
+    heard: list[str] = []
+    slow_rig.unmatched.listeners.append(lambda row: heard.append(row.type))
+    await slow_rig.emit("nobody", {"n": 5})
+    assert (len(slow_rig.unmatched.recent()), slow_rig.unmatched.left_out, heard) == (2, 4, ["nobody"])
+    await hand.advance(1.0)
+    await slow_rig.emit("nobody", {"n": 6})
+    assert (len(slow_rig.unmatched.recent()), slow_rig.unmatched.left_out) == (3, 4)
 
 
 @pytest.mark.rule("1.2")
