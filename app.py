@@ -142,6 +142,7 @@ class App:
         self.engine = Engine(
             store, clock, self.actions, services, self.outbox, self.telemetry, secrets=self.secrets, fatal=self._fatal
         )
+        self.engine.url = project.server.outside
         self.runs_api = RunsApi(self.engine)
         self.arrivals = Arrivals(self.rules, self.engine, self.engine.numbers, clock, self.unmatched, self.counts)
         self.intake = Intake(

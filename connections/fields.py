@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -25,6 +26,7 @@ from pydantic_core import PydanticCustomError
 from ..core.durations import format_duration, format_size, parse_duration, parse_size
 from ..core.errors import ConfigError
 from ..language.diagnostics import did_you_mean, nearest, path_text
+from ..language.source_text import WANTS_TEXT
 
 Fault = tuple[str, str]
 """Where inside a value (`json.items[2]`, empty for the whole), and what is wrong there."""
@@ -148,6 +150,35 @@ def model_faults(model: type[BaseModel], value: Any) -> list[Fault]:
     return []
 
 
+def _word(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, (bool, int, float)) and info.context is not _AS_WRITTEN:
+        return msgspec.json.encode(value).decode()
+    return value
+
+
+_AS_WRITTEN = {"as": "written"}
+Word = Annotated[str, BeforeValidator(_word, json_schema_input_type=str | int | float | bool)]
+"""Text that is often written as a number."""
+
+
+def number_faults(model: type[BaseModel], value: Any) -> list[Fault]:
+    """The numbers and truth values that stand where text belongs, those that a Word takes too."""
+    try:
+        model.model_validate(value, context=_AS_WRITTEN)
+    except ValidationError as e:
+        return [(path_text(path), WANTS_TEXT) for path in texts_wanted(e, value)]
+    return []
+
+
+def texts_wanted(error: ValidationError, value: Any) -> list[tuple[int | str, ...]]:
+    """Where a model wants text, and a number or a truth value stands."""
+    return [
+        _real_path(raw["loc"], value, raw["type"])
+        for raw in error.errors(include_url=False)
+        if raw["type"] == "string_type" and isinstance(raw["input"], (bool, int, float))
+    ]
+
+
 def error_faults(model: type[BaseModel], error: ValidationError, value: Any, *, templates: bool = True) -> list[Fault]:
     """A pydantic error in our own words; with `templates`, strings that contain `${{` are not judged by type."""
     found: list[tuple[tuple[int | str, ...], str, dict[str, Any]]] = []
@@ -196,7 +227,6 @@ def _real_path(loc: tuple[int | str, ...], value: Any, kind: str) -> tuple[int |
 
 
 _EXPECTED = {
-    "string_type": "text",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
@@ -230,6 +260,8 @@ def _say(kind: str, problem: dict[str, Any], model: type[BaseModel], path: tuple
         return f"unknown key `{name}`" + (f"; {did_you_mean(name, names)}" if names else "")
     if kind == "missing":
         return "is required and missing"
+    if kind == "string_type":
+        return f"{WANTS_TEXT}; found {shown(given)}"
     if kind in _EXPECTED:
         return f"{_EXPECTED_START}{_EXPECTED[kind]}; found {shown(given)}"
     if kind in _BOUNDS:

@@ -17,6 +17,7 @@ from ..core.event import Event
 from ..core.ids import run_text
 from ..language.cel import Activation
 from ..store.contract import RunRow, RunState
+from . import temp_dirs
 from .plan import Node, Plan
 from .progress import Progress
 from .run import CancelRequest, Cause, StepRecord, StepState
@@ -39,6 +40,7 @@ class ActiveRun:
         "ending",
         "error",
         "event",
+        "has_folder",
         "id",
         "inputs",
         "intents",
@@ -64,17 +66,27 @@ class ActiveRun:
         "store_id",
         "taken",
         "tasks",
-        "temp_dir",
         "timeout",
         "timers_due",
         "undo_failed",
         "undone",
+        "url",
         "values",
         "vars",
         "view",
     )
 
-    def __init__(self, row: RunRow, plan: Plan, store_id: str, event: Event | None, vars_: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        row: RunRow,
+        plan: Plan,
+        store_id: str,
+        event: Event | None,
+        vars_: Mapping[str, Any],
+        *,
+        url: str = "",
+    ) -> None:
+        self.url = url  # of the server, as the outside sees it
         self.row = row
         self.plan = plan
         self.store_id = store_id
@@ -112,7 +124,7 @@ class ActiveRun:
         self.ending = False
         self.sequence = 0  # of events that leave from memory
         self.timeout: Timer | None = None
-        self.temp_dir: str | None = None
+        self.has_folder = False  # was its temporary folder made?
         self.metadata: dict[str, Any] = _decode(row.metadata) if row.metadata else {}
         self.labels: Mapping[str, Any] = _decode(row.labels) if row.labels else _EMPTY
         self.keys: Any = None  # the hash that idempotency keys begin with
@@ -135,8 +147,19 @@ class ActiveRun:
                 "event": self.event.view() if self.event is not None else None,
                 "labels": self.labels,
                 "correlation": row.correlation,
+                "temp_dir": temp_dirs.path_of(self.id),
+                "url": f"{self.url.rstrip('/')}/api/v1/runs/{self.id}",
             }
+            if self.plan.names_folder:
+                self.folder()
         return self.view
+
+    def folder(self) -> str:
+        """The run's own temporary folder, made at its first use. Raises ConfigError."""
+        if not self.has_folder:
+            temp_dirs.made(self.id)
+            self.has_folder = True
+        return temp_dirs.path_of(self.id)
 
     def activation(self, reads: tuple[tuple[str, int], ...], more: Mapping[str, Any] = _EMPTY) -> Activation:
         """The values in scope for one step: `reads` names the steps that it looks at, `more` what only it sees."""

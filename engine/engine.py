@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -32,7 +30,7 @@ from ..store.contract import (
     Store,
     Unit,
 )
-from . import admission
+from . import admission, temp_dirs
 from .actions.catalogue import Catalogue
 from .actions.contract import Services
 from .active import ActiveRun
@@ -86,6 +84,7 @@ class Engine:
         self.recovery = Recovery(self)
         self.admitting = Admitting(self)
         self._notes_end = True
+        self.url = ""  # of the server, as the outside sees it
         self.unclean = False  # did the process before this one end without closing the store?
         self.parked_runs: dict[int, tuple[RunRow, ErrorInfo]] = {}  # paused at recovery, not in memory
         self.prepare: Prepare
@@ -199,7 +198,7 @@ class Engine:
         if started.verdict == "begun":
             plan = self.workflows.plan(row.digest)
             assert plan is not None
-            self._carry_out(ActiveRun(row, plan, self.store.id, event, self.prepare.vars))
+            self._carry_out(ActiveRun(row, plan, self.store.id, event, self.prepare.vars, url=self.url))
         elif started.verdict == "held":
             row.state, row.started_at = int(RunState.QUEUED), None
             self.held.change(row.workflow, 1)
@@ -350,16 +349,10 @@ class Engine:
             return None
         return entry.loaded.places.get(f"steps.{node.path.replace('/', '.steps.')}")
 
-    def temp_dir(self, run: ActiveRun) -> str:
-        """The run's own temporary folder, made at its first use."""
-        if run.temp_dir is None:
-            run.temp_dir = tempfile.mkdtemp(prefix="reactor-")
-        return run.temp_dir
-
     def forget(self, run: ActiveRun) -> None:
         """Clean up after a run's end."""
-        if run.temp_dir is not None:
-            shutil.rmtree(run.temp_dir, ignore_errors=True)
+        if run.has_folder:
+            temp_dirs.remove(run.id)
 
     def request(self, reason: str, actor: str, *, force: bool = False, key: str = "") -> CancelRequest:
         """A cancel request as of now."""

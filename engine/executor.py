@@ -319,10 +319,6 @@ class Executor:
         self.pump(run)
         self.look(run)
 
-    def temp_dir(self, run: ActiveRun) -> str:
-        """See Engine."""
-        return self.engine.temp_dir(run)
-
     def log(self, run: ActiveRun, node: Node, level: str, message: str, fields: Mapping[str, Any]) -> None:
         """A line of `reactor logs RUN`: it rides in the step's row, and goes to the process log at once."""
         run.logs.setdefault(node.index, []).append((self.clock.now(), level, message, dict(fields)))

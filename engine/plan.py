@@ -7,7 +7,7 @@ for equal definitions. Expressions were checked when the file was loaded; here t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -28,7 +28,7 @@ from ..language.definition import (
     digest,
     parts,
 )
-from ..language.diagnostics import path_text
+from ..language.diagnostics import Path, path_text
 from ..language.json_schema import Checker, compile_schema
 from ..language.scope import Name, Scope
 from ..language.templates import Compiled, Encode, compile_value
@@ -165,6 +165,13 @@ class Node:
         )
         self.name_hash = int.from_bytes(hashlib.blake2b(f"{path}:{step.uses}".encode(), digest_size=6).digest(), "big")
 
+    def reads_of_all(self) -> Iterator[Path]:
+        """The paths that its expressions read."""
+        undo = self.undo
+        for each in (self.if_, self.unless, self.with_, *((undo.with_, undo.if_) if undo is not None else ())):
+            if each is not None:
+                yield from each.reads
+
     @property
     def ord(self) -> int:
         """The journal's name for its only occurrence (blocks that repeat come with a later version)."""
@@ -181,6 +188,7 @@ class Plan:
         "digest",
         "inputs",
         "loners",
+        "names_folder",
         "nodes",
         "output_reads",
         "outputs",
@@ -204,6 +212,8 @@ class Plan:
         self.outputs = compile_value(definition.outputs, OPEN) if definition.outputs is not None else None
         self.output_reads = self._output_reads()
         self.inputs: Checker | None = compile_schema(definition.inputs) if definition.inputs else None
+        read = {path[:2] for node in self.nodes for path in node.reads_of_all()}
+        self.names_folder = not read.isdisjoint((("run", "temp_dir"), ("run",)))  # does a step read its folder's path?
 
     def _output_reads(self) -> tuple[tuple[str, int], ...] | None:
         """The steps that the declared outputs look at; None: at all of them."""

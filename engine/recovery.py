@@ -15,6 +15,7 @@ from ..core.event import Event, decode_stored
 from ..core.limits import RECOVERIES_ALONE, RECOVERIES_MAX, RECOVERY_ALONE_S
 from ..core.loops import LOOPS
 from ..store.contract import Claimed, JournalRow, Kind, RunChange, RunRow, RunState, Unit
+from . import temp_dirs
 from .active import ActiveRun
 from .patience import patiently
 from .plan import Plan
@@ -264,8 +265,10 @@ class Recovery:
     async def restored(self, claimed: Claimed, plan: Plan) -> ActiveRun:
         """A run in memory as its journal has it."""
         row = claimed.run
-        run = ActiveRun(row, plan, self._e.store.id, await self._event(row.event), await self._e.vars_of(row.vars))
+        event, vars_ = await self._event(row.event), await self._e.vars_of(row.vars)
+        run = ActiveRun(row, plan, self._e.store.id, event, vars_, url=self._e.url)
         run.again = True
+        run.has_folder = temp_dirs.is_made(run.id)
         journal = _Journal(plan)
         for item in claimed.journal:
             move = _transition(item.body) if item.kind == Kind.TRANSITION else None

@@ -42,6 +42,8 @@ class StepContext(Mapping[str, Any]):
         return self._values
 
     def __getitem__(self, key: str) -> Any:
+        if key == "run":
+            self._run.folder()  # its path is in there
         return self._made()[key]
 
     def __iter__(self) -> Iterator[str]:

@@ -132,7 +132,7 @@ _LATER: Mapping[str, Callable[[Executor, ActiveRun, Work, Mapping[str, Any]], An
     "event_driven": lambda x, run, work, extra: work.event_driven,
     "key": lambda x, run, work, extra: run.key(work.node, undo=work.undo),
     "context": lambda x, run, work, extra: StepContext(run, work.node, extra),
-    "temp_dir": lambda x, run, work, extra: functools.partial(x.temp_dir, run),
+    "temp_dir": lambda x, run, work, extra: run.folder,
     "log": lambda x, run, work, extra: functools.partial(x.log, run, work.node),
     "progress": lambda x, run, work, extra: functools.partial(x.tell_progress, run, work.node),
 }

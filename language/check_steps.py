@@ -20,6 +20,7 @@ from .loader_triggers import check_connection, tell_faults
 from .names import Level, Names, step_name
 from .reader import Reader
 from .scope import Name, Scope
+from .source_text import check_texts
 from .values import is_mapping
 
 _NO_WORDS = ActionWords("")
@@ -163,7 +164,7 @@ class StepChecks:
                 inputs = [each for each, _ in compiled.templates if len(each) == 2 and each[0] == "inputs"]
                 self.places.given[step] = {str(each[1]): type_at(compiled, each) for each in inputs}
         if words.name:
-            tell_faults(self.reader, words.check(value), path, words.name)
+            tell_faults(self.reader, check_texts(self.reader, words.check, value, path), path, words.name)
             kinds = words.connection_kinds(value)
             needed = any(kind in words.needs_connection for kind in kinds)
             check_connection(self.reader, value, path, kinds, words.name, needed=needed)

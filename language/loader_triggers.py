@@ -18,6 +18,7 @@ from .diagnostics import Path, did_you_mean
 from .fields import CEL, TEMPLATE, Choice, Custom, Duration, Flag, Instant, Number, Size, Text, check_schema
 from .paths import parse_path
 from .reader import INVALID, Reader
+from .source_text import check_texts
 from .table import Key, Table
 from .values import is_list, is_mapping
 
@@ -144,7 +145,7 @@ def read_config(reader: Reader, kind: str, value: Any, path: Path) -> dict[str, 
     short = config is not value
     if words.timezone and "timezone" not in config and reader.catalogue.timezone != "UTC":
         config = {**config, "timezone": reader.catalogue.timezone}
-    tell_faults(reader, words.check(config), path, kind, short=short)
+    tell_faults(reader, check_texts(reader, words.check, config, path, short=short), path, kind, short=short)
     check_connection(
         reader, config, path, words.connections, words.name, url=words.connection_url, needed=bool(words.connections)
     )

@@ -24,6 +24,7 @@ from .paths import parse_path
 from .project_keys import NAMED, PROJECT
 from .reader import INVALID, PlainData, Reader
 from .secrets import Secrets, SecretSource
+from .source_text import check_texts
 from .templates import has_template
 from .values import is_list, is_mapping
 
@@ -47,6 +48,12 @@ class Server:
     body_bytes_max: int = 1 << 20
     output_bytes_max: int = 64 << 20
     depth_max: int = 64
+
+    @property
+    def outside(self) -> str:
+        """The URL at which others reach it: `url`, or what host and port make."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.url or f"http://{host}:{self.port}{self.base_path.rstrip('/')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +341,7 @@ def _connections(reader: Reader, value: Any) -> dict[str, Connection]:
             continue
         keys = reader.mapping((*here, kind), config)
         if keys is not None:
-            tell_faults(reader, words.check(keys), (*here, kind), kind)
+            tell_faults(reader, check_texts(reader, words.check, keys, (*here, kind)), (*here, kind), kind)
             _passwords(reader, keys, (*here, kind))
             found[name] = Connection(name, kind, keys)
     return found

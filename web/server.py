@@ -61,6 +61,8 @@ class WebServer:
         """
         self._check_exposed()
         listening = self._bind()
+        if not self.app.project.server.url:
+            self.app.engine.url = self.url
         import uvicorn
 
         from .arriving import Arriving

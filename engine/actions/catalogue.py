@@ -6,13 +6,15 @@ Source: actions.md, section 3.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
+import msgspec
 from pydantic import BaseModel, ValidationError
 
-from ...connections.fields import Fault, error_faults, model_faults
+from ...connections.fields import Fault, error_faults, model_faults, number_faults, texts_wanted
 from ...core.errors import ReactorError, StepError
 from ...language.diagnostics import did_you_mean
 from .contract import Action, ActionBase, Call
@@ -104,6 +106,11 @@ class Catalogue:
                 found.append(fault)
         return found
 
+    def numbers(self, name: str, with_: Any) -> list[Fault]:
+        """The numbers in an unrendered `with` that stand where text belongs: their source counts (language, 1)."""
+        model = self.action(name).Input
+        return [] if model is None else number_faults(model, with_)
+
     def inputs(self, name: str, rendered: Any) -> Any:
         """A rendered `with` as the action's `Input`: what `Call.inputs` is. Raises StepError `invalid_input`."""
         model = self.action(name).Input
@@ -146,11 +153,28 @@ class Unusable(ActionBase):
 
 
 def read_input(name: str, model: type[BaseModel], rendered: Any) -> Any:
-    """A rendered `with` as a model. Raises StepError `invalid_input` with every fault in our own words."""
+    """A rendered `with` as a model; a number or a truth value that should be text becomes its JSON text.
+
+    Raises StepError `invalid_input` with every fault in our own words.
+    """
     try:
         return model.__pydantic_validator__.validate_python({} if rendered is None else rendered)
     except ValidationError as e:
+        wanted = texts_wanted(e, rendered)
+        if wanted:
+            return read_input(name, model, functools.reduce(_with_text, wanted, rendered))
         faults = error_faults(model, e, rendered, templates=False)
         listed = "; ".join(f"{path}: {text}" if path else text for path, text in faults)
         details = {"faults": [{"path": path, "message": text} for path, text in faults]}
         raise StepError("invalid_input", f"{name}: {listed}", details=details) from None
+
+
+def _with_text(value: Any, path: tuple[int | str, ...]) -> Any:
+    """The value with the text of what is at the path in its place."""
+    if not path:
+        return msgspec.json.encode(value).decode()
+    part, rest = path[0], path[1:]
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        return [_with_text(item, rest) if i == part else item for i, item in enumerate(items)]
+    return {**value, part: _with_text(value[part], rest)}

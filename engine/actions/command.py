@@ -13,12 +13,12 @@ import os
 import resource
 import signal
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
-from ...connections.fields import Duration, Fault, Keys, Size, shown
+from ...connections.fields import Duration, Fault, Keys, Size, Word, shown
 from ...core.durations import format_duration, format_size
 from ...core.limits import KIB, MIB
 from .contract import ActionBase, Call, StepError
@@ -32,14 +32,6 @@ OUTPUT_DEFAULT = 1 * MIB
 DETAIL_CHARS_MAX = 2_000
 DRAIN_S = 0.2  # for output still on its way when the program has ended; then what holds the pipes is ended too
 _NO_MEMORY = ("MemoryError", "Cannot allocate memory", "bad_alloc", "out of memory", "Out of memory")
-
-
-def _word(value: Any) -> Any:
-    """Numbers and truth values among the arguments become their JSON text."""
-    return msgspec.json.encode(value).decode() if isinstance(value, (bool, int, float)) else value
-
-
-Word = Annotated[str, BeforeValidator(_word, json_schema_input_type=str | int | float | bool)]
 
 
 class CommandLimits(Keys):

@@ -12,7 +12,7 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, Field
 
 from ...connections.contract import StepError
-from ...connections.fields import Fault, Keys, Size, has_template
+from ...connections.fields import Fault, Keys, Size, Word, has_template
 from ...connections.http import IDEMPOTENCY_HEADER, HttpConnection, plain_headers
 from ...connections.http_errors import refusal_of, translation
 from ...core.durations import format_size
@@ -20,7 +20,7 @@ from ...core.limits import MIB
 from .contract import ActionBase, Call
 from .file_write import AtomicFile
 from .hosts import host_template
-from .payload import Part, decode_base64, multipart, scalar_text
+from .payload import Part, decode_base64, multipart
 from .places import disk_errors, locate
 
 MAX_RESPONSE_DEFAULT = 10 * MIB
@@ -45,9 +45,6 @@ def _upper(text: str) -> str:
     return text.upper()
 
 
-Scalar = str | int | float | bool
-
-
 class HttpInput(Keys):
     """`with` of `http`."""
 
@@ -58,13 +55,13 @@ class HttpInput(Keys):
     connection: str | None = Field(default=None, min_length=1)
     path: str | None = None
     method: Annotated[str, AfterValidator(_upper)] = "GET"
-    query: dict[str, Scalar | list[Scalar] | None] = Field(default_factory=dict)
-    headers: dict[str, Scalar] = Field(default_factory=dict)
+    query: dict[str, Word | list[Word] | None] = Field(default_factory=dict)
+    headers: dict[str, Word] = Field(default_factory=dict)
     json_: Any = Field(default=None, alias="json")
-    form: dict[str, Scalar | list[Scalar]] | None = None
+    form: dict[str, Word | list[Word]] | None = None
     text: str | None = None
     base64: str | None = None
-    multipart: dict[str, Scalar | Part] | None = None
+    multipart: dict[str, Word | Part] | None = None
     ok: list[Annotated[int | str, AfterValidator(_status)]] = Field(default=["2xx"], min_length=1)
     redirects: int = Field(default=5, ge=0, le=20)
     max_response: Size = Field(default=MAX_RESPONSE_DEFAULT, ge=1, le=MAX_RESPONSE_MAX)
@@ -173,26 +170,20 @@ class HttpAction(ActionBase):
 
 
 def _query(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Text for each value, lists repeated; null leaves a parameter out."""
-    found: dict[str, Any] = {}
-    for name, value in query.items():
-        if isinstance(value, list):
-            found[name] = [scalar_text(part) for part in cast("list[Any]", value)]
-        elif value is not None:
-            found[name] = scalar_text(value)
-    return found
+    """Lists are repeated; null leaves a parameter out."""
+    return {name: value for name, value in query.items() if value is not None}
 
 
 def _content(given: HttpInput, call: Call) -> tuple[dict[str, str], Any]:
     """Headers and body; a multipart body is a function that makes it, for it may be sent again after a redirect."""
-    headers = {name: scalar_text(value) for name, value in given.headers.items()}
+    headers = dict(given.headers)
     body: Any = None
     kind = ""
     if given.has("json_"):
         body, kind = msgspec.json.encode(given.json_), "application/json"
     elif given.form is not None:
         pairs = [
-            (name, scalar_text(part))
+            (name, part)
             for name, value in given.form.items()
             for part in (value if isinstance(value, list) else [value])
         ]

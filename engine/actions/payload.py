@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import msgspec
 from pydantic import Field
 
 from ...connections.fields import Keys
@@ -44,11 +43,6 @@ class Part(Keys):
         return self.name or (os.path.basename(self.path) if self.path else "file")
 
 
-def scalar_text(value: Any) -> str:
-    """Text as it is, numbers and truth values as JSON."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
 def decode_base64(text: str, where: str) -> bytes:
     """The bytes; raises StepError `invalid_input`."""
     try:
@@ -80,7 +74,7 @@ def multipart(parts: Mapping[str, Any], call: Call) -> Callable[[], Any]:
             is_file = part.path is not None or part.base64 is not None or part.name is not None
             read.append((name, data, part.type, part.file_name() if is_file else None))
         else:
-            read.append((name, scalar_text(part), None, None))
+            read.append((name, part, None, None))
 
     def make() -> Any:
         import aiohttp

@@ -13,14 +13,14 @@ from msgspec import UNSET
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ...connections.contract import OutMessage, Sender
-from ...connections.fields import Duration, Fault, Keys, has_template
+from ...connections.fields import Duration, Fault, Keys, Word, has_template
 from ...connections.http import HttpConnection
 from ...core.durations import format_instant
 from ...core.event import Event, InvalidEvent, check as check_event
 from ...language.diagnostics import did_you_mean
 from .contract import ActionBase, Call, StepError
 from .hosts import host_template
-from .payload import decode_base64, scalar_text
+from .payload import decode_base64
 
 _PAYLOADS = ("json", "text", "base64", "event")
 _COMMON = ("to", "connection", "mode", *_PAYLOADS)
@@ -33,8 +33,6 @@ KEYS_OF: dict[str, tuple[str, ...]] = {
 """What each sink reads, beside what all do."""
 _REQUIRED = {"kafka": "topic", "nats": "subject", "jetstream": "subject"}
 _UNAVAILABLE = ("redis", "mqtt")
-
-Scalar = str | int | float | bool
 
 
 def _sink(value: Any) -> Any:
@@ -72,9 +70,9 @@ class PublishInput(Keys):
     event: EventPayload | None = None
     mode: Literal["binary", "structured", "send", "request"] = "binary"
     topic: str | None = Field(default=None, min_length=1)
-    key: Scalar | None = None
+    key: Word | None = None
     partition: int | None = Field(default=None, ge=0)
-    headers: dict[str, Scalar] = Field(default_factory=dict)
+    headers: dict[str, Word] = Field(default_factory=dict)
     timestamp: str | int | float | None = None
     acks: Literal["all", 0, 1] = "all"
     subject: str | None = Field(default=None, min_length=1)
@@ -179,7 +177,7 @@ def message_of(given: PublishInput, call: Call) -> OutMessage:
             target[name] = value
     if given.mode in ("send", "request"):
         target["mode"] = given.mode
-    headers = {name: scalar_text(value) for name, value in given.headers.items()}
+    headers = dict(given.headers)
     if given.to == "http":
         target["event_driven"] = call.event_driven
         if call.timeout_s is not None:

@@ -26,6 +26,7 @@ def action_words(actions: Catalogue, *, schemas: bool = False) -> Mapping[str, A
 
 def _check(actions: Catalogue, name: str) -> Check:
     def check(with_: Any) -> Sequence[Fault]:
-        return [Fault(parse_path(path), message) for path, message in actions.faults(name, with_)]
+        found = [*actions.faults(name, with_), *actions.numbers(name, with_)]
+        return [Fault(parse_path(path), message) for path, message in found]
 
     return check
