@@ -74,6 +74,7 @@ _CLASSES: dict[str, ErrorClass] = {
     "unavailable": "fix",
     "plugin_crashed": "retry",
     "plugin_protocol": "fix",
+    "plugin_slow": "retry",
     "source_gap": "fix",
     "lost": "park",
     "interrupted": "fix",

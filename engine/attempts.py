@@ -20,7 +20,7 @@ from .actions.contract import EmitEffect, StateEffect
 from .active import ActiveRun
 from .plan import wrong
 from .run import StepRecord
-from .work import StepCall, Work
+from .work import StepCall, Work, renewed
 
 _NO_VALUES: Mapping[str, Any] = {}
 NO_RETRY = Retry(attempts=1)
@@ -79,6 +79,7 @@ class Attempts:
             if delay > BACKOFF_TIMER_S and not work.undo:
                 await self._x.record_back_off(run, work.node, clock.now() + delay, attempt)
             await self._back_off(run, work, delay)
+            work = renewed(work, self._x.actions.action(work.uses))
 
     async def _back_off(self, run: ActiveRun, work: Work, delay: float) -> None:
         index = work.node.index

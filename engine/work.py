@@ -76,6 +76,11 @@ def work_of(node: Node, action: Action) -> Work:
     return work
 
 
+def renewed(work: Work, action: Action) -> Work:
+    """The same before it is repeated: an action of a plugin that could not be made may be there by now."""
+    return work if work.action is action else Work(work.node, action, undo=work.undo, reads=work.reads)
+
+
 def _event_driven(action: Action, with_: Compiled, unrendered: Any) -> bool:
     """Does what an event, the inputs or a step said decide which host is called? Of an action that does not say which
     part of its `with` decides that, all of it counts.

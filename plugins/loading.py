@@ -26,7 +26,7 @@ from .trial import trial
 class Slow(TransientError):
     """A plugin's import has not ended; it may yet."""
 
-    code = "timeout"
+    code = "plugin_slow"
 
 
 class Loader:

@@ -114,7 +114,7 @@ async def test_broken_plugins_are_named_in_their_triggers_and_others_run(
                 "config",
                 f"{whose.format('exit')} cannot be imported from lab_exit: {ends}, with exit code 3",
             ),
-            "slow": ("timeout", f"{whose.format('slow')} is still being imported: lab_slow takes over 2 s"),
+            "slow": ("plugin_slow", f"{whose.format('slow')} is still being imported: lab_slow takes over 2 s"),
             "crash": ("plugin_crashed", "the trigger kind crash crashed: ZeroDivisionError: division by zero"),
         }
         assert {each.name: each.state for each in app.plugins.list()} == {
@@ -140,6 +140,31 @@ async def test_a_step_of_a_broken_plugin_fails_with_its_name(tmp_path: Path, sit
             "the action shout of plugin lab 1.0 cannot be imported from lab_act: "
             "ModuleNotFoundError: No module named 'nothere'"
         )
+
+
+@pytest.mark.req("T-PLUG-3")
+async def test_a_step_of_a_plugin_that_is_slow_to_import_says_so_and_is_repeated_by_its_policy(
+    tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(sys, "lab_gate", gate, raising=False)
+    code = f"import sys\nsys.lab_gate.wait()\n{ACTION}"
+    install(site, "lab", {"reactor.actions": {"shout": "lab_late:Shout"}}, {"lab_late": code})
+    step = "workflow: {}\nsteps: [{{name: a, shout: {{text: one}}{}}}]\n"
+    again = ", retry: {attempts: 100, backoff: fixed, delay: 20ms}"
+    async with running(tmp_path, once=step.format("once", ""), again=step.format("again", again)) as app:
+        run = await app.start("again")
+        await app.start("once")
+        error = (await ended(app, "once"))["error"]
+        assert (error["code"], error["class"], error["step"], error["message"], error["hint"]) == (
+            "plugin_slow",
+            "retry",
+            "a",
+            "the action shout of plugin lab 1.0 is still being imported: lab_late takes over 2 s",
+            "see what it does when it is imported: it must not wait for anything there",
+        )
+        gate.set()
+        assert await run.result(timeout=15) == {"a": "ONE"}
 
 
 async def test_a_block_of_a_plugin_is_unavailable(tmp_path: Path, site: Path) -> None:
