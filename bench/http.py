@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import uvicorn
@@ -28,6 +29,7 @@ from reactor.web.arriving import Arriving
 from reactor.web.server import WebServer
 
 PAD = "x" * 880
+FIRST, LAST = "empty handler, first", "empty handler, last"
 _sources = itertools.count()
 BODY = json.dumps({"order": 4711, "total": 99.5, "pad": PAD}).encode()
 ACCEPT = "workflow: accept\ncancel_on: [{event: accept}]\nsteps: [{log: {message: never}}]\n"
@@ -232,6 +234,58 @@ def show(results: dict[str, Any], first: dict[str, Any], last: dict[str, Any], c
     results["empty handler"] = {"rate": base, "each": [first, last]}
 
 
+CLOUD = "application/cloudevents+json"
+FIVE = "W4, 5 steps"
+CASES = {
+    "unmatched": request("/events", event("nobody"), CLOUD),
+    "accepted": request("/events", event("accept"), CLOUD),
+    "W4, 1 step": request("/events", event("w4-1"), CLOUD),
+    FIVE: request("/events", event("w4-5"), CLOUD),
+    "hook, 1 step": request("/hooks/in", b'{"id":"%s",' + BODY[1:], "application/json"),
+}
+PLAIN = request("/", BODY[:-18] + b'%s"}', "application/json")
+
+
+@contextlib.asynccontextmanager
+async def serving(store: str) -> AsyncIterator[tuple[App, WebServer]]:
+    """A server with the bench's workflows in force; on SQLite in a folder of its own if no store is named."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with App(store or f"sqlite:///{folder}/bench.db") as app, WebServer(app, port=0) as web:
+            with uncollected():
+                for text in (ACCEPT, flow(1), flow(5), HOOK):
+                    loaded = load_text(text, "bench.yaml", app.vocabulary())
+                    loaded.diagnostics.raise_errors()
+                    await app.deploys.deploy(loaded.loaded)
+                while not list(app.routes):
+                    await asyncio.sleep(0.01)
+            yield app, web
+
+
+async def w4(store: str, *, seconds: float = 5.0, connections: int = 32) -> float:
+    """W4 alone: workflows of five steps that ended, a second, posted as fast as they are taken."""
+    async with serving(store) as (app, web):
+        found = await measured(lambda: call(web.port, CASES[FIVE], connections, seconds), app)
+    return float(found["runs_per_s"])
+
+
+async def every_case(store: str, connections: int, seconds: float) -> dict[str, Any]:
+    """The figures by case, the empty handler's before the first and after the last."""
+    results: dict[str, Any] = {}
+    async with serving(store) as (app, web):
+        server, task, port = await empty_server()
+        results[FIRST] = await measured(lambda: call(port, PLAIN, connections, seconds), app)
+        for name, text in CASES.items():
+            found = await measured(lambda text=text: call(web.port, text, connections, seconds), app)
+            rate = found["runs_per_s"] or found["rate"]
+            every = connections / (rate / 2)
+            half = await measured(lambda text=text, every=every: call(web.port, text, connections, seconds, every), app)
+            results[name] = found | {"half": {k: half[k] for k in ("rate", "p50_ms", "p99_ms")}}
+        results[LAST] = await measured(lambda: call(port, PLAIN, connections, seconds), app)
+        server.should_exit = True
+        await task
+    return results
+
+
 async def main() -> None:
     """Measure every case, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -244,41 +298,9 @@ async def main() -> None:
     if wanted.client:
         print(json.dumps(await client(json.load(sys.stdin))))
         return
-    seconds, connections = wanted.seconds, wanted.connections
-    cloud = "application/cloudevents+json"
-    cases = {
-        "unmatched": request("/events", event("nobody"), cloud),
-        "accepted": request("/events", event("accept"), cloud),
-        "W4, 1 step": request("/events", event("w4-1"), cloud),
-        "W4, 5 steps": request("/events", event("w4-5"), cloud),
-        "hook, 1 step": request("/hooks/in", b'{"id":"%s",' + BODY[1:], "application/json"),
-    }
-    results: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        async with App(wanted.store or f"sqlite:///{folder}/bench.db") as app, WebServer(app, port=0) as web:
-            with uncollected():
-                for text in (ACCEPT, flow(1), flow(5), HOOK):
-                    loaded = load_text(text, "bench.yaml", app.vocabulary())
-                    loaded.diagnostics.raise_errors()
-                    await app.deploys.deploy(loaded.loaded)
-                while not list(app.routes):
-                    await asyncio.sleep(0.01)
-            server, task, port = await empty_server()
-            plain = request("/", BODY[:-18] + b'%s"}', "application/json")
-            first = await measured(lambda: call(port, plain, connections, seconds), app)
-            for name, text in cases.items():
-                found = await measured(lambda text=text: call(web.port, text, connections, seconds), app)
-                results[name] = found
-                rate = found["runs_per_s"] or found["rate"]
-                every = connections / (rate / 2)
-                half = await measured(
-                    lambda text=text, every=every: call(web.port, text, connections, seconds, every), app
-                )
-                found["half"] = {k: half[k] for k in ("rate", "p50_ms", "p99_ms")}
-            last = await measured(lambda: call(port, plain, connections, seconds), app)
-            server.should_exit = True
-            await task
-    show(results, first, last, connections)
+    results = await every_case(wanted.store, wanted.connections, wanted.seconds)
+    first, last = results.pop(FIRST), results.pop(LAST)
+    show(results, first, last, wanted.connections)
     if wanted.json:
         with open(wanted.json, "w") as out:
             json.dump(results, out, indent=2)

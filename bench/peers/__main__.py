@@ -2,9 +2,10 @@
 
     python -P -m reactor.bench.peers [PEER ...] [--scale 1.0] [--seconds 15] [--json FILE]
 
-Peers: dbos-sqlite, dbos-postgres, restate, temporal, prefect. Each runs its durable default in processes of its own,
-for about a minute at most; what cannot be had here is named with the reason. Reactor is measured first and last, by
-`bench/workflows.py`, and the means of the two are compared. On a busy machine the ratios mean little: look at the load.
+Peers: bare (no engine: what the machine allows), dbos-sqlite, dbos-postgres, restate, temporal, prefect. Each runs its
+durable default in processes of its own, for about a minute at most; what cannot be had here is named with the reason.
+Reactor is measured first and last, by `bench/workflows.py` and `bench/http.py`, and the means of the two are compared.
+On a busy machine the ratios mean little: look at the load.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 import asyncpg
 import uvloop
 
+from reactor.bench.http import w4
 from reactor.bench.peers import install, report
 from reactor.bench.workflows import flows
 from reactor.tests.servers import postgres
@@ -49,11 +51,16 @@ class Peer:
 
 
 PEERS = {
+    "bare": Peer(
+        "no engine, SQLite alone", "bare", "on_bare.py", {"warm": 300, "w1": 300, "w2": 10_000, "w3": 50}, ("SQLite",)
+    ),
     "dbos-sqlite": Peer("DBOS, SQLite", "dbos", "on_dbos.py", {"warm": 20, "w1": 200, "w2": 500, "w3": 5}, ("SQLite",)),
     "dbos-postgres": Peer(
         "DBOS, PostgreSQL", "dbos", "on_dbos.py", {"warm": 20, "w1": 200, "w2": 500, "w3": 10}, ("PostgreSQL",)
     ),
-    "restate": Peer("Restate", "restate", "on_restate.py", {"warm": 100, "w1": 300, "w2": 3000, "w3": 50}, BOTH),
+    "restate": Peer(
+        "Restate", "restate", "on_restate.py", {"warm": 100, "w1": 300, "w2": 3000, "w3": 50, "w4": 3000}, BOTH
+    ),
     "temporal": Peer(
         "Temporal dev, file", "temporal", "on_temporal.py", {"warm": 5, "w1": 15, "w2": 200, "w3": 3}, BOTH
     ),
@@ -123,7 +130,9 @@ def reactor(places: dict[str, str], when: str) -> dict[str, dict[str, report.Fig
         print(f"Reactor, {store}, {when} (load {os.getloadavg()[0]:.1f}) ...", flush=True)
         with tempfile.TemporaryDirectory(prefix="reactor-bench-") as folder:
             target = url or f"sqlite:///{folder}/w.db"
-            found[store] = report.reactor_figures(uvloop.run(flows(target, {"W1", "W2", "W3"})))
+            figures = uvloop.run(flows(target, {"W1", "W2", "W3"}))
+            figures["W4 runs/s"] = uvloop.run(w4(target))
+            found[store] = report.reactor_figures(figures)
     return found
 
 

@@ -103,7 +103,13 @@ def prefect() -> Programs:
     return {"python": environment("prefect", "prefect>=3,<4", FASTAPI)}
 
 
+def bare() -> Programs:
+    """Nothing to install."""
+    return {"python": sys.executable}
+
+
 INSTALL: dict[str, Callable[[], Programs]] = {
+    "bare": bare,
     "dbos": dbos,
     "restate": restate,
     "temporal": temporal,

@@ -6,19 +6,28 @@ from typing import Any
 
 Figures = dict[str, Any]
 
-COLUMNS = {"W1 p50 ms": "{:,.2f}", "W1 p99 ms": "{:,.2f}", "W2 workflows/s": "{:,.1f}", "W3 p50 ms": "{:,.1f}"}
+COLUMNS = {
+    "W1 p50 ms": "{:,.2f}",
+    "W1 p99 ms": "{:,.2f}",
+    "W2 workflows/s": "{:,.1f}",
+    "W3 p50 ms": "{:,.1f}",
+    "W4 runs/s": "{:,.1f}",
+}
 FORMS = ("python", "yaml")
 UNSTEADY = 1.25  # two measurements of Reactor further apart than this make every ratio of the run doubtful
 
 
 def reactor_figures(found: dict[str, Any]) -> dict[str, Figures]:
-    """What `bench/workflows.py` measured, in the columns here, by form. W3 exists in one form, and stands for both."""
+    """What `bench/workflows.py` measured, in the columns here, by form. W3 and W4 exist in one form, and stand for
+    both.
+    """
     return {
         form: {
             "W1 p50 ms": found[f"W1 {form} p50/p99 ms"][0],
             "W1 p99 ms": found[f"W1 {form} p50/p99 ms"][1],
             "W2 workflows/s": found[f"W2 {form} workflows/s"],
             "W3 p50 ms": found["W3 p50 ms"],
+            "W4 runs/s": found["W4 runs/s"],
         }
         for form in FORMS
     }

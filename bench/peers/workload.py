@@ -1,7 +1,8 @@
 """The work that every peer is given, and how its time is taken. The standard library alone: each peer runs this file in
 an environment of its own, where Reactor is not installed.
 
-W1 one five-step workflow at a time · W2 100 of them in flight · W3 100 parallel steps and a join. Steps do nothing.
+W1 one five-step workflow at a time · W2 100 of them in flight · W3 100 parallel steps and a join · W4 posted by HTTP on
+32 connections, taken as soon as it is durable, until the last has ended. Steps do nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +16,23 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 STEPS = 5
 FAN = 100
 IN_FLIGHT = 100
+CONNECTIONS = 32
 START_S = 60
 
 Start = Callable[[int], Awaitable[Any]]
 
 
 def wanted() -> dict[str, Any]:
-    """What the caller asks for: `folder`, `url`, `server`, numbers `warm`, `w1`, `w2`, `w3`, and `seconds` for each."""
+    """What the caller asks for: `folder`, `url`, `server`, numbers `warm`, `w1`, `w2`, `w3` (and `w4` of one that
+    takes work by HTTP), and `seconds` for each.
+    """
     return json.loads(sys.argv[1])
 
 
@@ -62,8 +66,13 @@ async def several(start: Start, count: int, in_flight: int, seconds: float) -> t
     return time.perf_counter() - first, each
 
 
-async def measured(five: Start, fan: Start, wanted: dict[str, Any]) -> dict[str, Any]:
-    """W1, W2 and W3. What a peer refuses to do is told in `failed`, and the rest is measured all the same."""
+async def measured(
+    five: Start, fan: Start, wanted: dict[str, Any], post: Start | None = None, ended: Collection[int] = ()
+) -> dict[str, Any]:
+    """W1, W2 and W3, and W4 of a peer that has `post`, which puts the numbers of workflows that have ended in `ended`.
+
+    What a peer refuses to do is told in `failed`, and the rest is measured all the same.
+    """
     found: dict[str, Any] = {"counts": {}, "failed": {}}
     seconds = wanted["seconds"]
 
@@ -84,8 +93,18 @@ async def measured(five: Start, fan: Start, wanted: dict[str, Any]) -> dict[str,
         found["counts"]["W3"] = len(each)
         found["W3 p50 ms"] = statistics.median(each) * 1e3
 
+    async def w4() -> None:
+        assert post is not None
+        began, before = time.perf_counter(), len(ended)
+        _, each = await several(post, wanted["w4"], CONNECTIONS, seconds)
+        async with asyncio.timeout(3 * seconds):
+            while len(ended) - before < len(each):
+                await asyncio.sleep(0.01)
+        found["counts"]["W4"] = len(each)
+        found["W4 runs/s"] = len(each) / (time.perf_counter() - began)
+
     await several(five, wanted["warm"], 10, seconds)
-    for name, measure in (("W1", w1), ("W3", w3), ("W2", w2)):
+    for name, measure in (("W1", w1), ("W3", w3), ("W2", w2), *((("W4", w4),) if post is not None else ())):
         try:
             await measure()
         except Exception as error:
