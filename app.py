@@ -123,7 +123,7 @@ class App:
         await self.deploys.open()
         if self.carry_on:
             if self._in_folder:  # runs that come back call its code
-                self.files.code(self.project.workflow_files(), self.vocabulary())
+                await self.files.read(self.project.workflow_files(), self.vocabulary(), texts=False)
             await self.engine.recover()
         self._open = True
         if self._registered:
@@ -218,7 +218,7 @@ class App:
 
     async def load(self) -> LoadResult:
         """Read the project's files and put the good ones in force; a broken one keeps its last good revision."""
-        result = self.files.load(self.project.workflow_files(), self.vocabulary(), self._registered)
+        result = await self.files.read(self.project.workflow_files(), self.vocabulary(), self._registered)
         await self.deploys.sync(result.loaded, failed=result.failed)
         return result
 

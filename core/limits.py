@@ -66,7 +66,7 @@ CLOSE_S_MAX = 5.0  # a trigger's `close`
 # plugins
 IMPORT_S_MAX = 2.0  # of a plugin's module, trial and all: the loop may wait so long once, and must not lose its lease
 TRIAL_S_MAX = 60.0  # of its first import, in a process of its own, until it counts as one that hangs
-FILE_IMPORT_S_MAX = 20.0  # of a Python file among the workflows: so long the loop may wait for it, once
+FILE_IMPORT_S_MAX = 20.0  # of a Python file among the workflows, until the others are read without it
 CHECK_S_MAX = 600.0  # of the public suite over one kind or action
 
 assert EVENT_BATCH_MAX <= FAN_OUT_RUNS_MAX

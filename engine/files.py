@@ -40,9 +40,36 @@ class WorkflowFiles:
         self._root = os.path.abspath(root)
         self._functions = functions
         self._import_s = import_s
-        self._slow: dict[str, tuple[bytes, Importing]] = {}  # what was not through at the last look, with its text
+        self._begun: dict[str, tuple[bytes, Importing]] = {}  # imports whose ends nobody has seen, with their texts
         self._texts = LoadCache()
         self._known: dict[str, tuple[bytes, Hashable, LoadResult]] = {}
+
+    async def read(
+        self, paths: Iterable[str | Path], catalogue: Catalogue, beside: Sequence[Loaded] = (), *, texts: bool = True
+    ) -> LoadResult:
+        """As `load`, or as `code` without `texts`; while Python files are imported, others have their turn."""
+        files = [str(path) for path in paths]
+        for file in files:  # one after the other: they may import each other
+            importing = self._ahead(file, catalogue)
+            if importing is not None:
+                await importing.through()
+        return self.load(files, catalogue, beside) if texts else self.code(files, catalogue)
+
+    def _ahead(self, file: str, catalogue: Catalogue) -> Importing | None:
+        """The import that a file will be read by, begun if it was not; None if it needs none, or cannot be read."""
+        if not file.endswith(SUFFIX):
+            return None
+        try:
+            body = Path(file).read_bytes()
+            known = self._known.get(file)
+            if known is not None and known[:2] == (_digest(body), catalogue.revision):
+                return None
+            if not _imports_reactor(ast.parse(body, file)):
+                return None
+        except (OSError, SyntaxError, ValueError):
+            return None
+        begun = self._import(file, body, fresh=known is None)
+        return begun if isinstance(begun, Importing) else None
 
     def load(self, paths: Iterable[str | Path], catalogue: Catalogue, beside: Sequence[Loaded] = ()) -> LoadResult:
         """The workflows of all files, checked against each other and those `beside`; nothing is raised."""
@@ -76,7 +103,7 @@ class WorkflowFiles:
             result.diagnostics.error("unreadable", message, Place(file), hint=hint)
             result.failed.add(file)
             return result
-        digest = hashlib.blake2b(body, digest_size=16).digest()
+        digest = _digest(body)
         known = self._known.get(file)
         if known is not None and known[:2] == (digest, catalogue.revision):
             return known[2]
@@ -114,14 +141,24 @@ class WorkflowFiles:
                 result.loaded.append(msgspec.structs.replace(loaded, file=file))
 
     def _imported(self, file: str, body: bytes, *, fresh: bool) -> ModuleType:
-        """The module of these very bytes; one that the program itself imported is taken as it is, the first time.
+        """The module of these very bytes. Raises Slow, and what the module's code raises."""
+        begun = self._import(file, body, fresh=fresh)
+        if isinstance(begun, ModuleType):
+            return begun
+        try:
+            return begun.ended()
+        finally:
+            if begun.is_through:  # one that failed is begun anew the next time
+                del self._begun[file]
 
-        Raises Slow, and what the module's code raises.
+    def _import(self, file: str, body: bytes, *, fresh: bool) -> Importing | ModuleType:
+        """The import of these very bytes, begun once; what the program itself imported is taken as it is, the first
+        time.
         """
         name = self._name(file)
-        slow = self._slow.pop(file, None)
-        if slow is not None and slow[0] == body:  # it had its time: nobody waits for it again
-            return self._ended(file, body, slow[1])
+        begun = self._begun.get(file)
+        if begun is not None and begun[0] == body:
+            return begun[1]
         before = sys.modules.get(name)
         if fresh and before is not None and os.path.abspath(str(before.__file__)) == file and _OURS not in vars(before):
             return before
@@ -131,19 +168,18 @@ class WorkflowFiles:
         module.__file__ = file
         vars(module)[_OURS] = True
         linecache.checkcache(file)
-        return self._ended(file, body, Importing(module, compile(body, file, "exec"), limit_s=self._import_s))
-
-    def _ended(self, file: str, body: bytes, importing: Importing) -> ModuleType:
-        try:
-            return importing.ended()
-        except Slow:
-            self._slow[file] = (body, importing)
-            raise
+        importing = Importing(module, compile(body, file, "exec"), limit_s=self._import_s)
+        self._begun[file] = body, importing
+        return importing
 
     def _name(self, file: str) -> str:
         inside = os.path.relpath(file, self._root)
         path = os.path.basename(file) if inside.startswith("..") else inside
         return ".".join(re.sub(r"\W", "_", part) for part in path.removesuffix(SUFFIX).split(os.sep))
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()
 
 
 def _add(result: LoadResult, more: LoadResult) -> None:

@@ -5,10 +5,13 @@ What a thread cannot contain is code that ends the process or never gives the in
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
+from concurrent.futures import Future, wait
 from types import CodeType, ModuleType
 
+from ..core.clock import SYSTEM
 from ..core.errors import TransientError
 
 
@@ -25,21 +28,35 @@ class Importing:
         self._module = module
         self._code = code
         self._limit_s = limit_s
+        self._until = SYSTEM.monotonic() + limit_s
         self._before = sys.modules.get(module.__name__)
-        self._error: BaseException | None = None
+        self._through: Future[BaseException | None] = Future()  # what its code raised, at its end
         sys.modules[module.__name__] = module
-        self._thread = threading.Thread(target=self._work, name=f"import {module.__name__}", daemon=True)
-        self._thread.start()
-        self._thread.join(limit_s)
+        threading.Thread(target=self._work, name=f"import {module.__name__}", daemon=True).start()
+
+    @property
+    def is_through(self) -> bool:
+        """Has its code ended, well or not?"""
+        return self._through.done()
+
+    async def through(self) -> None:
+        """Wait for its end, at most as long as it may take; others have their turn."""
+        left = self._until - SYSTEM.monotonic()
+        if left > 0 and not self._through.done():
+            await asyncio.wait((asyncio.wrap_future(self._through),), timeout=left)
 
     def ended(self) -> ModuleType:
-        """The module. Raises Slow while it is being imported, and at its end what its code raised."""
-        if self._thread.is_alive():
+        """The module; blocks for what is left of its time. Raises Slow while it is being imported, and at its end what
+        its code raised.
+        """
+        wait((self._through,), timeout=max(0.0, self._until - SYSTEM.monotonic()))
+        if not self._through.done():
             self._put_back()
             raise Slow(f"it takes over {self._limit_s:g} s and has not ended")
-        if self._error is not None:
+        error = self._through.result()
+        if error is not None:
             self._put_back()
-            raise self._error
+            raise error
         sys.modules[self._module.__name__] = self._module
         return self._module
 
@@ -49,11 +66,13 @@ class Importing:
         if sys.modules.get(name) is self._module:
             if self._before is not None:
                 sys.modules[name] = self._before
-            elif not self._thread.is_alive():  # code that is slow, not more, may still look its module up
+            elif self._through.done():  # code that is slow, not more, may still look its module up
                 del sys.modules[name]
 
     def _work(self) -> None:
+        error: BaseException | None = None
         try:
             exec(self._code, self._module.__dict__)  # noqa: S102  # whoever may write a workflow may run code
-        except BaseException as error:  # noqa: BLE001  # whatever it raises, SystemExit too, is its own failure
-            self._error = error
+        except BaseException as raised:  # noqa: BLE001  # whatever it raises, SystemExit too, is its own failure
+            error = raised
+        self._through.set_result(error)

@@ -153,6 +153,29 @@ async def test_an_import_that_hangs_is_named_and_taken_once_it_is_through(folder
         assert gate.begun == [1]
 
 
+async def test_while_a_file_is_imported_others_have_their_turn(folder: Path) -> None:
+    gate = types.ModuleType("helper_of_waiting")
+    vars(gate)["go"] = threading.Event()
+    sys.modules[gate.__name__] = gate
+    good = SHIP.format(helper="json", text="packed")
+    write(folder, "ship.py", good)
+    async with App(project=folder) as app:
+        app.files = WorkflowFiles(str(folder), app.functions, import_s=10)
+        await app.load()
+        write(
+            folder,
+            "ship.py",
+            "import helper_of_waiting as gate\nassert gate.go.wait(60)\n" + good.replace("packed", "PACKED"),
+        )
+        loading = [asyncio.ensure_future(app.load()) for _ in range(2)]
+        assert await text_of(app, "A1") == {"pack": "packed A1"}
+        assert [each.done() for each in loading] == [False, False]
+        gate.go.set()
+        for each in loading:
+            assert not (await each).diagnostics.errors
+        assert await text_of(app, "A2") == {"pack": "PACKED A2"}
+
+
 async def test_what_a_file_lacked_may_come_without_a_change_of_the_file(folder: Path) -> None:
     write(folder, "ship.py", SHIP.format(helper="helper_of_ours", text="packed"))
     async with App(project=folder) as app:
