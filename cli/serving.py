@@ -16,6 +16,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..core import logs
+from ..engine.actions.orphans import WARDS
 from ..language.definition import WorkflowDefinition
 from ..language.diagnostics import Severity
 from ..language.loader import LoadResult
@@ -73,6 +74,7 @@ class Serving:
         if self.stopping.is_set():
             self.say("stopped at once: what was under way is taken up at the next start")
             sys.stdout.flush()
+            WARDS.end_all()
             os._exit(INTERRUPTED)
         if why:
             self.say(f"{why}: letting what is under way finish (at most {self.app.project.server.drain_s:g} s)")

@@ -23,6 +23,7 @@ from ...core.durations import format_duration, format_size
 from ...core.limits import KIB, MIB
 from .contract import ActionBase, Call, StepError
 from .kept_output import KeptOutput
+from .orphans import WARDS
 from .pipes import Pipe
 from .process_watch import Watch, Watched, kill_group, kill_session
 
@@ -100,17 +101,22 @@ class CommandAction(ActionBase):
         given: CommandInput = call.inputs
         begun = call.clock.monotonic()
         program = _Program(given, _folder(given, call), environment(given.env, call))
-        await program.start()
         limits = given.limits
-        watched = Watched(program.pid, limits.memory, limits.cpu, limits.processes)
-        self._watch.add(watched)
+        ticket = WARDS.take(call.key)
         try:
-            await program.finish(given.stdin)
-        except BaseException:
-            await program.end(given.grace)
-            raise
+            await program.start()
+            ticket.started(program.pid)
+            watched = Watched(program.pid, limits.memory, limits.cpu, limits.processes)
+            self._watch.add(watched)
+            try:
+                await program.finish(given.stdin)
+            except BaseException:
+                await program.end(given.grace)
+                raise
+            finally:
+                self._watch.remove(watched)
         finally:
-            self._watch.remove(watched)
+            ticket.over()
         if watched.exceeded:
             raise _over(program.title, watched, limits)
         return program.result(given, round((call.clock.monotonic() - begun) * 1000))

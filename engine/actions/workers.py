@@ -17,6 +17,7 @@ import msgspec
 from ...core.errors import ErrorInfo, StepError
 from ...core.limits import CANCEL_GRACE_S
 from .contract import Call, StateEffect
+from .orphans import WARDS
 from .worker import FRAME_HEAD, Reply, Request
 
 PROCESSES_MAX = 16  # workers at once; further steps wait for one
@@ -32,6 +33,8 @@ class Worker:
         self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.process = process
+        self._ticket = WARDS.take("")
+        self._ticket.started(process.pid)  # it ends with us by itself; what its steps started does not
         self._reader = reader
         self._writer = writer
 
@@ -94,6 +97,7 @@ class Worker:
             self._writer.close()
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+            self._ticket.over()
             await asyncio.shield(self.process.wait())
 
     def crashed(self, name: str) -> StepError:
