@@ -3,7 +3,8 @@
     python -P -m reactor.bench.http [--seconds 5] [--connections 32] [--store URL] [--json FILE]
 
 The client is a process of its own with raw connections. Every case is run on one server process, one after another,
-with the empty handler before and after: the ratio is against the mean of the two.
+with the empty handler before and after: the ratio is against the mean of the two. *framework* is what an endpoint costs
+on that server that does nothing but read its JSON and answer, written with Starlette.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from reactor import App
 from reactor.cli.starting import uncollected
@@ -187,16 +192,31 @@ async def empty(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def empty_server() -> tuple[uvicorn.Server, asyncio.Task[None], int]:
+async def framed(request: Request) -> Response:
+    """The least that an endpoint does which is written with a web framework, and reads JSON."""
+    await request.json()
+    return JSONResponse({"verdict": "accepted"}, 202)
+
+
+FRAMEWORK = Starlette(routes=[Route("/", framed, methods=["POST"])])
+
+
+@contextlib.asynccontextmanager
+async def beside(handler: Any) -> AsyncIterator[int]:
+    """The port of a server with another application, and nothing else."""
     config = uvicorn.Config(
-        empty, port=0, http=Arriving, ws="none", lifespan="off", log_config=None, access_log=False,
+        handler, port=0, http=Arriving, ws="none", lifespan="off", log_config=None, access_log=False,
         proxy_headers=False, server_header=False,
     )  # fmt: skip
     server = uvicorn.Server(config)
     task = asyncio.ensure_future(server._serve())
     while not server.started:
         await asyncio.sleep(0.01)
-    return server, task, server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
 
 
 async def until_quiet(app: App) -> None:
@@ -271,18 +291,19 @@ async def w4(store: str, *, seconds: float = 5.0, connections: int = 32) -> floa
 async def every_case(store: str, connections: int, seconds: float) -> dict[str, Any]:
     """The figures by case, the empty handler's before the first and after the last."""
     results: dict[str, Any] = {}
-    async with serving(store) as (app, web):
-        server, task, port = await empty_server()
-        results[FIRST] = await measured(lambda: call(port, PLAIN, connections, seconds), app)
+    async with serving(store) as (app, web), beside(empty) as empty_port, beside(FRAMEWORK) as framed_port:
+
+        async def case(port: int, text: str) -> dict[str, Any]:
+            found = await measured(lambda: call(port, text, connections, seconds), app)
+            every = connections / ((found["runs_per_s"] or found["rate"]) / 2)
+            half = await measured(lambda: call(port, text, connections, seconds, every), app)
+            return found | {"half": {k: half[k] for k in ("rate", "p50_ms", "p99_ms")}}
+
+        results[FIRST] = await measured(lambda: call(empty_port, PLAIN, connections, seconds), app)
         for name, text in CASES.items():
-            found = await measured(lambda text=text: call(web.port, text, connections, seconds), app)
-            rate = found["runs_per_s"] or found["rate"]
-            every = connections / (rate / 2)
-            half = await measured(lambda text=text, every=every: call(web.port, text, connections, seconds, every), app)
-            results[name] = found | {"half": {k: half[k] for k in ("rate", "p50_ms", "p99_ms")}}
-        results[LAST] = await measured(lambda: call(port, PLAIN, connections, seconds), app)
-        server.should_exit = True
-        await task
+            results[name] = await case(web.port, text)
+        results["framework"] = await case(framed_port, PLAIN)
+        results[LAST] = await measured(lambda: call(empty_port, PLAIN, connections, seconds), app)
     return results
 
 
