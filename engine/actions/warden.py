@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
-import time
 
 KEY = b"REACTOR_IDEMPOTENCY_KEY="
 """The variable by which a program is known whose start was not told any more."""
@@ -41,7 +41,7 @@ class Open:
         """Kill all of it, more than once: what is being forked is not in the list of processes yet."""
         sessions, keys = set(self.sessions.values()), set(self.keys.values()) - {b""}
         for pause in LOOKS_S if sessions or keys else ():
-            time.sleep(pause)
+            select.select((), (), (), pause)  # no clock of core's: nothing of Reactor is imported here
             for leader in sessions:
                 with contextlib.suppress(OSError):
                     os.killpg(leader, signal.SIGKILL)
