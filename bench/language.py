@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reactor import App
+from reactor.bench.figures import show, words
 from reactor.core.event import decode, encode
 from reactor.language.loader import load_files, load_text
 
@@ -65,7 +65,7 @@ def steps_text(count: int) -> str:
 def measured() -> dict[str, Any]:
     """Every figure."""
     app = App()
-    words = app.vocabulary()
+    known = app.vocabulary()
     event = decode(EVENT)
     found: dict[str, Any] = {
         "event of 1 KiB, decode and check, us": round(best_us(lambda: decode(EVENT), 20_000), 2),
@@ -76,7 +76,7 @@ def measured() -> dict[str, Any]:
         for i in range(7):
             text = steps_text(count).replace("many", f"many{i}")
             begun = time.process_time()
-            assert load_text(text, "many.yaml", words).loaded
+            assert load_text(text, "many.yaml", known).loaded
             times.append((time.process_time() - begun) * 1e3)
         found[f"validate {count} steps, ms"] = round(statistics.median(times), 2)
     with tempfile.TemporaryDirectory() as folder:
@@ -84,21 +84,15 @@ def measured() -> dict[str, Any]:
         for i, path in enumerate(paths):
             path.write_text(SMALL.format(i=i))
         begun = time.perf_counter()
-        assert len(load_files(paths, words).loaded) == 1_000
+        assert len(load_files(paths, known).loaded) == 1_000
         found["load 1 000 workflow files, s"] = round(time.perf_counter() - begun, 2)
     return found
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--json")
-    said = parser.parse_args()
-    found = measured()
-    for name, value in found.items():
-        print(f"{name:45} {value}")
-    if said.json:
-        Path(said.json).write_text(json.dumps(found, indent=1))
+    said = words(__doc__).parse_args()
+    show(measured(), said.json)
 
 
 if __name__ == "__main__":

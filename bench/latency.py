@@ -9,7 +9,6 @@ client of its own, while five-step workflows are run as fast as they go.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import shutil
@@ -20,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from reactor import App
+from reactor.bench.figures import percentile, show, words
 from reactor.bench.http import call, request
-from reactor.bench.workflows import FLOW_YAML, many, percentile
+from reactor.bench.workflows import FLOW_YAML, many
 from reactor.cli.starting import uncollected
 from reactor.connections.configs import NatsConfig
 from reactor.connections.nats import NatsConnection
@@ -193,18 +193,13 @@ async def to_bus(folder: Path) -> dict[str, Any]:
 
 async def main() -> None:
     """Measure and print."""
-    words = argparse.ArgumentParser()
-    words.add_argument("--json")
-    said = words.parse_args()
+    said = words(__doc__).parse_args()
     folder = Path(tempfile.mkdtemp(prefix="reactor-bench-"))
     try:
         found = {**await stalls(folder), **await explained(folder), **await to_bus(folder)}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for name, value in found.items():
-        print(f"{name:45} {value}")
-    if said.json:
-        Path(said.json).write_text(json.dumps(found, indent=1))
+    show(found, said.json)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import argparse
 import gc
 import json
 import multiprocessing
-import os
 import random
 import statistics
 import time
@@ -22,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from reactor.bench.figures import rss_mb
 from reactor.bench.matching_workload import Vocab, event, rule
 from reactor.router import RuleIndex
 
@@ -53,12 +53,6 @@ def cpu_s(work: Callable[[], Any]) -> float:
     return time.process_time() - started
 
 
-def resident_mb() -> float:
-    """Resident set of this process, in megabytes (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
 def each(work: Callable[[Any], Any], items: Iterable[Any]) -> Callable[[], None]:
     """All items, one call each."""
 
@@ -74,11 +68,11 @@ def measure(rules: int, events: int, rounds: int) -> dict[str, float]:
     lines, patterns = workload(events, rules + 300)
     patterns, more = patterns[:rules], patterns[rules:]
     gc.collect()
-    before_mb = resident_mb()
+    before_mb = rss_mb()
     index = RuleIndex()
     build_s = cpu_s(lambda: index.change(add=patterns))
     gc.collect()
-    memory_mb = resident_mb() - before_mb
+    memory_mb = rss_mb() - before_mb
     decode = msgspec.json.Decoder().decode
     hits = sum(len(index.match(line)) for line in lines)
     per_event: list[float] = []

@@ -16,10 +16,8 @@ fail then.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
-import json
 import os
 import shutil
 import statistics
@@ -35,6 +33,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from reactor import App
+from reactor.bench.figures import rss_mb, show, words
 from reactor.engine import upkeep
 from reactor.language.loader import load_text
 from reactor.language.project import Project, Retention
@@ -87,12 +86,6 @@ async def big(n: int) -> dict[str, Any]:
     """One in a thousand results is large enough for a blob."""
     seen["five"][n] += 1
     return {"n": n, "text": "x" * (70_000 + n if n % 1000 == 0 else 100)}
-
-
-def rss_mb() -> float:
-    """What this process holds now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class Rest(NamedTuple):
@@ -170,7 +163,7 @@ class Soak:
             while self.done < self.sent or self.open:
                 await asyncio.sleep(0.02)
         gc.collect()
-        self.rests.append(Rest(self.done, sys.getallocatedblocks(), rss_mb(), apsw.memory_used() / 2**20))
+        self.rests.append(Rest(self.done, sys.getallocatedblocks(), rss_mb(), apsw.memory_used() / 1e6))
         return time.perf_counter() - begun
 
     async def look(self) -> None:
@@ -256,14 +249,13 @@ async def soak(url: str, events: int, rate: float, trace: bool) -> dict[str, Any
 
 def main() -> None:
     """Soak and print; the exit status says whether the promises held."""
-    words = argparse.ArgumentParser()
-    words.add_argument("--events", type=int, default=100_000)
-    words.add_argument("--rate", type=float, default=0.0)
-    words.add_argument("--store", default="")
-    words.add_argument("--leak", type=int, default=0)
-    words.add_argument("--trace", action="store_true")
-    words.add_argument("--json")
-    said = words.parse_args()
+    parser = words(__doc__)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--store", default="")
+    parser.add_argument("--leak", type=int, default=0)
+    parser.add_argument("--trace", action="store_true")
+    said = parser.parse_args()
     import uvloop
 
     global leak_bytes  # the steps read it
@@ -273,10 +265,7 @@ def main() -> None:
         found = uvloop.run(soak(said.store or f"sqlite:///{folder}/s.db", said.events, said.rate, said.trace))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for name, value in found.items():
-        print(f"{name:28} {value}")
-    if said.json:
-        Path(said.json).write_text(json.dumps(found, indent=1))
+    show(found, said.json)
     faults = wrong(found, said.events)
     print("\n".join(faults) or "all promises held")
     sys.exit(1 if faults else 0)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reactor.bench.figures import rss_mb
 from reactor.core.clock import SYSTEM
 from reactor.core.durations import parse_instant
 from reactor.core.event import Delivery, Event, Settlement
@@ -56,12 +57,6 @@ async def lateness(seconds: int) -> dict[str, Any]:
     return {"row": "late fire, per second", "fires": len(late), "p50 ms": round(p50, 2), "p99 ms": round(p99, 2)}
 
 
-def resident() -> float:
-    """MB that this process occupies."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
 async def crowd(count: int) -> dict[str, Any]:
     """Memory and start of many different schedules."""
     supervisor = supervised(lambda event: None)
@@ -69,7 +64,7 @@ async def crowd(count: int) -> dict[str, Any]:
     await supervisor.apply({"one": TriggerSpec(name="one", kind="cron", config={"schedule": "0 0 1 1 *"})})
     await asyncio.sleep(0.1)
     gc.collect()
-    before, began = resident(), time.perf_counter()
+    before, began = rss_mb(), time.perf_counter()
     specs = {
         f"s{i}": TriggerSpec(
             name=f"s{i}", kind="cron", config={"schedule": f"{i % 60} {i // 60 % 24} {i // 1440 + 1} * *"}
@@ -82,7 +77,7 @@ async def crowd(count: int) -> dict[str, Any]:
     took = time.perf_counter() - began
     await asyncio.sleep(0.2)
     gc.collect()
-    grown = resident() - before
+    grown = rss_mb() - before
     await supervisor.close()
     return {"row": f"{count} schedules", "MB": round(grown, 1), "start s": round(took, 2)}
 

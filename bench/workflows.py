@@ -7,9 +7,7 @@ W5 kill -9 with 500 started (5 × 200 ms steps), restart. Each in two forms: Pyt
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from reactor import App, Workflow, step
+from reactor.bench.figures import percentile, show, words
 from reactor.bench.startup import COMPILED
 from reactor.cli.starting import uncollected
 from reactor.language.loader import load_text
@@ -86,12 +85,6 @@ class FivePython(Workflow):
     @step
     async def s5(self, s4: int) -> int:
         return s4
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value below which this share of them lies."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 async def opened(store: str) -> App:
@@ -206,12 +199,11 @@ async def killed(folder: Path, count: int = 500) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    words = argparse.ArgumentParser()
-    words.add_argument("--store", default="sqlite")
-    words.add_argument("--only", default="W1,W2,W3,W5")
-    words.add_argument("--json")
-    words.add_argument("--slow")
-    said = words.parse_args()
+    parser = words(__doc__)
+    parser.add_argument("--store", default="sqlite")
+    parser.add_argument("--only", default="W1,W2,W3,W5")
+    parser.add_argument("--slow")
+    said = parser.parse_args()
     import uvloop
 
     if said.slow:
@@ -226,10 +218,7 @@ def main() -> None:
             found |= uvloop.run(killed(folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for name, value in found.items():
-        print(f"{name:45} {value}")
-    if said.json:
-        Path(said.json).write_text(json.dumps(found, indent=1))
+    show(found, said.json)
 
 
 if __name__ == "__main__":

@@ -131,13 +131,20 @@ class Serving:
         return 0
 
 
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """The faster loop where it exists: not on Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
 def serve(app: App, hello: Callable[[Serving, LoadResult], None], beside: Beside | None = None) -> int:
     """Serve a project until a signal; the exit code. Raises ConfigError: the store is in use, the address is taken."""
-    import uvloop
-
     server = app.project.server
     logs.start(format=server.log_format, level=server.log_level, mask=app.secrets.mask)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(app, hello, beside))
 
 

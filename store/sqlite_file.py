@@ -5,7 +5,6 @@ Source: SQLite, "Write-Ahead Logging" and "Result and Error Codes"; flock(2).
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import tempfile
@@ -16,6 +15,7 @@ from typing import Any, cast
 
 import apsw
 
+from ..core import host
 from ..core.errors import ConfigError, StoreFailed, StoreUnavailable
 from ..core.ids import fresh_store_id
 from .migrations import pending
@@ -75,7 +75,7 @@ class FileLock:
                 hint="name a file in a folder that exists and that this user may write",
             ) from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            host.lock(descriptor)
         except OSError:
             holder = _holder(descriptor)
             os.close(descriptor)

@@ -6,7 +6,6 @@ Names that are no UTF-8 are shown and stored escaped; the file system is asked b
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from ..core import host
 from ..core.errors import ConfigError, NotConnected
 
 if TYPE_CHECKING:
@@ -222,13 +222,9 @@ def is_locked(path: str) -> bool:
     except OSError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return host.is_locked(descriptor)
     finally:
         os.close(descriptor)
-    return False
 
 
 class Watch:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import math
 import os
-import resource
 import signal
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast
@@ -19,13 +17,14 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from ...connections.fields import Duration, Fault, Keys, Size, Word, shown
+from ...core import host
 from ...core.durations import format_duration, format_size
 from ...core.limits import KIB, MIB
 from .contract import ActionBase, Call, StepError
 from .kept_output import KeptOutput
 from .orphans import WARDS
 from .pipes import Pipe
-from .process_watch import Watch, Watched, kill_group, kill_session
+from .process_watch import Watch, Watched, check_bounds, kill_group, kill_session
 
 PASSED_ON = ("PATH", "HOME", "LANG", "TZ")
 """The variables of our own environment that a program sees."""
@@ -172,6 +171,7 @@ class _Program:
             said = "an argument or a variable holds a null character"
             raise StepError("invalid_input", f"`{self.title}` cannot be started: {said}")
         # Pipes of our own: asyncio's `wait` waits for its pipes too, which a process left behind may hold open.
+        check_bounds(self._limits.memory, self._limits.cpu)
         self._pipes = [Pipe(), Pipe(), Pipe()]
         feed, out, err = self._pipes
         spawning = asyncio.ensure_future(self._spawn())
@@ -231,15 +231,7 @@ class _Program:
 
     def _bound(self) -> None:
         """The kernel's own limits, for each process; the watch adds up all of them."""
-        bounds = {resource.RLIMIT_CORE: 0}
-        if self._limits.memory is not None:
-            bounds[resource.RLIMIT_DATA] = self._limits.memory
-        if self._limits.cpu is not None:
-            bounds[resource.RLIMIT_CPU] = math.ceil(self._limits.cpu)
-        for kind, most in bounds.items():
-            with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
-                # over the soft CPU limit comes SIGXCPU, which tells why; over the hard one SIGKILL, which does not
-                resource.prlimit(self.pid, kind, (most, most + (kind == resource.RLIMIT_CPU)))
+        host.bound(self.pid, memory=self._limits.memory, cpu_s=self._limits.cpu, core=False)
 
     async def finish(self, stdin: str | None) -> None:
         """Feed it, take its output, wait for its end, and end what it left behind."""

@@ -6,8 +6,9 @@ same place, unless somebody else's bytes are there by now: then the first attemp
 
 from __future__ import annotations
 
-import fcntl
 import os
+
+from ...core import host
 
 NOTE_PREFIX = ".reactor-append-"
 NOTES_KEPT = 1_000
@@ -18,7 +19,7 @@ def append(folder: int, name: str, data: bytes, key: str) -> tuple[int, float]:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     notes = os.open(NOTE_PREFIX + name, flags, 0o600, dir_fd=folder)
     try:
-        fcntl.flock(notes, fcntl.LOCK_EX)
+        host.lock(notes, wait=True)
         file = os.open(name, flags, 0o666, dir_fd=folder)
         try:
             _append(file, notes, data, key)

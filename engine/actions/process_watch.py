@@ -13,14 +13,15 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from ...core import host
 from ...core.clock import SYSTEM
 from ...core.durations import format_size
+from ...core.errors import StepError
 from ...core.loops import LOOPS
 
 LOOK_EVERY_S = 0.1
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE, _TICKS = (os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")) if hasattr(os, "sysconf") else (4096, 100)
 
 
 class Usage(Struct):
@@ -70,6 +71,13 @@ def usages(sessions: Sequence[int]) -> dict[int, Usage]:
             usage.cpu_s += sum(int(fields[i]) for i in (11, 12, 13, 14)) / _TICKS
             usage.pids += (int(name),)
     return found
+
+
+def check_bounds(memory: int | None, cpu_s: float | None) -> None:
+    """Raises StepError `config` where a bound is asked for that this system cannot keep."""
+    if (memory is not None or cpu_s is not None) and not host.has_bounds():
+        said = "this system cannot bound the memory or the CPU time of another process"
+        raise StepError("config", f"`limits`: {said}", hint="run it on Linux, or leave `memory` and `cpu` out")
 
 
 def kill_group(leader: int, number: int) -> bool:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import os
-import resource
 import signal
 import socket
 import sys
@@ -14,10 +12,12 @@ from typing import Any
 
 import msgspec
 
+from ...core import host
 from ...core.errors import ErrorInfo, StepError
 from ...core.limits import CANCEL_GRACE_S
 from .contract import Call, StateEffect
 from .orphans import WARDS
+from .process_watch import check_bounds
 from .worker import FRAME_HEAD, Reply, Request
 
 PROCESSES_MAX = 16  # workers at once; further steps wait for one
@@ -68,11 +68,7 @@ class Worker:
 
     def limit(self, memory: int | None, cpu_s: float | None) -> None:
         """Bound the memory it may write to (bytes) and its CPU time (seconds), from now on."""
-        if memory is not None:
-            resource.prlimit(self.process.pid, resource.RLIMIT_DATA, (memory, memory))
-        if cpu_s is not None:
-            seconds = math.ceil(cpu_s)
-            resource.prlimit(self.process.pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
+        host.bound(self.process.pid, memory=memory, cpu_s=cpu_s)
 
     async def send(self, value: Any) -> None:
         """One frame."""
@@ -127,6 +123,7 @@ class Workers:
     ) -> Any:
         """Call a function in a process; as PythonAction.execute. A limited process serves one call alone."""
         project = call.services.project if call.services is not None else ""
+        check_bounds(memory, cpu_s)
         request = Request(
             function=function,
             args=args,

@@ -3,17 +3,16 @@
 import configparser
 import email
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import reactor
+from reactor.tests.packaging.conftest import run
 from reactor.tests.tidy.tree import LEVELS, ROOT, files
 
 pytestmark = pytest.mark.uncovered
@@ -40,42 +39,6 @@ def ships(path: str) -> bool:
     return path in {"__init__.py", "__main__.py", "app.py", "py.typed"}
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    done = subprocess.run([str(each) for each in command], capture_output=True, text=True, cwd=cwd, timeout=600)
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist of this tree and the wheel built from that sdist."""
-    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    for path in files():
-        (source / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, source / path)
-    run(sys.executable, "-P", "-m", "build", "--no-isolation", "--outdir", folder, source, cwd=folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def wheel(dist: Path) -> Path:
-    (found,) = dist.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An environment with nothing but the locked dependencies and the wheel; the folder of its programs."""
-    folder = tmp_path_factory.mktemp("clean")
-    run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
-    programs = folder / "venv" / "bin"
-    lock = ROOT / "requirements.run.lock"
-    run(programs / "python", "-m", "pip", "install", "-q", "--require-hashes", "-r", lock, cwd=folder)
-    run(programs / "python", "-m", "pip", "install", "-q", "--no-deps", wheel, cwd=folder)
-    yield programs
-    shutil.rmtree(folder)
-
-
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {each for each in archive.namelist() if ".dist-info/" not in each}
@@ -87,6 +50,14 @@ def test_the_sdist_holds_what_the_wheel_needs(dist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {each.partition("/")[2] for each in archive.getnames()}
     assert {"pyproject.toml", "setup.py", "README.md", "LICENSE", "core/__init__.py"} <= names
+
+
+@pytest.mark.req("P-7")
+def test_the_wheel_is_for_every_system_and_processor(wheel: Path) -> None:
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (described,) = (each for each in archive.namelist() if each.endswith(".dist-info/WHEEL"))
+        assert "Root-Is-Purelib: true" in archive.read(described).decode().splitlines()
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:
