@@ -90,6 +90,7 @@ class FileTrigger:
         self._shaper = Shaper(context.spec, clock=context.clock)
         self._changes = Changes(config.events, config.ready.stable)
         self._started = False  # is what was there at the first start in the ledger?
+        self._came_later = False  # was there no folder yet when it was first looked for? then all in it is new
         self._loaded = False
         self._watch: Watch | None = None
         self._lost = False
@@ -103,7 +104,11 @@ class FileTrigger:
         """Watch, then compare everything with the ledger. Raises NotConnected: no such folder, no watch to be had."""
         await self.close()
         self._lost = False
-        await asyncio.to_thread(self._tree.identity)
+        try:
+            await asyncio.to_thread(self._tree.identity)
+        except NotConnected as error:
+            self._came_later |= isinstance(error.__cause__, FileNotFoundError)
+            raise
         if not self._config.force_polling:
             loop = asyncio.get_running_loop()
             self._watch = Watch(
@@ -117,7 +122,7 @@ class FileTrigger:
             marks = self._context.marks
             self._changes.ledger = {name: decode_line(value) for name, value in marks.items() if name != STARTED}
             self._started = STARTED in marks
-            if not self._started and self._context.spec.start != "earliest":
+            if not self._started and not self._came_later and self._context.spec.start != "earliest":
                 for name, stamp in (await asyncio.to_thread(self._tree.scan)).items():
                     self._changes.note(name, Entry(*stamp, 1))
             self._loaded = True

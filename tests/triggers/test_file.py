@@ -331,6 +331,19 @@ async def test_no_such_folder(tmp_path: Path) -> None:
     assert str(refused.value) == f"{tmp_path / 'file'} is no folder"
 
 
+async def test_all_is_new_in_a_folder_that_comes_after_the_first_start(tmp_path: Path) -> None:
+    trigger = Reader(tmp_path / "inbox")
+    with pytest.raises(NotConnected):
+        await trigger.start()
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "a").touch()
+    assert trigger.trigger is not None
+    await trigger.trigger.connect()
+    trigger.task = asyncio.ensure_future(trigger._read(trigger.trigger))
+    await trigger.sees("created a")
+    await trigger.stop()
+
+
 async def test_a_sentinel_says_when(watching: Any, inbox: Path) -> None:
     r = await watching(ready={"stable": "20ms", "sentinel": "*.done"})
     (inbox / "a.csv").touch()
