@@ -35,6 +35,7 @@ class ActiveRun:
         "backing_off",
         "blocks",
         "busy",
+        "by_hand",
         "cancel",
         "cause",
         "ending",
@@ -103,6 +104,7 @@ class ActiveRun:
         self.busy = 0  # actions under way
         self.tasks: dict[int, asyncio.Task[None]] = {}  # by the step each is at
         self.again = False  # brought back out of its journal
+        self.by_hand = False  # by a person's retry: it had ended, and nothing of it was in flight
         self.position: dict[int, int] = {}  # then: place -> when its end became durable, as a rank
         self.paused_s = 0.0
         self.paused_at = 0.0
@@ -207,7 +209,7 @@ class ActiveRun:
         Where a step had failed, its record names those that ran beside it; else it is all that is ready.
         """
         beside = [record.in_flight for record in self.values.values() if record.state == "failed"]
-        ready = {place for place in self.queue if place not in self.timers_due}
+        ready = {place for place in self.queue if place not in self.timers_due and not self.by_hand}
         self.refound = ready & {place for places in beside for place in places} if beside else ready
         self.progress.completed.sort(key=self._rank)
 

@@ -269,7 +269,9 @@ class Signals:
         if committed.refused:
             raise SignalRefused(f"the run {self._text(number)} is open again already")
         self._e.telling.sent(outbox)
-        self._carry_on(await self._restored(await self._row(number)))
+        run = await self._restored(await self._row(number))
+        run.by_hand = True
+        self._carry_on(run)
 
     async def answer(
         self, number: int, step: str, answer: dict[str, Any], roles: Collection[str] | None = None

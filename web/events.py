@@ -21,7 +21,11 @@ async def get_event(call: Call) -> dict[str, Any]:
 
 async def explain(call: Call) -> dict[str, Any]:
     """Why an event started a run, or did not: each binding's verdict."""
-    return await call.app.events_api.explain(call.params["id"], workflow=call.query.get("workflow", ""))
+    workflow: str = call.query.get("workflow", "")
+    found = await call.app.events_api.explain(call.params["id"], workflow=workflow)
+    if workflow and not found["findings"]:
+        call.app.engine.workflows.find(workflow)  # one that was removed has findings where it had rules
+    return found
 
 
 async def replay(call: Call) -> dict[str, Any]:

@@ -98,6 +98,16 @@ async def test_a_retry_by_hand_starts_at_the_failed_step(rig: Rig, world: World)
     assert (run["state"], world.done) == ("completed", ["a", "b", "c", "d"])
 
 
+@pytest.mark.req("S-13")
+async def test_what_a_person_retries_was_not_in_flight_at_a_crash(rig: Rig, world: World) -> None:
+    await rig.deploy(SAGA.replace("POLICY", "fail_fast"))
+    world.fail["c"] = [ValueError("no")]
+    run = await rig.run("saga")
+    await rig.runs.retry(run["id"])
+    run = await rig.ended(run["id"])
+    assert {step["name"]: step["recovered"] for step in run["steps"]} == dict.fromkeys("abcd", False)
+
+
 @pytest.mark.req("S-10")
 @pytest.mark.req("E-CANC-2")
 async def test_cancel_stops_the_step_under_way_and_undoes_the_others(rig: Rig, world: World) -> None:

@@ -264,6 +264,13 @@ async def test_events_are_shown_explained_and_replayed(site: Site) -> None:
     assert (shown["key"], shown["runs"]) == (taken["key"], taken["runs"])
     why = await site.get(f"/api/v1/events/{taken['key']}/explain?workflow=a")
     assert why["findings"][0]["finding"] == "matched"
+    nobody = (await site.call("GET", f"/api/v1/events/{taken['key']}/explain?workflow=aa")).problem()
+    assert (nobody["status"], nobody["code"], nobody["detail"], nobody["hint"]) == (
+        404,
+        "unknown_workflow",
+        "there is no workflow `aa`",
+        "did you mean `a`?",
+    )
     replayed = await site.post(f"/api/v1/events/{taken['key']}/replay")
     assert (replayed.status, replayed.json["verdict"], len(replayed.json["runs"])) == (202, "accepted", 1)
     assert [e["id"] for e in (await site.get("/api/v1/events?type=thing"))["items"]] == ["one/two", "one/two"]
