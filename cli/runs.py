@@ -64,6 +64,7 @@ async def runs(given: Given, client: Client) -> None:
         "runs",
         workflow=given.text("workflow"),
         state=given.many("state"),
+        tag=given.many("tag"),
         label=given.text("label"),
         since=instant(given.text("since")),
         cursor=given.text("cursor"),

@@ -212,6 +212,7 @@ RUNS = (
         ".runs:runs",
         Opt("workflow", "NAME", "of this workflow"),
         Opt("state", "STATE", "in this state", many=True),
+        Opt("tag", "TAG", "of workflows with this tag", many=True),
         Opt("label", "K=V", "with this label"),
         Opt("since", "T", "created since this instant, or in the last such as 7d"),
         Opt("cursor", "C", "go on after the page before"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -78,9 +78,21 @@ class RunsApi:
         before = run_number(cursor) if cursor else 0
         if before is None:
             raise BadFilter(f"`{cursor}` is no cursor: pass on the `next` of the page before")
-        rows = await self._e.store.runs(self._filter(wanted), before=before, limit=limit + 1)
+        tagged = self._tagged(wanted.get("tag") or ())
+        if tagged is not None and not tagged:
+            return {"items": [], "next": None}
+        filter_ = msgspec.structs.replace(self._filter(wanted), workflows=tagged or ())
+        rows = await self._e.store.runs(filter_, before=before, limit=limit + 1)
         items = [self._head(row) for row in rows[:limit]]
         return {"items": items, "next": items[-1]["id"] if len(rows) > limit else None}
+
+    def _tagged(self, tags: str | Iterable[str]) -> tuple[str, ...] | None:
+        """The workflows in force that have all these tags; None: no tag is asked for."""
+        asked = {tags} if isinstance(tags, str) else set(tags)
+        workflows = self._e.workflows
+        entries = [workflows.current(name) for name in workflows.names()] if asked else []
+        found = [e.definition.workflow for e in entries if e is not None and asked <= set(e.definition.tags)]
+        return tuple(found) if asked else None
 
     def _filter(self, wanted: Mapping[str, Any]) -> RunFilter:
         states: list[int] = []

@@ -215,6 +215,7 @@ class RunFilter(Struct, frozen=True):
     priority: int | None = None
     since: float | None = None
     until: float | None = None
+    workflows: tuple[str, ...] = ()
 
 
 class Claimed(Struct, frozen=True):

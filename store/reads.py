@@ -265,6 +265,9 @@ def _run_where(wanted: RunFilter) -> tuple[list[str], list[Any]]:
         if value is not None:
             where.append(condition)
             values.append(value)
+    if wanted.workflows:
+        where.append(f"run.workflow IN ({', '.join('?' * len(wanted.workflows))})")
+        values += wanted.workflows
     if wanted.states:
         where.append("run.state IN (" + ", ".join(str(int(state)) for state in wanted.states) + ")")
         if max(wanted.states) < 10:

@@ -215,6 +215,7 @@ class StoreSuite(FlowTests, RetentionTests):
 
         assert await numbers() == [4, 3, 2, 1]
         assert await numbers(workflow="pay") == [2]
+        assert await numbers(workflows=("pay", "nobody")) == [2]
         assert await numbers(states=(int(RunState.FAILED),)) == [1]
         assert await numbers(states=(2, 4)) == [4, 3, 2]
         assert await numbers(event=11) == [4]

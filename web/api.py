@@ -45,7 +45,7 @@ class Api:
         for endpoint in (*ENDPOINTS, *UNAVAILABLE):
             by_path.setdefault(endpoint.path, []).append(endpoint)
         routes: list[BaseRoute] = [
-            Route(ROOT + path, AtPath(app, tokens, endpoints)) for path, endpoints in by_path.items()
+            Route(ROOT + path, AtPath(app, tokens, endpoints, base)) for path, endpoints in by_path.items()
         ]
         self._app = app
         self._tokens = tokens
@@ -92,8 +92,9 @@ class Api:
 class AtPath:
     """The endpoints of one path, by method."""
 
-    def __init__(self, app: App, tokens: Tokens, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, app: App, tokens: Tokens, endpoints: Sequence[Endpoint], base: str) -> None:
         self._app = app
+        self._base = base
         self._tokens = tokens
         self._endpoints = {endpoint.method: endpoint for endpoint in endpoints}
 
@@ -117,7 +118,7 @@ class AtPath:
             raw = await read_body(receive, headers, self._app.project.server.body_bytes_max)
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         query, body = query_of(endpoint, pairs), body_of(endpoint, raw)
-        call = Call(self._app, caller, scope["path_params"], query, headers, body, raw, scope)
+        call = Call(self._app, caller, scope["path_params"], query, headers, body, raw, scope, self._base)
         found = await endpoint.handler(call)
         if not isinstance(found, Answer):
             found = Answer(found, endpoint.status)

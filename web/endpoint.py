@@ -54,6 +54,8 @@ class Call(Struct):
     body: Any
     raw: bytes
     scope: Scope
+    base: str = ""
+    """What stands before `/api/v1`: where the application is mounted, and `server.base_path`."""
 
     @property
     def key(self) -> str:

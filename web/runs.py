@@ -78,7 +78,7 @@ async def start_run(call: Call) -> Answer:
         labels=body.labels,
         priority=body.priority,
     )
-    return Answer(found, 201, {"Location": f"/api/v1/runs/{found['id']}"})
+    return Answer(found, 201, {"Location": f"{call.base}/api/v1/runs/{found['id']}"})
 
 
 async def get_run(call: Call) -> dict[str, Any]:
@@ -129,7 +129,7 @@ async def retry(call: Call) -> dict[str, Any]:
 async def rerun(call: Call) -> Answer:
     """A new run with the same workflow, version, inputs and event."""
     found = await call.app.runs_api.rerun(call.params["id"], actor=actor(call), key=call.key)
-    return Answer(found, 202, {"Location": f"/api/v1/runs/{found['id']}"})
+    return Answer(found, 202, {"Location": f"{call.base}/api/v1/runs/{found['id']}"})
 
 
 async def approve(call: Call) -> dict[str, Any]:
@@ -162,6 +162,7 @@ _FILTERS = (
     Param("workflow", "of this workflow"),
     Param("state", "in one of these states", "texts"),
     Param("event", "that this event started"),
+    Param("tag", "of workflows that have this tag, or all of several", "texts"),
     Param("label", "with this label, as key=value"),
     Param("priority", "of this priority, 0 to 9", "int"),
     Param("since", "created at or after this instant", "instant"),

@@ -15,7 +15,7 @@ from reactor.tests.web.site import Site
 
 YAML = {"content-type": "application/yaml"}
 CLOUD = {"content-type": "application/cloudevents+json"}
-WAITING = "workflow: slow\ninputs: {n: integer}\nsteps: {rest: {wait: {for: 1h}}}\n"
+WAITING = "workflow: slow\ntags: [a, b]\ninputs: {n: integer}\nsteps: {rest: {wait: {for: 1h}}}\n"
 UNFIT = "workflow: flow\nwhen: [{event: unfit}]\ninputs: {n: integer}\nsteps: {one: {log: {message: x}}}\n"
 APPROVAL = "workflow: ask\nsteps: {ok: {approval: {message: ship?}}}\n"
 
@@ -215,6 +215,8 @@ async def test_runs_are_listed_by_filters_and_pages(site: Site) -> None:
 
     assert await ids("workflow=slow") == runs[::-1]
     assert await ids("label=n=1") == [runs[1]]
+    assert await ids("tag=a") == await ids("tag=a,b") == await ids("tag=a&workflow=slow") == runs[::-1]
+    assert await ids("tag=c") == await ids("tag=a,c") == await ids("tag=a&workflow=quick") == []
     assert await ids("state=completed,failed") == taken["runs"]
     assert await ids("state=completed&state=failed") == taken["runs"]
     assert await ids("event=1") == taken["runs"]

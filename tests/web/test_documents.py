@@ -180,6 +180,9 @@ async def test_is_mounted_in_another_program(site: Site, kind: str) -> None:
                 assert (r.status, len((await r.json())["runs"])) == (202, 1)
             async with client.get(f"{url}/api/v1/workflows") as r:
                 assert [w["name"] for w in (await r.json())["items"]] == ["t"]
+            async with client.post(f"{url}/api/v1/runs", json={"workflow": "t"}) as r:
+                run = await r.json()
+                assert (r.status, r.headers["location"]) == (201, f"/reactor/api/v1/runs/{run['id']}")
             async with client.get(f"{url}/") as r:
                 assert 'href="/reactor/api/openapi.json"' in await r.text()
             async with client.get(f"{url}/api/openapi.json") as r:
