@@ -18,6 +18,8 @@ SECTIONS: dict[str, list[str]] = {
     "language": ["reactor.bench.language"],
     "store": ["reactor.bench.store"],
     "workflows": ["reactor.bench.workflows"],
+    "engine": ["reactor.bench.engine"],
+    "many runs": ["reactor.bench.crowd"],
     "http": ["reactor.bench.http"],
     "latency": ["reactor.bench.latency"],
     "schedules and files": ["reactor.bench.triggers_local"],

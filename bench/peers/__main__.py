@@ -163,6 +163,7 @@ def main() -> int:
     result["load"] = [started, os.getloadavg()]
     print()
     print("\n".join(report.table(result["reactor"], result["peers"], not_measured)))
+    print("\n" + "\n".join(report.verdicts(result["ratios"])))
     place, factor = max(result["apart"].items(), key=lambda each: each[1])
     if factor > report.UNSTEADY:
         print(f"\nReactor's own two measurements are up to {factor:.2f}x apart ({place}): the machine was not steady")

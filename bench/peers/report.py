@@ -14,6 +14,7 @@ COLUMNS = {
     "W4 runs/s": "{:,.1f}",
 }
 FORMS = ("python", "yaml")
+WANTED = {"Restate": 10.0, "DBOS": 40.0}  # how many times as many five-step workflows a second (W2)
 UNSTEADY = 1.25  # two measurements of Reactor further apart than this make every ratio of the run doubtful
 
 
@@ -82,6 +83,26 @@ def table(reactor: dict[str, dict[str, Figures]], peers: dict[str, Figures], not
         missing |= {f"{name}, {part}": why for part, why in figures["failed"].items()}
     if missing:
         lines += ["", *(f"not measured: {name}: {why}" for name, why in missing.items())]
+    return lines
+
+
+def verdicts(ratios: dict[str, dict[str, Figures]]) -> list[str]:
+    """A line for each peer that W2 is to be some times as fast as: with the worst of its ratios, met or missed."""
+    lines: list[str] = []
+    for name, wanted in WANTED.items():
+        found = {
+            f"{peer}: {place}": factors["W2 workflows/s"]
+            for peer, against in ratios.items()
+            if peer.partition(",")[0] == name
+            for place, factors in against.items()
+            if "W2 workflows/s" in factors
+        }
+        if not found:
+            lines.append(f"W2 against {name}: wanted {wanted:g}x, not measured")
+            continue
+        worst, factor = min(found.items(), key=lambda each: each[1])
+        said = "met" if factor >= wanted else "missed"
+        lines.append(f"W2 against {name}: wanted {wanted:g}x, least {factor:,.1f}x ({worst}): {said}")
     return lines
 
 

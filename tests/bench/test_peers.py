@@ -61,6 +61,22 @@ def test_two_measurements_give_their_mean_and_the_largest_factor_between_them() 
     assert report.apart(first, last) == pytest.approx(2.0)
 
 
+@pytest.mark.req("Q-11")
+def test_the_wanted_ratios_are_met_or_missed_by_the_worst() -> None:
+    reactor = {store: report.reactor_figures(FOUND) for store in ("SQLite", "PostgreSQL")}
+    peers = {
+        "DBOS, SQLite": {**PEER, "W2 workflows/s": 100.0, "stores": ("SQLite",)},
+        "DBOS, PostgreSQL": {**PEER, "W2 workflows/s": 90.0, "stores": ("PostgreSQL",)},
+        "Restate": {**PEER, "W2 workflows/s": 410.0},
+    }
+    assert report.verdicts(report.compared(reactor, peers)) == [
+        "W2 against Restate: wanted 10x, least 9.8x (Restate: SQLite, yaml): missed",
+        "W2 against DBOS: wanted 40x, least 40.0x (DBOS, SQLite: SQLite, yaml): met",
+    ]
+    del peers["Restate"]["W2 workflows/s"]
+    assert report.verdicts(report.compared(reactor, peers))[0] == "W2 against Restate: wanted 10x, not measured"
+
+
 def test_the_table_shows_figures_ratios_and_what_was_not_measured() -> None:
     reactor = {"SQLite": report.reactor_figures(FOUND)}
     refusing = {**PEER, "stores": ("SQLite",), "failed": {"W2": "TimeoutError: 9 of 100 had ended after 30 s"}}
