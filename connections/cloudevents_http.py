@@ -15,7 +15,7 @@ from ..core.durations import format_size
 from ..core.errors import PermanentError
 from ..core.event import Event, InvalidEvent, decode, decode_batch, encode, from_mapping
 from ..core.limits import EVENT_BATCH_MAX, EVENT_BYTES_MAX, EVENT_DEPTH_MAX
-from ..core.trace import trace_of
+from ..core.trace import continued, trace_of
 from .contract import OutMessage
 
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
@@ -80,7 +80,7 @@ def received(
 ) -> tuple[list[Event], bool]:
     """The events of a request, checked and decoded, and whether they came as a batch. Header names are lower case.
 
-    Those that name no trace continue that of the header `traceparent`.
+    Those that name no trace continue that of the headers `traceparent` and `tracestate`.
 
     Raises InvalidEvent (naming attribute and place), NoCloudEvent.
     """
@@ -114,7 +114,7 @@ def received(
     trace = trace_of(headers)
     if trace:
         for event in events:
-            event.extensions = {**trace, **event.extensions}
+            event.extensions = continued(trace, event.extensions)
     return events, batched
 
 

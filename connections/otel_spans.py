@@ -37,11 +37,11 @@ from ..core.clock import Clock
 from ..core.durations import parse_instant
 from ..core.event import Event
 from ..core.ids import event_text
+from ..core.trace import parent_of
 
 CHAINS_MAX = 10_000
 """Ended runs and accepted events whose trace is remembered, so that what follows from them joins it."""
 
-_traceparent = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?").fullmatch
 _is_event_key = re.compile(r"e\d+-\d+").fullmatch
 _FAULTS = ("failed", "timed_out", "compensated", "compensation_failed")
 
@@ -304,11 +304,11 @@ def _ns(seconds: float) -> int:
 
 def _incoming(event: Event) -> SpanContext | None:
     """What `traceparent` says, if it says anything."""
-    found = _traceparent(str(event.extensions.get("traceparent", "")))
+    found = parent_of(str(event.extensions.get("traceparent", "")))
     if found is None:
         return None
-    flags = TraceFlags(int(found[3], 16) & TraceFlags.SAMPLED)
-    return SpanContext(int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=flags)
+    flags = TraceFlags(int(found.flags, 16) & TraceFlags.SAMPLED)
+    return SpanContext(int(found.trace, 16), int(found.span, 16), is_remote=True, trace_flags=flags)
 
 
 def _cloudevent(event: Event) -> dict[str, Any]:

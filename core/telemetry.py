@@ -25,6 +25,7 @@ BUS_GIVEN_UP = "reactor_bus_given_up_total"
 BUILD = "reactor_build_info"
 LOOP_FAILURES = "reactor_loop_failures_total"
 TRIGGER_STATE = "reactor_trigger_connected"
+TRIGGER_MISSING = "reactor_trigger_missing"
 TRIGGER_READ = "reactor_trigger_deliveries_total"
 TRIGGER_UNSETTLED = "reactor_trigger_oldest_unsettled_seconds"
 

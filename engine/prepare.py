@@ -17,6 +17,7 @@ from ..core.event import Event, encode as encode_event
 from ..core.ids import Numbers, digest, event_text
 from ..core.keys import key_text, whole
 from ..core.limits import NESTED_RUNS_MAX
+from ..core.trace import kept
 from ..language.cel import Activation, Expression, compile_expression
 from ..language.definition import When, WorkflowDefinition
 from ..language.templates import Compiled, compile_value
@@ -98,7 +99,7 @@ class Prepare:
             row.cause = str(extensions.get("runid", ""))
             row.correlation = str(extensions.get("correlationid", "")) or event_text(key)
             row.hops = whole(extensions.get("hops", 0))
-            row.traceparent = str(extensions.get("traceparent", ""))
+            row.traceparent = kept(extensions)
             when = definition.when[entry]
             if form.constant is not None and when.overlap == "allow":
                 row.priority = form.constant
@@ -133,7 +134,7 @@ class Prepare:
         row.actor = actor
         if event is not None:
             row.event = stored or self._numbers.draw()
-            row.traceparent = str(event.extensions.get("traceparent", ""))
+            row.traceparent = kept(event.extensions)
         if parent is not None:
             if parent.depth + 1 > NESTED_RUNS_MAX:
                 raise PermanentError(f"runs are nested more than {NESTED_RUNS_MAX} deep", code="depth_limit")

@@ -16,6 +16,7 @@ from ..core.durations import format_instant
 from ..core.errors import ErrorInfo
 from ..core.event import Event, Scalar, encode
 from ..core.ids import Numbers, event_text, run_text
+from ..core.trace import split
 from ..store.contract import OutboxRow, RunRow, RunState
 from .actions.contract import EmitEffect
 from .active import ActiveRun
@@ -157,9 +158,12 @@ class Telling:
     def _extensions(self, row: RunRow, run: str, step: str = "") -> dict[str, Scalar]:
         found: dict[str, Scalar] = {"runid": run, "hops": row.hops + 1, "correlationid": row.correlation or run}
         found["causationid"] = event_text(row.event) if row.event else row.cause or run
-        traceparent = self.current(run, step, row.traceparent)
+        given, tracestate = split(row.traceparent)
+        traceparent = self.current(run, step, given)
         if traceparent:
             found["traceparent"] = traceparent
+        if tracestate:
+            found["tracestate"] = tracestate
         return found
 
     def outbox(self, event: Event, run: int) -> tuple[OutboxRow, ...]:

@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..core.trace import split
 from ..language.cel import Expression
 from ..language.definition import Retry
 from ..language.templates import Compiled, Encode, compile_value
@@ -131,7 +132,8 @@ _LATER: Mapping[str, Callable[[Executor, ActiveRun, Work, Mapping[str, Any]], An
     "run": lambda x, run, work, extra: run.id,
     "workflow": lambda x, run, work, extra: run.row.workflow,
     "step": lambda x, run, work, extra: work.node.path,
-    "traceparent": lambda x, run, work, extra: x.telling.current(run.id, work.node.path, run.row.traceparent),
+    "traceparent": lambda x, run, work, extra: x.telling.current(run.id, work.node.path, split(run.row.traceparent)[0]),
+    "tracestate": lambda x, run, work, extra: split(run.row.traceparent)[1],
     "actor": lambda x, run, work, extra: run.row.actor,
     "clock": lambda x, run, work, extra: x.clock,
     "event_driven": lambda x, run, work, extra: work.event_driven,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from .kafka_positions import Log, Position
     from .kafka_reader import Batch, Part, Reader
+
+_log = logging.getLogger("reactor.triggers")
 
 TICK_S = 1.0
 CHECK_S = 10.0
@@ -78,6 +81,7 @@ class KafkaTrigger:
         self._first: dict[str, First] = {}
         self._starts: Literal["", "queued", "refused"] = ""
         self._absent: set[str] = set()  # topics that were not there when they were looked for: read from the beginning
+        self._missing: list[str] = []  # those that are not there now, while others are read
         self._count = 0
         self._rate = 0.0
 
@@ -140,7 +144,8 @@ class KafkaTrigger:
             if part.durable is not None
         }
         lag = sum(one["lag"] for one in shown.values())
-        return {"group": self._group, "partitions": shown, "lag": lag, "rate": round(self._rate, 1)}
+        found = {"group": self._group, "partitions": shown, "lag": lag, "rate": round(self._rate, 1)}
+        return {**found, "missing": list(self._missing)} if self._missing else found
 
     # -- connecting
     async def _rest(self) -> None:
@@ -177,17 +182,29 @@ class KafkaTrigger:
         await self._fix(log, reader, partitions, marks)
 
     async def _found(self, log: Log) -> tuple[list[TopicPartition], Mapping[str, bytes]]:
-        """Every partition of ours, and what is stored. Raises NotConnected where there is no such topic."""
+        """Every partition of ours, and what is stored; topics that are not there are left out.
+
+        Raises NotConnected where there is none of them.
+        """
         from aiokafka import TopicPartition
 
         every = await log.partitions()
         found = {name: numbers for name, numbers in every.items() if self._config.takes(name)}
-        absent = [name for name in self._config.names() if not found.get(name)]
-        if absent:
-            self._absent.update(absent)
+        absent = self._not_there(found)
+        self._absent.update(absent)
+        if absent and not any(found.values()):
             raise NotConnected(f"there is no topic {', '.join(absent)} on {self._connection.title}")
+        if absent and absent != self._missing:
+            told = ", ".join(absent), self._connection.title
+            _log.warning(
+                "trigger %s (kafka): there is no topic %s on %s: it reads the others", self._context.name, *told
+            )
+        self._missing = absent
         partitions = [TopicPartition(name, number) for name, numbers in sorted(found.items()) for number in numbers]
         return partitions, await self._context.reread()
+
+    def _not_there(self, every: Mapping[str, Collection[int]]) -> list[str]:
+        return [name for name in self._config.names() if not every.get(name)]
 
     async def _lost(
         self, log: Log, partitions: list[TopicPartition], marks: Mapping[str, bytes]
@@ -293,7 +310,8 @@ class KafkaTrigger:
         if config.pattern is not None:
             consumer.subscribe(pattern=f"(?:{config.pattern})\\Z", listener=reader)
         else:
-            consumer.subscribe(topics=config.names(), listener=reader)
+            there = [name for name in config.names() if name not in self._missing]  # else the broker may make it
+            consumer.subscribe(topics=there, listener=reader)
 
     async def _place(self, parts: list[Part]) -> Mapping[Part, int]:
         """Where the reader of these partitions stands: at what is stored, else where the group was, else the start."""
@@ -414,9 +432,7 @@ class KafkaTrigger:
                 reader.parts[tp].end = last
 
     async def _check(self, reader: Reader, log: Log) -> None:
-        if not reader.parts:
-            await self._check_unassigned(log)
-            return
+        await self._check_topics(reader, log)
         durable = {part.tp: part.durable for part in reader.parts.values() if part.ready and part.durable is not None}
         lost, bounds = await log.lost(durable)
         # what was removed after it was read is in our hands: it is lost only if it was not read
@@ -428,14 +444,21 @@ class KafkaTrigger:
         if real:
             raise self._gap(real)
 
-    async def _check_unassigned(self, log: Log) -> None:
-        """Is nothing assigned because the topic was removed, or made anew? The group looks for it a minute later."""
+    async def _check_topics(self, reader: Reader, log: Log) -> None:
+        """Was a topic removed, or made anew? The group lets go of it without a word, and looks for it much later."""
+        before = self._missing
         try:
             partitions, marks = await self._found(log)
         except NotConnected:
             self._rebuild = True  # a consumer that knows of no topic would not notice soon that it is back
             raise
-        lost = await self._lost(log, partitions, marks)
+        if self._missing != before:
+            self._rebuild = True
+            gone = [f"there is no topic {name} any more" for name in self._missing if name not in before]
+            back = [f"there is a topic {name} again" for name in before if name not in self._missing]
+            raise NotConnected(f"{self._title}: {', '.join(gone + back)}; the consumer is made anew")
+        read = {tp.topic for tp in reader.parts}
+        lost = await self._lost(log, [one for one in partitions if one.topic not in read], marks)
         if lost:
             raise self._gap(lost)
 
@@ -453,26 +476,9 @@ class KafkaTrigger:
             elif now - part.moved_at > self._patience_s:
                 self._give_up(f"{part.key} has stood at {position} of {part.end} for {round(now - part.moved_at)} s")
         if not reader.parts and now - reader.assigned_at > max(EMPTY_S, self._patience_s):
-            if not await self._is_spare(log):
+            if not await log.is_spare(self._group, self._config.takes):
                 self._give_up("no partition is assigned, although there are more than members")
             reader.assigned_at = now
-
-    async def _is_spare(self, log: Log) -> bool:
-        """Has the group more members than there are partitions?"""
-        from aiokafka.admin import AIOKafkaAdminClient
-
-        every = await log.partitions()
-        partitions = sum(len(numbers) for name, numbers in every.items() if self._config.takes(name))
-        with reading(self._title):
-            async with asyncio.timeout(self._connection.config.timeout):
-                admin = AIOKafkaAdminClient(**self._connection.options())
-                await admin.start()
-                try:
-                    (response,) = await admin.describe_consumer_groups([self._group])
-                finally:
-                    await admin.close()
-        members = sum(len(group[5]) for group in response.groups)
-        return members > partitions or not partitions
 
     def _give_up(self, why: str) -> None:
         self._rebuild = True

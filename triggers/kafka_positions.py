@@ -6,7 +6,7 @@ Source: triggers.md section 1 (`start`, Gap); journal.md, ack path of Kafka.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -83,6 +83,23 @@ class Log:
             async with asyncio.timeout(OFFSETS_S_MAX):
                 cluster = await client.fetch_all_metadata()
         return {name: frozenset(cluster.partitions_for_topic(name) or ()) for name in cluster.topics()}
+
+    async def is_spare(self, group: str, takes: Callable[[str], bool]) -> bool:
+        """Has the group more members than the topics that it `takes` have partitions? Raises NotConnected."""
+        from aiokafka.admin import AIOKafkaAdminClient
+
+        every = await self.partitions()
+        partitions = sum(len(numbers) for name, numbers in every.items() if takes(name))
+        with reading(f"{self._connection.title}, group {group}"):
+            async with asyncio.timeout(self._connection.config.timeout):
+                admin = AIOKafkaAdminClient(**self._connection.options())
+                await admin.start()
+                try:
+                    (response,) = await admin.describe_consumer_groups([group])
+                finally:
+                    await admin.close()
+        members = sum(len(one[5]) for one in response.groups)
+        return members > partitions or not partitions
 
     async def bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds]:
         """What each holds. Raises NotConnected."""

@@ -20,6 +20,7 @@ from ..core.durations import format_instant, format_size
 from ..core.errors import ErrorInfo, PermanentError, ReactorError
 from ..core.event import Event, InvalidEvent, Undecodable, check, decode as decode_cloudevent, from_mapping
 from ..core.limits import EVENT_BYTES_MAX, EVENT_DEPTH_MAX
+from ..core.trace import continued
 from ..language.cel import Activation, compile_expression
 from ..language.definition import TriggerSpec
 from ..language.diagnostics import path_text
@@ -96,7 +97,7 @@ class Shaper:
                     data=data,
                 )
             if extensions:
-                event.extensions = {**extensions, **event.extensions}
+                event.extensions = continued(extensions, event.extensions)
             event.meta = about
             return self._finished(event)
         except ReactorError as error:

@@ -125,13 +125,18 @@ class Families(Collector):
         oldest = GaugeMetricFamily(
             telemetry.TRIGGER_UNSETTLED, "Age of the oldest event that was read and is not settled", labels=labels
         )
+        missing = GaugeMetricFamily(
+            telemetry.TRIGGER_MISSING, "Topics that it names and that are not there", labels=labels
+        )
         for status in self._app.supervisor.status():
             names = (status.name, status.kind)
+            missing.add_metric(names, float(len(status.details.get("missing", ()))))
             connected.add_metric(names, 1.0 if status.state == "connected" else 0.0)
             read.add_metric((*names, "settled"), status.settled)
             read.add_metric((*names, "refused"), status.refused)
             oldest.add_metric(names, status.oldest_unsettled_s)
         yield connected
+        yield missing
         yield read
         yield oldest
 

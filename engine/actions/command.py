@@ -129,6 +129,8 @@ def environment(extra: Mapping[str, str], call: Call) -> dict[str, str]:
     env.update(REACTOR_IDEMPOTENCY_KEY=call.key, REACTOR_RUN=call.run, REACTOR_STEP=call.step)
     if call.traceparent:
         env["TRACEPARENT"] = call.traceparent
+        if call.tracestate:
+            env["TRACESTATE"] = call.tracestate
     return env
 
 

@@ -87,6 +87,7 @@ class Call:
         "temp_dir",
         "timeout_s",
         "traceparent",
+        "tracestate",
         "undo",
         "workflow",
     )
@@ -102,6 +103,7 @@ class Call:
         attempt: int = 1,
         timeout_s: float | None = None,
         traceparent: str = "",
+        tracestate: str = "",
         actor: str = "",
         services: Services | None = None,
         clock: Clock = SYSTEM,
@@ -121,6 +123,7 @@ class Call:
         self.attempt = attempt
         self.timeout_s = timeout_s
         self.traceparent = traceparent
+        self.tracestate = tracestate
         self.actor = actor
         self.services = services
         self.clock = clock

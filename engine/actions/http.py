@@ -202,6 +202,8 @@ def _content(given: HttpInput, call: Call) -> tuple[dict[str, str], Any]:
         headers[IDEMPOTENCY_HEADER] = call.key
     if call.traceparent and "traceparent" not in names:
         headers["traceparent"] = call.traceparent
+        if call.tracestate:
+            headers["tracestate"] = call.tracestate
     return headers, body
 
 

@@ -184,6 +184,8 @@ def message_of(given: PublishInput, call: Call) -> OutMessage:
             target["timeout"] = call.timeout_s
     if call.traceparent and given.event is None and not any(name.lower() == "traceparent" for name in headers):
         headers["traceparent"] = call.traceparent
+        if call.tracestate:
+            headers["tracestate"] = call.tracestate
     body, kind = _payload(given)
     return OutMessage(
         to=given.to,
@@ -210,8 +212,10 @@ def _payload(given: PublishInput) -> tuple[bytes, str | None]:
 def _event(given: EventPayload, call: Call) -> Event:
     """The event, complete: a repeat has the same id."""
     extensions = {name: value for name, value in (given.model_extra or {}).items() if value is not None}
-    if call.traceparent:
-        extensions.setdefault("traceparent", call.traceparent)
+    if call.traceparent and "traceparent" not in extensions:
+        extensions["traceparent"] = call.traceparent
+        if call.tracestate:
+            extensions["tracestate"] = call.tracestate
     event = Event(
         type=given.type,
         source=given.source or f"/workflows/{call.workflow}",

@@ -86,6 +86,8 @@ async def test_sees_a_clean_environment(rig: Rig, monkeypatch: pytest.MonkeyPatc
     assert names["REACTOR_STEP"] == "charge"
     assert names["TRACEPARENT"] == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     assert names["TZ"] == "UTC"
+    output = await rig("command", {"argv": ["env"], "parse": "lines"}, tracestate="a=1")
+    assert "TRACESTATE=a=1" in output["lines"]
 
 
 async def test_arguments_are_never_a_shells(rig: Rig, tmp_path: Path) -> None:

@@ -141,6 +141,10 @@ async def test_get(rig: Rig, site: Site) -> None:
     assert (method, path, body) == ("GET", "/orders/a%2Fb?q=%C3%A4+b&n=1&n=2&yes=true", b"")
     assert "idempotency-key" not in headers
     assert headers["traceparent"] == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    assert "tracestate" not in headers
+    await rig("http", {"url": site.url("orders/b")}, tracestate="a=1")
+    await rig("http", {"url": site.url("orders/b"), "headers": {"Traceparent": "own"}}, tracestate="a=1")
+    assert [each[2].get("tracestate") for each in site.seen[1:]] == ["a=1", None]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,11 @@ async def test_http(rig: Rig, sink: Any) -> None:
     assert (method, path, body) == ("POST", "/in", b'{"a":1}')
     assert headers["content-type"] == "application/json"
     assert (headers["idempotency-key"], headers["x-n"], headers["traceparent"]) == (KEY, "5", TRACE)
+    own = {"type": "t", "traceparent": TRACE}
+    for payload in ({"text": "x"}, {"event": {"type": "t"}}, {"event": own}):
+        await rig("publish", {"to": "http", "url": sink.url, **payload}, tracestate="a=1")
+    found = [(each[2].get("tracestate"), each[2].get("ce-tracestate")) for each in sink.seen]
+    assert found == [(None, None), ("a=1", None), (None, "a=1"), (None, None)]
 
 
 async def test_http_by_connection(sink: Any) -> None:

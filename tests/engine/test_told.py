@@ -131,3 +131,37 @@ async def test_going_on_after_a_restart_and_by_hand_is_told_too(lives: Reopen, w
         ("reactor.run.completed", f"{id}/6"),
     ]
     await rig.until(lambda: {f"running {id}/3", f"running {id}/5"} <= set(world.done))
+
+
+SENDS = """
+workflow: sends
+when: [{event: asked}]
+steps:
+  - {name: say, emit: {type: said}}
+  - {name: inner, run-workflow: {workflow: below}}
+---
+workflow: below
+steps: [{name: tell, emit: {type: told}}]
+---
+workflow: listens
+when: [{event: reactor.run.completed, match: {subject: [sends, below]}}]
+steps: [{name: a, transform: 1}]
+"""
+
+
+async def test_the_trace_that_came_goes_on_with_all_that_the_run_sends(rig: Rig) -> None:
+    await rig.deploy(SENDS)
+    trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "a=1,b=2"}
+    event = Event(type="asked", source="/test", id="1", extensions=trace)
+    (receipt,) = await rig.events.publish([event])
+    assert (await rig.ended(receipt.runs[0]))["state"] == "completed"
+
+    async def sent() -> list[dict[str, Any]]:
+        found = (await rig.events.list(limit=100))["items"]
+        return [each for each in found if each["type"] in ("said", "told", "reactor.run.completed")]
+
+    async def all_() -> bool:
+        return len(await sent()) >= 4
+
+    await rig.until(all_)
+    assert {tuple(each.get(name) for name in trace) for each in await sent()} == {tuple(trace.values())}

@@ -24,6 +24,7 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/logs
 num.partitions=1
+auto.create.topics.enable=false
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
@@ -100,7 +101,7 @@ def open_kafka(folder: Path) -> KafkaServer:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     quiet = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     made = subprocess.run(
-        [*java, *quiet, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)],
+        [*java, *quiet, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)],
         capture_output=True,
         text=True,
         timeout=120,

@@ -449,6 +449,71 @@ async def test_where_nothing_is_assigned_a_removed_topic_is_told_and_a_gap_once_
 
 
 @pytest.mark.rule("1.5")
+async def test_of_several_topics_the_others_are_read_while_one_is_not_there(
+    rig: KafkaRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kafka, "CHECK_S", 0.5)
+    monkeypatch.setattr(kafka, "TICK_S", 0.2)
+    other = f"{rig.topic}-other"
+    await rig.server.create_topic(other)
+    rig.config = {"topics": [rig.topic, other], "session_timeout": "6s"}
+    trigger: Any = await rig.open()
+    await rig.emit(b"1")
+    await rig.emit(b"2", topic=other)
+    assert sorted(await payloads(rig, trigger, 2)) == [b"1", b"2"]
+    assert "missing" not in trigger.details()
+    title = f"Kafka at {rig.server.bootstrap}, group reactor-01234567-orders"
+
+    async def told() -> str:
+        async with asyncio.timeout(20):
+            with pytest.raises(NotConnected) as error:
+                await trigger.read()
+        return str(error.value)
+
+    await rig.remove()
+    assert await told() == f"{title}: there is no topic {rig.topic} any more; the consumer is made anew"
+    for _ in range(2):
+        await connect(trigger, 10)
+        assert trigger.details()["missing"] == [rig.topic]
+    await rig.emit(b"3", topic=other)
+    assert await payloads(rig, trigger, 1) == [b"3"]
+    await rig.create()
+    assert await told() == f"{title}: there is a topic {rig.topic} again; the consumer is made anew"
+    with pytest.raises(ConfigError) as gap:
+        await connect(trigger, 10)
+    assert str(gap.value) == f"partition 0 of the topic {rig.topic}: it ends at 0, but was read up to 1"
+    rig.context["resume"] = {"start": "earliest"}
+    await trigger.close()
+    trigger = await rig.open()
+    assert "missing" not in trigger.details()
+    await rig.emit(b"new")
+    await rig.emit(b"4", topic=other)
+    assert sorted(await payloads(rig, trigger, 2)) == [b"4", b"new"]
+    assert [each.getMessage() for each in caplog.records if each.name == "reactor.triggers"] == [
+        f"trigger orders (kafka): there is no topic {rig.topic} on Kafka at {rig.server.bootstrap}: it reads the others"
+    ]
+
+
+@pytest.mark.rule("1.5")
+async def test_one_of_several_topics_made_anew_is_a_gap_although_the_group_let_go_of_it(
+    rig: KafkaRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "CHECK_S", 0.5)
+    monkeypatch.setattr(kafka, "TICK_S", 0.2)
+    other = f"{rig.topic}-other"
+    await rig.server.create_topic(other)
+    rig.config = {"topics": [rig.topic, other], "session_timeout": "6s"}
+    trigger: Any = await rig.open()
+    await rig.emit(b"1")
+    await rig.emit(b"2", topic=other)
+    assert sorted(await payloads(rig, trigger, 2)) == [b"1", b"2"]
+    trigger._reader.parts.pop(TopicPartition(rig.topic, 0))  # as a rebalance does that finds no such topic
+    await rig.remake()
+    error = await raised(trigger, rig)
+    assert str(error) == f"partition 0 of the topic {rig.topic}: it ends at 0, but was read up to 1"
+
+
+@pytest.mark.rule("1.5")
 async def test_offsets_removed_before_they_were_read_are_a_gap(rig: KafkaRig) -> None:
     trigger = await rig.open()
     await rig.emit(b"1")

@@ -113,6 +113,7 @@ async def test_metrics_are_counted_under_their_names(site: Site) -> None:
     assert value("process_cpu_seconds_total") > 0
     assert value(telemetry.UNMATCHED_LEFT_OUT) == 0
     assert value(telemetry.TRIGGER_STATE, trigger=trigger, kind="http") == 1
+    assert value(telemetry.TRIGGER_MISSING, trigger=trigger, kind="http") == 0
     assert value(telemetry.TRIGGER_READ, trigger=trigger, kind="http", outcome="settled") == 1
     assert value(telemetry.TRIGGER_UNSETTLED, trigger=trigger, kind="http") == 0
     assert not any(taken["runs"][0] in str(key) for key in samples)

@@ -48,7 +48,7 @@ async def test_three_content_modes_store_equal_events(site: Site) -> None:
 
 async def test_the_trace_of_the_request_is_that_of_its_events(site: Site) -> None:
     header, own = (f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b{n}-01" for n in (7, 8))
-    trace = {"traceparent": header}
+    trace = {"traceparent": header, "tracestate": "a=1"}
     binary = {"ce-specversion": "1.0", "ce-source": "/s", "ce-type": "thing", "ce-id": "a"}
     both = json.dumps([event("c"), event("d", traceparent=own)])
     for body, heads in (
@@ -59,8 +59,9 @@ async def test_the_trace_of_the_request_is_that_of_its_events(site: Site) -> Non
         (json.dumps(event("f")), STRUCTURED | {"traceparent": header.upper()}),
     ):
         assert (await site.call("POST", "/events", data=body, headers=heads)).status == 202
-    found = [(await site.get(f"/api/v1/events/{id}")).get("traceparent") for id in "abcdef"]
-    assert found == [header, own, header, own, header, None]
+    events = [await site.get(f"/api/v1/events/{id}") for id in "abcdef"]
+    assert [each.get("traceparent") for each in events] == [header, own, header, own, header, None]
+    assert [each.get("tracestate") for each in events] == ["a=1", None, "a=1", None, "a=1", None]
 
 
 async def test_text_and_bytes_travel_in_binary_mode(site: Site) -> None:
