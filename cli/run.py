@@ -16,7 +16,7 @@ from .parsing import Given
 async def run(given: Given, client: Client) -> int:
     """Start it; with `--detach` print its id alone, else follow it and end with its result."""
     if given.flag("wait") and given.flag("detach"):
-        raise Usage("--wait and --detach exclude each other", hint="give one of them")
+        raise Usage("--wait and --detach cannot be given together", hint="give one of them")
     name, version = given.word("name"), given.text("version")
     reference = f"{name}@{version}" if version else name
     shown = await client.get("workflows", reference)

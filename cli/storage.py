@@ -89,7 +89,7 @@ def _file(place: Place, word: str, instead: str) -> Path:
     path = place.database
     if path is None:
         raise ReactorError(
-            f"`reactor store {word}` is not available for a store that is no SQLite file",
+            f"`reactor store {word}` works on SQLite files only, and this store is none",
             code="unavailable",
             hint=instead,
         )

@@ -144,7 +144,7 @@ class Engine:
             await SYSTEM.sleep(SWEEP_S)
             try:
                 if not self.executor.draining and await self.recovery.all():
-                    log.info("took on the runs of a process that is gone")
+                    log.info("takes over the runs of a process that is gone")
                 if self.clock.now() - self._vars_named > VARS_NAMED_S:
                     await self._name_vars()
             except StoreUnavailable:

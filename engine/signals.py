@@ -239,7 +239,9 @@ class Signals:
         except NotAllowed as e:
             raise SignalRefused(f"the run {self._text(number)}: {e}") from None
         if compensation and row.state != RunState.COMPENSATION_FAILED:
-            raise SignalRefused(f"the run {self._text(number)} is {name(row.state)}: no handler of it failed")
+            raise SignalRefused(
+                f"the run {self._text(number)} is {name(row.state)}: none of its `compensate` steps failed"
+            )
         state = RunState.COMPENSATING if compensation else RunState.RUNNING
         metadata: dict[str, Any] = msgspec.json.decode(row.metadata) if row.metadata else {}
         if not compensation and _without_effect(row):

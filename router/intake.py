@@ -119,7 +119,7 @@ class Intake:
         elif isinstance(error, UnitRefused):
             self._spawn(self._unwritable(pending, unit, error))
         else:
-            log.error("a unit could not be written", exc_info=error)
+            log.error("an event and its runs could not be written", exc_info=error)
             pending.settled(Settlement(again=True))
 
     def _durable(self, pending: Pending, committed: Committed) -> None:
@@ -197,7 +197,7 @@ class Intake:
             if isinstance(error, StoreFailed):
                 self._fatal(error)
             else:
-                log.error("a delivery could not be settled at its source", exc_info=error)
+                log.error("a source could not be told what became of its events", exc_info=error)
 
     def _left(self, share: Share) -> None:
         share.open -= 1

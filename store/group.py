@@ -235,7 +235,7 @@ def _fresh(error: StoreFailed | StoreUnavailable) -> StoreFailed | StoreUnavaila
 
 
 def _closed_while(refusing: object) -> StoreUnavailable:
-    return StoreUnavailable(f"the store was closed while it refused: {refusing}")
+    return StoreUnavailable(f"the store was closed while it could not write: {refusing}")
 
 
 def _spread(unit: Unit) -> int:

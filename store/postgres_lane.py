@@ -105,7 +105,7 @@ class PostgresLane:
         elif self._sent is not None or isinstance(ours, StoreUnavailable):
             await self._drop()  # and if COMMIT was sent, the same group asks what became of it
             if not isinstance(ours, StoreUnavailable):
-                ours = StoreUnavailable(f"the commit of a group was not answered: {error}")
+                ours = StoreUnavailable(f"the database did not say whether it has written: {error}")
         else:
             await self._take_back()
         return ours

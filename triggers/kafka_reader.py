@@ -173,7 +173,7 @@ class Reader(ConsumerRebalanceListener):
                     self._settled.clear()
                     await self._settled.wait()
         except TimeoutError:
-            _log.info("%s: partitions are given up with deliveries under way", self._title)
+            _log.info("%s: partitions are given up while events of theirs are under way", self._title)
         await self.commit(lost)
         for part in lost:
             if self.parts.get(part.tp) is part:

@@ -94,7 +94,7 @@ class Wards:
         except OSError as error:
             self.close()
             if not self._failed:
-                _log.warning("programs of `command` would outlive a kill of this process: their warden: %s", error)
+                _log.warning("a kill of this process will not end programs of `command`: %s", error)
             self._failed = True
         finally:
             os.close(theirs)

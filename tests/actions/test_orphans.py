@@ -138,7 +138,7 @@ async def test_a_command_goes_on_without_it(
     wards.take("2").over()
     (record,) = caplog.records
     why = "[Errno 2] No such file or directory: '/nowhere/python'"
-    assert record.getMessage() == f"programs of `command` would outlive a kill of this process: their warden: {why}"
+    assert record.getMessage() == f"a kill of this process will not end programs of `command`: {why}"
 
 
 def test_where_there_is_no_list_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:

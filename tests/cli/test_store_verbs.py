@@ -90,7 +90,7 @@ def test_the_same_on_postgresql(project: Project, monkeypatch: pytest.MonkeyPatc
         2,
         "",
         (
-            "error[unavailable]: `reactor store snapshot` is not available for a store that is no SQLite file\n"
+            "error[unavailable]: `reactor store snapshot` works on SQLite files only, and this store is none\n"
             "  = help: use pg_dump\n"
         ),
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from reactor.cli.help import overview
 from reactor.cli.verbs import VERBS
@@ -61,6 +63,39 @@ def test_no_text_needs_a_dictionary() -> None:
     texts += messages()
     assert len(texts) > 300
     assert [f"{place}: {hit[0]}" for place, text in texts if (hit := JARGON.search(text))] == []
+
+
+REVIEWED = yaml.safe_load(Path(__file__).with_name("messages.yaml").read_text())
+
+
+def said_in(file: Path) -> set[str]:
+    """The texts of a program, each with `{…}` for what is filled in."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            found.add("".join(str(p.value) if isinstance(p, ast.Constant) else "{…}" for p in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return found
+
+
+@pytest.mark.req("P-15")
+def test_twenty_messages_of_each_kind_were_reviewed() -> None:
+    kinds = Counter(each["kind"] for each in REVIEWED)
+    assert len({each["text"] for each in REVIEWED}) == 20
+    assert set(kinds) == {"command line", "error", "log", "docs"}
+    assert min(kinds.values()) >= 3
+
+
+@pytest.mark.req("P-15")
+@pytest.mark.parametrize("message", REVIEWED, ids=lambda each: each["text"][:40])
+def test_a_reviewed_message_is_what_people_read(message: dict[str, str]) -> None:
+    """Who changes one reads it again, with the eyes of somebody who never saw the code."""
+    file = ROOT / message["file"]
+    said = said_in(file) if file.suffix == ".py" else " ".join(file.read_text().split())
+    assert message["text"] in said
+    assert JARGON.search(message["text"]) is None
+    assert max(len(each.split()) for each in re.split(r"[.;:] ", message["text"])) <= WORDS_A_SENTENCE
 
 
 def test_the_check_finds_what_it_looks_for() -> None:

@@ -100,7 +100,7 @@ async def test_a_store_that_is_closed_while_full_says_so(disk: Disk, tmp_path: P
     with pytest.raises(StoreUnavailable) as caught:
         await waiting
     full = f"the disk that holds {tmp_path}/reactor.db is full"
-    assert str(caught.value) == f"the store was closed while it refused: {full}"
+    assert str(caught.value) == f"the store was closed while it could not write: {full}"
     disk.full = False
     again = await opened(tmp_path, clock)
     assert await again.run(1) is not None
