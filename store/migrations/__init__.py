@@ -44,7 +44,7 @@ def pending(kind: str, applied: Mapping[int, str], where: str) -> list[Migration
             )
         if known[number].checksum != checksum:
             raise ConfigError(
-                f"{where} was made by another build of Reactor: its migration {number} (`{known[number].name}`) is not ours",
+                f"{where} is of another build of Reactor: its migration {number} (`{known[number].name}`) is not ours",
                 path="store",
                 hint="use the version that made it, or a new store",
             )

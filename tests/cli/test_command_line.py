@@ -176,7 +176,10 @@ def test_help_imports_nothing_but_the_table(words: tuple[str, ...]) -> None:
             ("`reactor validate` works on the project's folder: it speaks to no server\n"
             "  = help: reactor validate [FILES ...] [OPTIONS]; `reactor validate --help` says more"),
         ),
-        (("run", "x", "--wait", "--detach"), "--wait and --detach cannot be given together\n  = help: give one of them"),
+        (
+            ("run", "x", "--wait", "--detach"),
+            "--wait and --detach cannot be given together\n  = help: give one of them",
+        ),
         (
             ("run", "hello", "-i", "name"),
             "--input takes K=V, K=@FILE or @FILE; found `name`\n  = help: such as --input order_id=A1",

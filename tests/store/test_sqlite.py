@@ -146,7 +146,7 @@ class TestSqlite(StoreSuite):
         with pytest.raises(ConfigError) as caught:
             await open_store(url, clock=clock).open()
         assert str(caught.value) == (
-            f"the store {tmp_path / 'reactor.db'} was made by another build of Reactor: its migration 1 (`first`) is not ours"
+            f"the store {tmp_path / 'reactor.db'} is of another build of Reactor: its migration 1 (`first`) is not ours"
         )
 
     async def test_a_damaged_file_fails_and_says_so(
