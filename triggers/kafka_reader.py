@@ -32,6 +32,7 @@ DRAIN_S_MAX = 3.0
 COMMIT_S = 1.0
 COMMIT_S_MAX = 1.5
 PAUSE_AFTER_S = 0.5  # a full buffer is mostly emptied at once: only then are the partitions paused
+PASSED_AFTER_S = 1.0  # without a record: then what the library passed over is looked at
 BUFFER_BYTES_MAX = 16 * 1024 * 1024
 
 _log = logging.getLogger("reactor.triggers")
@@ -41,8 +42,8 @@ class Part:
     """One assigned partition."""
 
     __slots__ = (
-        "committed", "durable", "end", "flights", "gone", "head", "key", "moved_at", "number", "position", "ready",
-        "refused", "seen", "tp",
+        "committed", "durable", "end", "flights", "gone", "head", "key", "moved_at", "number", "position",
+        "read_at", "ready", "refused", "seen", "tp",
     )  # fmt: skip
 
     def __init__(self, tp: TopicPartition, now: float) -> None:
@@ -57,6 +58,7 @@ class Part:
         self.flights: dict[int, int] = {}  # number of an unsettled delivery → its first offset; oldest first
         self.number = 0
         self.refused: int | None = None  # the first delivery that was refused
+        self.read_at = now  # when a record last came
         self.end = 0
         self.seen = -1  # the library's position when it was last seen to move, …
         self.moved_at = now  # … and when that was
@@ -70,13 +72,15 @@ class Part:
 
 
 class Batch:
-    """Records of one partition, in order, that were read and not handed on."""
+    """Records of one partition, in order, that were read and not handed on; without records, a position alone."""
 
-    __slots__ = ("part", "records", "size")
+    __slots__ = ("first", "part", "position", "records", "size")
 
-    def __init__(self, part: Part, records: list[ConsumerRecord]) -> None:
+    def __init__(self, part: Part, records: list[ConsumerRecord], first: int, position: Position) -> None:
         self.part = part
         self.records = records
+        self.first = first
+        self.position = position  # where the reader stands after it
         self.size = sum(len(record.value) if record.value is not None else 0 for record in records)
 
 
@@ -142,12 +146,11 @@ class Reader(ConsumerRebalanceListener):
 
     def handed_on(self, batch: Batch) -> tuple[bytes | None, bytes, Callable[[Settlement], None]]:
         """A batch becomes a delivery: the mark it expects to find, the mark it leaves, and how it is settled."""
-        part, last = batch.part, batch.records[-1]
-        position = Position(last.offset + 1, last.timestamp)
+        part, position = batch.part, batch.position
         expected, part.head = part.head, encoded(position)
         part.number += 1
         number = part.number
-        part.flights[number] = batch.records[0].offset
+        part.flights[number] = batch.first
 
         def settled(settlement: Settlement) -> None:
             part.flights.pop(number, None)
@@ -202,6 +205,8 @@ class Reader(ConsumerRebalanceListener):
                 batches = await self._getmany()
             for tp, records in batches.items():
                 self._took(tp, records)
+            if not batches:
+                await self._pass_over()
 
     async def _getmany(self) -> Mapping[TopicPartition, list[ConsumerRecord]]:
         from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -245,12 +250,31 @@ class Reader(ConsumerRebalanceListener):
         if not records:
             return
         part.position = Position(records[-1].offset + 1, records[-1].timestamp)
+        part.read_at = self._clock.monotonic()
         for few in [[record] for record in records] if self._single else [records]:
-            batch = Batch(part, few)
+            batch = Batch(part, few, few[0].offset, Position(few[-1].offset + 1, few[-1].timestamp))
             self._buffer.append(batch)
             self._size += batch.size
         self._count += len(records)
         self.arrived()
+
+    async def _pass_over(self) -> None:
+        """Follow the library over what it never hands out: the marks of transactions, and what was aborted.
+
+        A position before them would be lost, for nothing, once they are removed. Only the task that polls may ask: so
+        all before the library's position is in our hands.
+        """
+        quiet_since = self._clock.monotonic() - PASSED_AFTER_S
+        for part in list(self.parts.values()):
+            if part.gone or not part.ready or part.refused is not None or part.read_at > quiet_since or self.paused:
+                continue
+            with reading(self._title):
+                offset = await self.consumer.position(part.tp)
+            before = part.position
+            if offset > before.offset and part.durable == before and part.ready and not part.gone:
+                part.position = Position(offset, before.timestamp)
+                self._buffer.append(Batch(part, [], before.offset, part.position))
+                self.arrived()
 
     def _left(self, batch: Batch) -> None:
         self._size -= batch.size
