@@ -45,8 +45,11 @@ class RunHandle:
 
     async def result(self, timeout: float | None = None) -> Any:
         """The run's outputs once it has completed. Raises RunFailed, TimeoutError after `timeout` seconds."""
-        async with asyncio.timeout(timeout):
+        if timeout is None:
             row = await self._runs.ended(self._row.id)
+        else:
+            async with asyncio.timeout(timeout):
+                row = await self._runs.ended(self._row.id)
         outcome = self._runs.outcome_in(row)
         if outcome.state == "completed":
             return outcome.outputs

@@ -44,7 +44,7 @@ class Records:
         self._store = store
         self._clock = clock
         self.telling = telling
-        self._mask = telling.secrets.mask
+        self._mask = telling.secrets.mask_bytes
 
     def row(self, run: ActiveRun, node: Node, kind: Kind, body: bytes, *, occurrence: int = 0) -> JournalRow:
         """A journal row of a step."""
@@ -56,12 +56,8 @@ class Records:
             body = _encode(record)
         except (TypeError, ValueError, RecursionError) as e:
             return _unkept(node, record, "invalid_output", f"the output of `{node.path}` is no JSON value: {e}")
-        text = body.decode()
-        shown = self._mask(text)
-        if shown is not text and shown != text:
-            body = shown.encode()
-            record = _record(body)
-        return record, body
+        shown = self._mask(body)
+        return (record, body) if shown is body else (_record(shown), shown)
 
     async def apart(self, node: Node, record: StepRecord, body: bytes) -> tuple[StepRecord, bytes]:
         """A record whose body is over INLINE_BYTES_MAX: a large output goes to a blob first, durable before the row

@@ -54,8 +54,8 @@ class Secrets(Protocol):
         """The value. Raises ConfigError `missing_secret`."""
         ...
 
-    def mask(self, text: str) -> str:
-        """The text without any value that was ever resolved; the same object if there is none in it."""
+    def mask_bytes(self, body: bytes) -> bytes:
+        """UTF-8 text without any value that was ever resolved; the same object if there is none in it."""
         ...
 
 

@@ -58,8 +58,8 @@ class Activation:
     __slots__ = ("_apart", "_light", "_raw", "_resolved", "_shaped", "_shared", "vouched")
 
     def __init__(self, roots: Mapping[str, Any], *, vouched: bool = False) -> None:
-        self._raw = roots
-        self._resolved: dict[str, Any] = {}
+        self._raw: Mapping[Any, Any] = roots
+        self._resolved: dict[Any, Any] = {}
         self._shared: engine.Activation | None = None
         self._light: dict[str, bool] = {}  # of each root looked at: may it be converted as a whole?
         self._apart: dict[
@@ -72,7 +72,7 @@ class Activation:
         """Another with these names too, or in place of equal ones."""
         return Activation({**self._raw, **more}, vouched=self.vouched)
 
-    def root(self, name: str) -> Any:
+    def root(self, name: str | int) -> Any:
         """The value of a name. Raises KeyError if it is not there."""
         resolved = self._resolved
         if name in resolved:
@@ -85,9 +85,9 @@ class Activation:
     def read(self, path: Path) -> Any:
         """The value at a path. Raises ExpressionError: an absent field, a field of null, an index out of range."""
         try:
-            value = self.root(cast(str, path[0]))
+            value: Any = self.root(path[0])
             for part in path[1:]:
-                value = cast("dict[Any, Any]", value)[part] if isinstance(value, dict) else _step(value, part)
+                value = value[part] if value.__class__ is dict else _step(value, part)
         except (KeyError, IndexError):
             raise self._missing(path) from None
         return value

@@ -135,6 +135,14 @@ class Secrets(Collection[str]):
         """The text without any value that was ever resolved."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
+    def mask_bytes(self, body: bytes) -> bytes:
+        """The same for UTF-8 text; the very object if nothing in it is hidden."""
+        if self._pattern is None:
+            return body
+        text = body.decode()
+        shown = self._pattern.sub(MASK, text)
+        return body if shown == text else shown.encode()
+
     def mask_value(self, value: Any) -> Any:
         """The same for every text inside a JSON value."""
         if self._pattern is None:

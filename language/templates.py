@@ -9,7 +9,7 @@ page, section 1.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -76,10 +76,15 @@ class _Constant(Struct, frozen=True):
 
 
 class _Mapping(Struct, frozen=True):
-    entries: tuple[tuple[str, _Node], ...]
+    constants: Mapping[str, Any]
+    """All keys in their order: those that vary hold None."""
+    varying: tuple[tuple[str, _Varying], ...]
 
     def render(self, activation: Activation, encode: Encode | None) -> Any:
-        return {key: node.render(activation, encode) for key, node in self.entries}
+        found = {**self.constants}
+        for key, node in self.varying:
+            found[key] = node.render(activation, encode)
+        return found
 
 
 class _List(Struct, frozen=True):
@@ -89,7 +94,8 @@ class _List(Struct, frozen=True):
         return [node.render(activation, encode) for node in self.items]
 
 
-_Node = _Constant | _Mapping | _List | Template
+_Varying = _Mapping | _List | Template
+_Node = _Constant | _Varying
 
 
 class Compiled:
@@ -241,8 +247,12 @@ def _compile(
         return _Constant(value if template is None else template)
     if isinstance(value, dict):
         entries = cast("dict[str, Any]", value)
-        nodes = tuple((key, _compile(item, scope, (*path, key), templates, faults)) for key, item in entries.items())
-        return _Constant(value) if all(_same(node, entries[key]) for key, node in nodes) else _Mapping(nodes)
+        nodes = {key: _compile(item, scope, (*path, key), templates, faults) for key, item in entries.items()}
+        if all(_same(node, entries[key]) for key, node in nodes.items()):
+            return _Constant(value)
+        constants = {key: node.value if isinstance(node, _Constant) else None for key, node in nodes.items()}
+        varying = tuple((key, node) for key, node in nodes.items() if not isinstance(node, _Constant))
+        return _Mapping(constants, varying)
     if isinstance(value, list):
         items = cast("list[Any]", value)
         compiled = tuple(_compile(item, scope, (*path, index), templates, faults) for index, item in enumerate(items))
