@@ -15,6 +15,7 @@ import time
 SECTIONS: dict[str, list[str]] = {
     "start-up": ["reactor.bench.startup"],
     "matching": ["reactor.bench.matching"],
+    "routing beside others": ["reactor.bench.routing"],
     "language": ["reactor.bench.language"],
     "store": ["reactor.bench.store"],
     "workflows": ["reactor.bench.workflows"],

@@ -108,12 +108,18 @@ def bare() -> Programs:
     return {"python": sys.executable}
 
 
+def rule_engine() -> Programs:
+    """A matcher of rules from PyPI, for bench/routing.py."""
+    return {"python": environment("rule-engine", "rule-engine>=4,<5")}
+
+
 INSTALL: dict[str, Callable[[], Programs]] = {
     "bare": bare,
     "dbos": dbos,
     "restate": restate,
     "temporal": temporal,
     "prefect": prefect,
+    "rule-engine": rule_engine,
 }
 
 
