@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -22,6 +22,7 @@ from .failures import Answered, Unreachable
 from .live import Told, told
 from .parsing import Given
 from .place import Place, find, token
+from .transport import NoStream, Reply, Transport
 
 if TYPE_CHECKING:
     from ..app import App
@@ -29,33 +30,6 @@ if TYPE_CHECKING:
 API = "/api/v1"
 HELD_S_MAX = 3.0  # a store that another short command has is waited for this long
 _AGAIN_S = 0.05
-
-
-class Reply(NamedTuple):
-    """An answer, read whole."""
-
-    status: int
-    body: bytes
-
-
-class Transport(Protocol):
-    """Carries one request."""
-
-    async def send(self, method: str, path: str, query: str, body: bytes, media: str) -> Reply:
-        """Raises Unreachable."""
-        ...
-
-    def stream(self, path: str, query: str, last: str) -> AsyncGenerator[bytes, None]:
-        """The bytes of an answer without an end, after the event `last`. Raises Unreachable, NoStream."""
-        ...
-
-
-class NoStream(Exception):
-    """An answer that is no stream."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__()
-        self.reply = reply
 
 
 class Client:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from ..web import asgi
 from ..web.tokens import Tokens
-from .client import NoStream, Reply
+from .transport import NoStream, Reply
 
 if TYPE_CHECKING:
     from ..app import App

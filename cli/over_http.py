@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from .client import NoStream, Reply
 from .failures import Unreachable
+from .transport import NoStream, Reply
 
 if TYPE_CHECKING:
     from yarl import URL

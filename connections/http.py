@@ -22,7 +22,7 @@ from . import cloudevents_http
 from .addresses import literal, verdict
 from .configs import HttpConfig, OAuth2, Rate
 from .contract import OutMessage, Tls
-from .http_errors import refusal_of, translation
+from .http_errors import blocked, refusal_of, translation
 from .tls import client_context
 
 if TYPE_CHECKING:
@@ -227,17 +227,6 @@ class HttpConnection:
     async def send_many(self, messages: Sequence[OutMessage]) -> list[dict[str, Any]]:
         """Publish in order, one request each."""
         return [await self.send(message) for message in messages]
-
-
-def blocked(host: str, address: str, why: str, title: str) -> StepError:
-    """The refusal of an address."""
-    where = f"{host} is {address}, " if host.strip("[]") != address else f"{address} is "
-    words = {"metadata": "a metadata service", "link-local": "a link-local address", "private": "a private address"}
-    hint = ""
-    if why == "private":
-        hint = "the host comes from event, inputs or steps: name a connection with `allow_private: true` if it is meant"
-    details = {"address": address, "reason": why}
-    return StepError("blocked_address", f"{title} is refused: {where}{words[why]}", hint=hint, details=details)
 
 
 def plain_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -30,8 +30,6 @@ def translation(title: str) -> Generator[None]:
     except aiohttp.ClientConnectorError as e:
         cause = e.os_error
         if isinstance(cause, BlockedAddressError):
-            from .http import blocked
-
             raise blocked(cause.host, cause.address, cause.why, title) from e
         if isinstance(e, aiohttp.ClientSSLError) or isinstance(cause, ssl.SSLError):
             raise StepError("tls", f"{title}: {_tls_words(e)}") from e
@@ -89,3 +87,14 @@ def refusal_of(status: int, method: str, url: str, headers: Mapping[str, str], n
         return StepError(f"http.{status}", message, hint=hint, details=details, retry_after_s=wait)
     cause = ErrorInfo(f"http.{status}", message)
     return StepError(own, message, hint=_HINTS[own], details=details, cause=cause, retry_after_s=wait)
+
+
+def blocked(host: str, address: str, why: str, title: str) -> StepError:
+    """The refusal of an address."""
+    where = f"{host} is {address}, " if host.strip("[]") != address else f"{address} is "
+    words = {"metadata": "a metadata service", "link-local": "a link-local address", "private": "a private address"}
+    hint = ""
+    if why == "private":
+        hint = "the host comes from event, inputs or steps: name a connection with `allow_private: true` if it is meant"
+    details = {"address": address, "reason": why}
+    return StepError("blocked_address", f"{title} is refused: {where}{words[why]}", hint=hint, details=details)

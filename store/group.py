@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from ..core.clock import Clock
@@ -249,3 +249,20 @@ def _spread(unit: Unit) -> int:
     if unit.runs:
         return unit.runs[0].run.id
     return unit.accept[0].event.key if unit.accept else 0
+
+
+class Submits:
+    """The writing half of a store: its group commit, there while it is open."""
+
+    _groups: GroupCommit | None = None
+
+    def submit(self, unit: Unit) -> Awaitable[Committed]:
+        """See Store. Raises StoreFailed while the store is closed."""
+        if self._groups is None:
+            raise StoreFailed("the store is not open")
+        return self._groups.submit(unit)
+
+    @property
+    def refusing(self) -> str:
+        """See Store."""
+        return self._groups.refusing if self._groups is not None else ""

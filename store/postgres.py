@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import astuple
@@ -12,9 +12,9 @@ from ..core.clock import Clock, SystemClock
 from ..core.errors import ConfigError, StoreFailed, StoreUnavailable
 from ..core.ids import digest, fresh_store_id
 from ..core.limits import READ_TXN_S_MAX
-from .contract import Claimed, Committed, EventRow, JournalRow, RunRow, Unit
+from .contract import Claimed, EventRow, JournalRow, RunRow
 from .days import OVERLAP_S
-from .group import GroupCommit
+from .group import GroupCommit, Submits
 from .migrations import pending
 from .postgres_days import Days
 from .postgres_known import KnownRuns
@@ -40,7 +40,7 @@ _JOURNALS = Statement(
 )
 
 
-class PostgresStore(Reads):
+class PostgresStore(Reads, Submits):
     """Implements `contract.Store`. Any number of processes may have it open, each a node of its own; one serves.
 
     `address`: where this process is reached if it serves; `open` refuses a second one, naming the first (ConfigError).
@@ -57,7 +57,6 @@ class PostgresStore(Reads):
         self._known = KnownRuns()
         self._retention = Retention()
         self._lanes: list[PostgresLane] = []
-        self._groups: GroupCommit | None = None
         self._lease: Lease | None = None
         self._pool: Any = None
         self._open = False
@@ -130,15 +129,6 @@ class PostgresStore(Reads):
             await end_node(connection, self.node)
         finally:
             await connection.close()
-
-    def submit(self, unit: Unit) -> Awaitable[Committed]:
-        if self._groups is None:
-            raise StoreFailed("the store is not open")
-        return self._groups.submit(unit)
-
-    @property
-    def refusing(self) -> str:
-        return self._groups.refusing if self._groups is not None else ""
 
     # -- reads
 

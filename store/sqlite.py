@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -18,8 +18,8 @@ from ..core.clock import SYSTEM, Clock
 from ..core.errors import StoreFailed, StoreUnavailable
 from ..core.ids import digest
 from ..core.limits import READ_TXN_S_MAX
-from .contract import Claimed, Committed, EventRow, JournalRow, RunRow, Unit
-from .group import GroupCommit
+from .contract import Claimed, EventRow, JournalRow, RunRow
+from .group import GroupCommit, Submits
 from .reads import Reads, Row
 from .retention import Ask, Retention, blob_steps, bound_unmatched, expired_days
 from .sqlite_file import FileLock, InUse, connect, connect_reader, fetch, meaning, path_of, prepare, private_file, run
@@ -32,7 +32,7 @@ _LOCK_TRIES, _LOCK_WAIT_S = 6, 0.05
 _INTERRUPT_STEPS = 100_000  # of SQLite's machine between two looks at the clock
 
 
-class SqliteStore(Reads):
+class SqliteStore(Reads, Submits):
     """Implements `contract.Store`. One process at a time; `:memory:` is a private temporary file, gone at `close`."""
 
     def __init__(self, url: str, *, durability: str, clock: Clock, address: str = "") -> None:
@@ -46,7 +46,6 @@ class SqliteStore(Reads):
         self._path = path or private_file()
         self._lock = FileLock(self._path, address)
         self._retention = Retention()
-        self._groups: GroupCommit | None = None
         self._writer: SqliteWriter | None = None
         self._connections: list[apsw.Connection] = []
         self._pages = ThreadPoolExecutor(1, thread_name_prefix="store-pages")
@@ -98,15 +97,6 @@ class SqliteStore(Reads):
             ):  # its last checkpoint failed: the next opening has the log all the same
                 self._connections.pop().close()
         self._lock.free()
-
-    def submit(self, unit: Unit) -> Awaitable[Committed]:
-        if self._groups is None:
-            raise StoreFailed("the store is not open")
-        return self._groups.submit(unit)
-
-    @property
-    def refusing(self) -> str:
-        return self._groups.refusing if self._groups is not None else ""
 
     # -- reads
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from reactor.tests.servers import places
-from reactor.tests.servers.process import GivenServer, Process, ServerError, ServerProcess, free_port
+from reactor.tests.servers.process import Cuttable, GivenServer, Process, ServerError, ServerProcess, free_port
 
 VARIABLE = "REACTOR_TEST_KAFKA"
 PROPERTIES = """process.roles=broker,controller
@@ -42,19 +42,11 @@ log.cleaner.dedupe.buffer.size=2097152
 
 
 @dataclass
-class KafkaServer:
+class KafkaServer(Cuttable):
     """A broker; `bootstrap` is what clients connect to (host:port)."""
 
     bootstrap: str
     process: Process
-
-    def stop(self) -> None:
-        """Cut it: connections break, new ones are refused."""
-        self.process.stop()
-
-    def start(self) -> None:
-        """Bring it back on the same port with its topics and offsets."""
-        self.process.start()
 
     async def create_topic(self, name: str, partitions: int = 1) -> None:
         """A new topic, there when this returns."""

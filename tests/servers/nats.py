@@ -6,25 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reactor.tests.servers import places
-from reactor.tests.servers.process import GivenServer, Process, ServerError, ServerProcess, free_port
+from reactor.tests.servers.process import Cuttable, GivenServer, Process, ServerError, ServerProcess, free_port
 
 VARIABLE = "REACTOR_TEST_NATS"
 
 
 @dataclass
-class NatsServer:
+class NatsServer(Cuttable):
     """A server; `url` is what clients connect to."""
 
     url: str
     process: Process
-
-    def stop(self) -> None:
-        """Cut it: connections break, new ones are refused."""
-        self.process.stop()
-
-    def start(self) -> None:
-        """Bring it back on the same port with its streams."""
-        self.process.start()
 
 
 def open_nats(folder: Path) -> NatsServer:

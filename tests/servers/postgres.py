@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from reactor.tests.servers import places
-from reactor.tests.servers.process import GivenServer, Process, ServerError, ServerProcess, free_port
+from reactor.tests.servers.process import Cuttable, GivenServer, Process, ServerError, ServerProcess, free_port
 
 VARIABLE = "REACTOR_TEST_POSTGRES"
 # Safe against a crash of the server process, not of the machine: tests need the first alone, and this is faster.
@@ -33,19 +33,11 @@ SETTINGS = {
 
 
 @dataclass
-class PostgresServer:
+class PostgresServer(Cuttable):
     """A server; `url` opens its maintenance database, as a superuser."""
 
     url: str
     process: Process
-
-    def stop(self) -> None:
-        """Cut it: connections break, new ones are refused."""
-        self.process.stop()
-
-    def start(self) -> None:
-        """Bring it back with all its data."""
-        self.process.start()
 
     def database_url(self, name: str) -> str:
         """The address of one of its databases."""

@@ -140,3 +140,17 @@ class GivenServer:
 
 
 Process = ServerProcess | GivenServer
+
+
+class Cuttable:
+    """A server of the session, which a test may cut; it comes back on the same port with all its data."""
+
+    process: Process
+
+    def stop(self) -> None:
+        """Cut it: connections break, new ones are refused."""
+        self.process.stop()
+
+    def start(self) -> None:
+        """Bring it back."""
+        self.process.start()

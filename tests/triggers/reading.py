@@ -16,6 +16,16 @@ async def payloads(rig: Rig, trigger: Trigger, count: int) -> list[bytes]:
     return await SUITE._payloads(rig, trigger, count)
 
 
+async def unread(rig: Rig, *later: bytes) -> None:
+    """One message is read and accepted; these come after it, while nobody reads."""
+    trigger = await rig.open()
+    await rig.emit(b"1")
+    assert await payloads(rig, trigger, 1) == [b"1"]
+    await trigger.close()
+    for payload in later:
+        await rig.emit(payload)
+
+
 async def raised(trigger: Trigger, rig: Rig, limit_s: float = 15.0) -> ConfigError:
     """What ends reading; what comes before is accepted."""
     async with asyncio.timeout(limit_s):

@@ -21,7 +21,7 @@ from reactor.testing.trigger_suite import Rig, TriggerSuite
 from reactor.tests.engine.rig import Rig as EngineRig
 from reactor.tests.servers.nats import NatsServer
 from reactor.tests.triggers.consumer_child import all_runs, consume
-from reactor.tests.triggers.reading import SUITE, payloads, raised
+from reactor.tests.triggers.reading import SUITE, payloads, raised, unread
 from reactor.tests.waiting import until
 from reactor.triggers import jetstream, jetstream_pull
 from reactor.triggers.catalogue import Kinds
@@ -287,12 +287,7 @@ async def test_a_stream_made_anew_is_a_gap_and_resume_says_where_to_go_on(rig: J
 
 @pytest.mark.rule("1.5")
 async def test_messages_purged_before_they_were_read_are_a_gap(rig: JetStreamRig) -> None:
-    trigger = await rig.open()
-    await rig.emit(b"1")
-    assert await payloads(rig, trigger, 1) == [b"1"]
-    await trigger.close()
-    for payload in (b"2", b"3", b"4"):
-        await rig.emit(payload)
+    await unread(rig, b"2", b"3", b"4")
     await rig.js.purge_stream(rig.stream, seq=4)
     await rig.js.delete_consumer(rig.stream, "reactor-01234567-orders")
     trigger = await rig.make()
@@ -304,12 +299,7 @@ async def test_messages_purged_before_they_were_read_are_a_gap(rig: JetStreamRig
 
 async def test_messages_that_aged_out_before_they_were_read_are_a_gap(nats_server: NatsServer) -> None:
     async with JetStreamRig(nats_server, max_msgs=3) as rig:
-        trigger = await rig.open()
-        await rig.emit(b"1")
-        assert await payloads(rig, trigger, 1) == [b"1"]
-        await trigger.close()
-        for payload in (b"2", b"3", b"4", b"5", b"6"):
-            await rig.emit(payload)
+        await unread(rig, b"2", b"3", b"4", b"5", b"6")
         trigger = await rig.make()
         with pytest.raises(ConfigError) as error:
             await trigger.connect()
@@ -330,12 +320,7 @@ async def test_a_stream_that_is_gone_when_it_is_looked_at_is_not_connected(rig: 
 
 @pytest.mark.rule("1.5")
 async def test_a_purge_that_takes_the_consumer_along_is_a_gap(rig: JetStreamRig) -> None:
-    trigger = await rig.open()
-    await rig.emit(b"1")
-    assert await payloads(rig, trigger, 1) == [b"1"]
-    await trigger.close()
-    for payload in (b"2", b"3", b"4"):
-        await rig.emit(payload)
+    await unread(rig, b"2", b"3", b"4")
     await rig.js.purge_stream(rig.stream)
     await rig.until_floor(4)  # the server moves the consumer on as well: its own floor says nothing of a loss
     await rig.emit(b"5")
