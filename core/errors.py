@@ -229,6 +229,7 @@ class StoreUnavailable(TransientError):
     """The store refuses writes for now (disk full, database away): nothing acknowledged is lost, try again later."""
 
     code = "store_unavailable"
+    in_doubt = False  # between store and database: the commit was sent, and its answer is missing
 
 
 class PermanentError(ReactorError):

@@ -28,6 +28,7 @@ GROUP_ROWS_MAX = 1_000
 GROUP_BYTES_MAX = 1 * MIB
 GROUP_S_MAX = 10.0  # a commit that takes longer is given up by the database
 READ_TXN_S_MAX = 5.0
+REFUSED_INPUT_S_MAX = 5.0  # new input waits so long for a store that refuses, then it is given back (semantics 1.8)
 INLINE_BYTES_MAX = 64 * KIB  # a larger value is a blob (semantics 11.1)
 BLOB_GRACE_S = 86_400.0
 OUTPUT_BYTES_MAX = 64 * MIB  # one step's output: `server.limits.output`

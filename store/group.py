@@ -14,7 +14,8 @@ from typing import Protocol
 
 from ..core.clock import Clock
 from ..core.errors import StoreFailed, StoreUnavailable
-from ..core.limits import GROUP_BYTES_MAX, GROUP_ROWS_MAX
+from ..core.event import Mark
+from ..core.limits import GROUP_BYTES_MAX, GROUP_ROWS_MAX, KIB, REFUSED_INPUT_S_MAX
 from .contract import Committed, Unit, UnitRefused
 from .resolve import unit_refused
 
@@ -22,6 +23,9 @@ _log = logging.getLogger("reactor.store")
 
 RETRY_S_MIN = 0.05  # a refusing store is asked again after this, doubling …
 RETRY_S_MAX = 1.0  # … up to this
+FILLER = ("store", "filler")  # the mark that takes the room of input that was given back
+FILLER_BYTES_MAX = 256 * KIB
+UNIT_BYTES = 1 * KIB  # of a unit beside what it says that it writes
 
 Result = list[Committed | UnitRefused] | BaseException
 
@@ -33,7 +37,8 @@ class Writer(Protocol):
         """Write a group whole or not at all, and call `done` in the loop, once, with a receipt for each unit or an
         error.
 
-        StoreUnavailable: nothing is written, the same group may go again. StoreFailed: nothing may be written any more.
+        StoreUnavailable: nothing is written, the same group may go again, or a part of it; if the error is `in_doubt`
+        it may be written, and exactly the same group must go again. StoreFailed: nothing may be written any more.
         Any other error: something in the group cannot be written, nothing of it is.
         """
         ...
@@ -58,7 +63,7 @@ class GroupCommit:
         future: asyncio.Future[Committed] = self._loop.create_future()
         if self.failed is not None:
             future.set_exception(_fresh(self.failed))
-        elif self.refusing and (unit.accept or unit.runs):
+        elif self.refusing and is_input(unit):
             future.set_exception(StoreUnavailable(self.refusing, retry_after_s=RETRY_S_MAX))
         else:
             lane = self._only or self._lanes[_spread(unit) % len(self._lanes)]
@@ -97,6 +102,8 @@ class _Lane:
         self._busy = False
         self._loop = asyncio.get_running_loop()
         self._retry_s = RETRY_S_MIN
+        self._refused_at: float | None = None  # when the store began to refuse, on the monotonic clock
+        self._filled = False  # the last group that went was filler: its row is to go
         self._retry: asyncio.Task[None] | None = None
         self._idle: asyncio.Future[None] | None = None
 
@@ -160,7 +167,10 @@ class _Lane:
             if self._owner.refusing:
                 self._owner.refusing = ""
                 _log.warning("the store takes writes again")
-            self._retry_s = RETRY_S_MIN
+            self._retry_s, self._refused_at = RETRY_S_MIN, None
+            if self._filled:
+                self._filled = False
+                self.add(Unit(marks=(Mark(*FILLER, None),)), self._unheard())
             self._owner.groups += 1
             self._owner.units += len(units)
             for future, receipt in zip(futures, result, strict=True):
@@ -177,6 +187,7 @@ class _Lane:
             if self._idle is not None:
                 self.fail(_closed_while(result))
                 return
+            self._give_back(result)
             self._retry = self._loop.create_task(self._go_again(), name="store-retry")
             return
         elif isinstance(result, StoreFailed):
@@ -195,6 +206,44 @@ class _Lane:
         half = len(units) // 2
         self._pieces.append((units[half:], futures[half:]))
         self._pieces.append((units[:half], futures[:half]))
+
+    def _give_back(self, error: StoreUnavailable) -> None:
+        """New input that has waited for REFUSED_INPUT_S_MAX is written no more, and whoever sent it hears so.
+
+        A group in doubt is left as it is: nobody can say yet whether it was taken. A group of input alone leaves a
+        filler of its size in its place, so that the store is asked again for as much room.
+        """
+        now = self._clock.monotonic()
+        if self._refused_at is None:
+            self._refused_at = now
+        if now - self._refused_at < REFUSED_INPUT_S_MAX:
+            return
+        given: list[asyncio.Future[Committed]] = []
+        if self._now is not None and not error.in_doubt:
+            size = sum(unit.bytes_ + UNIT_BYTES for unit in self._now[0])
+            self._now = _kept(self._now, given)
+            if not self._now[0]:
+                self._filled = True
+                filler = Mark(*FILLER, bytes(min(size, FILLER_BYTES_MAX)))
+                self._now = ([Unit(marks=(filler,))], [self._unheard()])
+        self._pieces = [piece for each in self._pieces if (piece := _kept(each, given))[0]]
+        queue, self._queue, self._rows, self._bytes = self._queue, deque(), 0, 0
+        for each in queue:
+            if is_input(each[0]):
+                given.append(each[1])
+            else:
+                self._queue.append(each)
+                self._rows += each[2]
+                self._bytes += each[0].bytes_
+        for future in given:
+            if not future.done():
+                future.set_exception(StoreUnavailable(str(error), retry_after_s=RETRY_S_MAX, hint=error.hint))
+
+    def _unheard(self) -> asyncio.Future[Committed]:
+        """For a unit of our own, whose fate nobody asks for."""
+        future: asyncio.Future[Committed] = self._loop.create_future()
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return future
 
     async def _go_again(self) -> None:
         wait, self._retry_s = self._retry_s, min(self._retry_s * 2, RETRY_S_MAX)
@@ -227,6 +276,26 @@ class _Lane:
                 return
             self._idle = self._loop.create_future()
             await self._idle
+
+
+def is_input(unit: Unit) -> bool:
+    """Does it bring something new in? A store that refuses takes none, so that what is under way has the room."""
+    return bool(unit.accept or unit.runs)
+
+
+def _kept(
+    group: tuple[list[Unit], list[asyncio.Future[Committed]]], given: list[asyncio.Future[Committed]]
+) -> tuple[list[Unit], list[asyncio.Future[Committed]]]:
+    """A group without its new input, whose futures are added to `given`."""
+    units: list[Unit] = []
+    futures: list[asyncio.Future[Committed]] = []
+    for unit, future in zip(*group, strict=True):
+        if is_input(unit):
+            given.append(future)
+        else:
+            units.append(unit)
+            futures.append(future)
+    return units, futures
 
 
 def _fresh(error: StoreFailed | StoreUnavailable) -> StoreFailed | StoreUnavailable:

@@ -106,6 +106,7 @@ class PostgresLane:
             await self._drop()  # and if COMMIT was sent, the same group asks what became of it
             if not isinstance(ours, StoreUnavailable):
                 ours = StoreUnavailable(f"the database did not say whether it has written: {error}")
+            ours.in_doubt = self._sent is not None
         else:
             await self._take_back()
         return ours

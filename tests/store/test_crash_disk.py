@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from reactor.core.errors import StoreFailed, StoreUnavailable
+from reactor.core.event import Mark
 from reactor.store import open_store, sqlite
 from reactor.store.contract import Committed, Store, Unit
 from reactor.testing.clock import VirtualClock
-from reactor.testing.store_units import end, start, step
+from reactor.testing.store_units import accept, end, start, step
 from reactor.tests.store.disk import Disk
 
 
@@ -88,6 +89,58 @@ async def test_a_full_disk_is_waited_out(disk: Disk, tmp_path: Path, clock: Virt
     assert (await store.submit(Unit(runs=(start(2),)))).refused == ""
     assert len(await store.journal(1)) == 3
     await store.close()
+
+
+@pytest.mark.rule("1.8")
+async def test_input_of_a_full_disk_is_given_back_and_not_written(
+    disk: Disk, tmp_path: Path, clock: VirtualClock
+) -> None:
+    store = await opened(tmp_path, clock)
+    disk.full = True
+    given = asyncio.ensure_future(store.submit(Unit(accept=(accept(1, start(1, event=1)),))))
+    kept = asyncio.ensure_future(store.submit(Unit(marks=(Mark("s", "k", b"v"),))))
+    async with asyncio.timeout(20):
+        while not given.done():
+            await clock.advance(1)
+            await asyncio.sleep(0.01)
+    assert str(given.exception()) == f"the disk that holds {tmp_path}/reactor.db is full"
+    assert not kept.done()
+    disk.full = False
+    async with asyncio.timeout(20):
+        while not kept.done():
+            await clock.advance(1)
+            await asyncio.sleep(0.01)
+    assert (await store.event(1), await store.run(1)) == (None, None)
+    again = await store.submit(Unit(accept=(accept(1, start(1, event=1)),)))
+    assert again.accepted[0].new
+    await store.close()
+
+
+@pytest.mark.rule("1.8")
+async def test_a_full_disk_with_nothing_but_input_is_found_to_have_room_again(
+    disk: Disk, tmp_path: Path, clock: VirtualClock
+) -> None:
+    store = await opened(tmp_path, clock)
+    disk.full = True
+    given = asyncio.ensure_future(store.submit(Unit(runs=(start(1),))))
+    async with asyncio.timeout(20):
+        while not given.done():
+            await clock.advance(1)
+            await asyncio.sleep(0.01)
+    for _ in range(3):
+        await clock.advance(1)
+        await asyncio.sleep(0.01)
+    assert store.refusing
+    disk.full = False
+    async with asyncio.timeout(20):
+        while store.refusing:
+            await clock.advance(1)
+            await asyncio.sleep(0.01)
+    assert await store.run(1) is None
+    assert [each.verdict for each in (await store.submit(Unit(runs=(start(1),)))).started] == ["begun"]
+    assert await store.marks("store") == {}
+    await store.close()
+    assert isinstance(given.exception(), StoreUnavailable)
 
 
 async def test_a_store_that_is_closed_while_full_says_so(disk: Disk, tmp_path: Path, clock: VirtualClock) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from reactor.core.errors import Fenced, StoreFailed, StoreUnavailable
-from reactor.core.limits import GROUP_BYTES_MAX, GROUP_ROWS_MAX
+from reactor.core.limits import GROUP_BYTES_MAX, GROUP_ROWS_MAX, REFUSED_INPUT_S_MAX
 from reactor.store.contract import Committed, Unit, UnitRefused
 from reactor.store.group import GroupCommit, Result
 from reactor.testing.clock import VirtualClock
@@ -45,6 +45,10 @@ class Hand:
 
 
 def number(unit: Unit) -> int:
+    if unit.marks:
+        return 0 if unit.marks[0].value is None else len(unit.marks[0].value)
+    if unit.accept:
+        return unit.accept[0].event.key
     if unit.journal:
         return unit.journal[0].run
     return unit.runs[0].run.id if unit.runs else unit.changes[0].run
@@ -143,6 +147,60 @@ async def test_a_refusing_store_keeps_the_group_and_refuses_new_input(
         ("ERROR", "the store refuses writes, and so new input: the disk is full"),
         ("WARNING", "the store takes writes again"),
     ]
+
+
+@pytest.mark.rule("1.8")
+async def test_input_that_a_store_refuses_for_long_is_given_back(
+    hand: Hand, groups: GroupCommit, clock: VirtualClock
+) -> None:
+    """It is written no more. What is under way stays, in order; a filler asks for room where nothing else does."""
+    hand.error = StoreUnavailable("the disk is full", hint="free some space")
+    first = [groups.submit(Unit(accept=(accept(1),), bytes_=500)), groups.submit(Unit(runs=(start(2),)))]
+    await turn()
+    behind = [groups.submit(step(3)), groups.submit(Unit(runs=(start(4),))), groups.submit(step(5))]
+    begun = clock.monotonic()
+    hand.finish()
+    while clock.monotonic() - begun < REFUSED_INPUT_S_MAX - 1:
+        await clock.advance(1)
+        hand.finish()
+        await turn()
+    assert not any(future.done() for future in (*first, *behind))
+    assert set(map(tuple, hand.groups)) == {(1, 2)}
+    for _ in range(2):
+        await clock.advance(1)
+        hand.finish()
+        await turn()
+    for future in (*first, behind[1]):
+        error = future.exception()
+        assert isinstance(error, StoreUnavailable)
+        assert (str(error), error.retry_after_s, error.hint) == ("the disk is full", 1.0, "free some space")
+    assert hand.groups[-1] == [2 * 1024 + 500]
+    hand.error, hand.by_itself = None, True
+    await clock.advance(1)
+    assert await asyncio.gather(behind[0], behind[2]) == [Committed()] * 2
+    assert hand.written == [2 * 1024 + 500, 3, 5, 0]  # the filler goes again
+    assert groups.refusing == ""
+    assert await groups.submit(Unit(runs=(start(2),))) == Committed()
+
+
+@pytest.mark.rule("1.8")
+async def test_a_group_in_doubt_goes_again_as_it_is(hand: Hand, groups: GroupCommit, clock: VirtualClock) -> None:
+    """Nobody is told that nothing was taken of what may have been; what stands behind it was not."""
+    hand.error = StoreUnavailable("no answer")
+    hand.error.in_doubt = True
+    doubtful = [groups.submit(Unit(runs=(start(1),))), groups.submit(step(2))]
+    await turn()
+    behind = groups.submit(Unit(runs=(start(3),)))
+    hand.finish()
+    for _ in range(int(REFUSED_INPUT_S_MAX) + 2):
+        await clock.advance(1)
+        hand.finish()
+    assert str(behind.exception()) == "no answer"
+    assert not any(future.done() for future in doubtful)
+    hand.error, hand.by_itself = None, True
+    await clock.advance(1)
+    await asyncio.gather(*doubtful)
+    assert set(map(tuple, hand.groups)) == {(1, 2)}
 
 
 async def test_a_failed_store_answers_everybody(hand: Hand, groups: GroupCommit) -> None:
