@@ -61,14 +61,21 @@ class Move(NamedTuple):
     effects: tuple[Effect, ...] = ()
 
 
+ASKED = {Signal.PAUSE: "pause", Signal.RESUME: "resume", Signal.CANCEL: "cancel", Signal.REOPEN: "retry"}
+"""What people ask for, in their words."""
+
+
 class NotAllowed(Exception):
     """The table has no such move; `allowed` are the signals that the state takes."""
 
     def __init__(self, state: RunState, signal: Signal) -> None:
         self.state, self.signal = state, signal
         self.allowed = tuple(s for s in Signal if (state, s) in TABLE)
-        names = ", ".join(s.value for s in self.allowed) or "none"
-        super().__init__(f"a run that is {name(state)} does not take `{signal.value}`; it takes: {names}")
+        names = ", ".join(word for s, word in ASKED.items() if s in self.allowed)
+        word = ASKED.get(signal, signal.value)
+        super().__init__(
+            f"a run that is {name(state)} does not take `{word}`" + (f"; it takes: {names}" if names else "")
+        )
 
 
 _S, _N, _E = RunState, Signal, Effect

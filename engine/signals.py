@@ -168,7 +168,11 @@ class Signals:
                 raise SignalRefused(f"the run {self._text(number)} is {name(row.state)}; it has not begun")
             await self._e.executor.control.signal(run, signal, request)
         except NotAllowed as e:
-            raise SignalRefused(f"the run {self._text(number)}: {e}") from None
+            raise self._refused(number, e) from None
+
+    def _refused(self, number: int, why: NotAllowed) -> SignalRefused:
+        hint = "" if why.allowed else "`reactor rerun` starts a new run with its inputs"
+        return SignalRefused(f"the run {self._text(number)}: {why}", hint=hint)
 
     async def _wake(self, row: RunRow, request: CancelRequest = CancelRequest()) -> None:
         """A run that was paused and is not in memory: bring it back as it was, running or compensating; `request`: who
@@ -237,7 +241,7 @@ class Signals:
         try:
             advance(RunState(row.state), Signal.REOPEN)
         except NotAllowed as e:
-            raise SignalRefused(f"the run {self._text(number)}: {e}") from None
+            raise self._refused(number, e) from None
         if compensation and row.state != RunState.COMPENSATION_FAILED:
             raise SignalRefused(
                 f"the run {self._text(number)} is {name(row.state)}: none of its `compensate` steps failed"

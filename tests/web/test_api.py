@@ -155,13 +155,30 @@ async def test_signals_are_taken_and_refused_in_words(site: Site) -> None:
     assert ended["cancel"]["actor"] == "api:local"
     assert (await site.post(f"/api/v1/runs/{run}/cancel")).status == 202  # asked twice it is one
     late = (await site.post(f"/api/v1/runs/{run}/pause")).problem()
-    assert (late["status"], late["code"]) == (409, "conflict")
-    assert late["detail"].startswith(f"the run {run}")
+    assert late == {
+        "status": 409,
+        "code": "conflict",
+        "detail": f"the run {run}: a run that is cancelled does not take `pause`; it takes: retry",
+        "hint": "",
+    }
     new = await site.post(f"/api/v1/runs/{run}/rerun")
     assert (new.status, new.json["inputs"]) == (202, {"n": 1})
     assert [h["kind"] for h in (await site.get(f"/api/v1/runs/{run}/history"))["items"]].count("transition") >= 3
     assert (await site.get(f"/api/v1/runs/{run}/logs")) == {"items": [], "next": None}
     assert (await site.post(f"/api/v1/runs/{new.json['id']}/cancel", {"force": True})).status == 202
+
+
+async def test_a_run_that_completed_is_not_retried_and_the_refusal_says_what_is_meant(site: Site) -> None:
+    await site.put_flow("say", text="workflow: say\nsteps: [{log: {message: x}}]\n")
+    run = (await site.post("/api/v1/runs", {"workflow": "say"})).json["id"]
+    await site.ended(run)
+    for word in ("retry", "resume"):
+        assert (await site.post(f"/api/v1/runs/{run}/{word}")).problem() == {
+            "status": 409,
+            "code": "conflict",
+            "detail": f"the run {run}: a run that is completed does not take `{word}`",
+            "hint": "`reactor rerun` starts a new run with its inputs",
+        }
 
 
 async def is_state(site: Site, run: str, state: str) -> bool:
