@@ -98,6 +98,7 @@ async def emit(url: str, degrees: int) -> None:
             assert answer.status == 202, await answer.text()
 
 
+@pytest.mark.req("Q-11")
 async def test_a_first_run_completes_by_itself_and_everything_it_asks_for_works(demo: Demo, tmp_path: Path) -> None:
     root = tmp_path / "demo"
     url = (await demo.until(r"^Reactor is at work at (http://\S+)$"))[1]

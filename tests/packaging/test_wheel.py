@@ -92,6 +92,7 @@ def test_the_installed_package_is_the_wheel_alone(installed: Path, tmp_path: Pat
     assert tests == "None"
 
 
+@pytest.mark.req("Q-11")
 def test_the_first_example_of_the_readme_runs(installed: Path, tmp_path: Path) -> None:
     first = re.search(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert first is not None
