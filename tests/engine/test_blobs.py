@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reactor.core.ids import digest
-from reactor.core.limits import BLOB_GRACE_S
+from reactor.core.limits import BLOB_GRACE_S, INLINE_BYTES_MAX
 from reactor.store.contract import RunFilter, Unit
 from reactor.testing.clock import VirtualClock
 from reactor.testing.store_units import end, start
@@ -130,3 +130,22 @@ steps:
     shown = await new.ended(run)
     assert (shown["state"], world.done) == ("completed", ["a", "rate 3"])
     await new.close()
+
+
+@pytest.mark.rule("11.1.1")
+@pytest.mark.parametrize(("bytes_", "apart"), [(INLINE_BYTES_MAX, False), (INLINE_BYTES_MAX + 1, True)])
+async def test_a_value_is_apart_from_its_row_only_over_the_limit(
+    lives: Reopen, clock: VirtualClock, bytes_: int, apart: bool
+) -> None:
+    """As JSON: the quotes count."""
+    rig = await lives()
+    text = "x" * (bytes_ - 2)
+    await rig.deploy(
+        f"""
+workflow: make
+outputs: {{size: "${{{{ size(steps.make.output) }}}}"}}
+steps: [{{name: make, python: {{function: "m:act", args: {{name: make, value: {text}}}}}}}]
+"""
+    )
+    assert (await rig.run("make"))["outputs"] == {"size": bytes_ - 2}
+    assert (await rig.store.blob(digest(f'"{text}"'.encode())) is not None) == apart

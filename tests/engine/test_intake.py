@@ -9,7 +9,7 @@ import pytest
 from reactor.core.errors import ErrorInfo, StepError
 from reactor.core.event import Event, Mark, Undecodable
 from reactor.core.ids import event_number
-from reactor.router import arrival, chains, events_api, explain, unmatched
+from reactor.router import arrival, chains, events_api, explain, intake, unmatched
 from reactor.store.contract import RunFilter, RunRow
 from reactor.testing.clock import VirtualClock
 
@@ -241,6 +241,35 @@ steps: [{name: a, python: {function: "m:act", args: {name: turn}}}]
         "the event comes after 17 runs that started one another; at most 16 are followed"
     )
     assert await count(rig) == 17
+
+
+@pytest.mark.rule("1.6.3")
+async def test_the_wait_for_the_ends_of_runs_is_bounded(
+    rig: Rig, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it settles as accepted, without outcomes; a run that ends in time is told of."""
+    await rig.deploy("workflow: long\nwhen: [{event: go}]\nsteps: [{wait: {event: {type: news}}}]\n", ONE)
+    rig.intake.completes = lambda trigger: True
+    monkeypatch.setattr(intake, "SETTLE_WAIT_S_MAX", 0.2)
+    late = await deliver(rig, "t", go("1"))
+    assert (late.again, late.outcomes) == (False, ())
+    (receipt,) = late.receipts
+    assert (receipt.verdict, len(receipt.runs)) == ("accepted", 2)
+    states = {run["workflow"]: run["state"] for run in (await rig.runs.list())["items"]}
+    assert states == {"long": "waiting", "one": "completed"}
+    monkeypatch.setattr(intake, "SETTLE_WAIT_S_MAX", 9.0)
+    under_way = asyncio.ensure_future(deliver(rig, "t", go("2")))
+    for run in receipt.runs:
+        if (await rig.runs.get(run))["state"] == "waiting":
+            await rig.runs.cancel(run)
+
+    async def two_wait() -> bool:
+        return [r["state"] for r in (await rig.runs.list(workflow="long"))["items"]] == ["waiting", "cancelled"]
+
+    await rig.until(two_wait)
+    await rig.emit("news", {})
+    in_time = await under_way
+    assert [outcome.state for outcome in in_time.outcomes] == ["completed", "completed"]
 
 
 @pytest.mark.rule("7.5")
