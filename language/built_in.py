@@ -62,6 +62,8 @@ _FIRED = frozenset(("scheduled_at", "scheduled_local", "previous_at", "next_at",
 _FOUND = frozenset(("path", "name", "dir", "size", "mtime", "change", "from", "sha256", "content"))
 _NO_STREAM = frozenset(("settle", "start", "fetch", "max_in_flight", "format", "schema", "max_bytes", "reconnect"))
 
+_AT_ENDS = {"earliest": "", "latest": ""}
+
 KINDS: tuple[KindWords, ...] = (
     KindWords(
         "http",
@@ -70,12 +72,31 @@ KINDS: tuple[KindWords, ...] = (
         refuses=frozenset(("start", "fetch", "reconnect")),
         templates={("auth",): "secrets", ("respond",): "respond"},
     ),
-    KindWords("file", "files of a folder", short="path", refuses=frozenset(("fetch", "format")), data=_FOUND),
+    KindWords(
+        "file",
+        "files of a folder",
+        short="path",
+        starts=_AT_ENDS,
+        refuses=frozenset(("fetch", "format")),
+        data=_FOUND,
+    ),
     KindWords("cron", "a schedule in cron's grammar", short="schedule", refuses=_NO_STREAM, timezone=True, data=_FIRED),
     KindWords("every", "a fixed interval", short="interval", refuses=_NO_STREAM, timezone=True, data=_FIRED),
     KindWords("at", "instants", short="time", refuses=_NO_STREAM, data=_FIRED),
-    KindWords("kafka", "messages of Kafka topics", connections=("kafka",), connection_url=True),
-    KindWords("jetstream", "messages of a JetStream stream", connections=("nats",), connection_url=True),
+    KindWords(
+        "kafka",
+        "messages of Kafka topics",
+        starts={**_AT_ENDS, "time": "", "offset": "mapping"},
+        connections=("kafka",),
+        connection_url=True,
+    ),
+    KindWords(
+        "jetstream",
+        "messages of a JetStream stream",
+        starts={**_AT_ENDS, "last": "", "time": "", "offset": "number"},
+        connections=("nats",),
+        connection_url=True,
+    ),
 )
 
 CONNECTIONS: tuple[ConnectionWords, ...] = (
@@ -125,7 +146,7 @@ UNAVAILABLE: Mapping[Word, Mapping[str, str]] = {
         "resources": "use `limits.concurrency`",
         "plugins": "leave it out: all installed plugins may be used",
         "alerts": "watch /metrics with your own alerting",
-        "otlp": "read /metrics, or the log as JSON",
+        "otlp": "set OTEL_EXPORTER_OTLP_ENDPOINT in the environment",
         "grpc": "leave it out",
     },
     "limit": {

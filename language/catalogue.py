@@ -90,6 +90,8 @@ class KindWords:
     description: str = ""
     short: str = ""
     """The key that a scalar in place of a mapping stands for: `every: 15s` is `{interval: 15s}`; empty: none."""
+    starts: Mapping[str, str] | None = None
+    """The forms of `start` that mean something to it; for `offset`, `number` or `mapping`. None: it says so itself."""
     refuses: frozenset[str] = frozenset()
     """Keys beside the kind that such a source has no use for."""
     templates: Mapping[tuple[str, ...], Literal["respond", "secrets"]] = field(default_factory=dict[Any, Any])

@@ -6,7 +6,7 @@ Source: the triggers page, section 1.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -225,6 +225,32 @@ def refuse(reader: Reader, words: KindWords, entries: Mapping[str, Any], path: P
         if key in words.refuses:
             message = f"`{key}` means nothing to a trigger of kind {words.name}"
             reader.error("unknown_key", (*path, key), message, key=True, found=key, hint="remove it")
+    start = entries.get("start")
+    if words.starts is None or "start" in words.refuses or start is None:
+        return
+    form, given = (str(next(iter(start), "")), next(iter(start.values()), None)) if is_mapping(start) else (start, None)
+    here = (*path, "start")
+    if form in ("earliest", "latest", "last", "time", "offset") and form not in words.starts:
+        wanted = ", ".join(f"{{{word}: …}}" if word in ("time", "offset") else word for word in words.starts)
+        message = f"`start` of a trigger of kind {words.name} cannot be `{form}`"
+        reader.error("invalid_value", here, message, expected=wanted, hint=f"write {wanted}")
+    elif form == "offset" and not _OFFSETS[words.starts["offset"]](given):
+        wanted = "{offset: 4711}" if words.starts["offset"] == "number" else "{offset: {0: 4711}}, by partition"
+        reader.error("invalid_value", here, f"`start.offset` of {words.name} is not one", expected=wanted)
+
+
+def _is_offset(value: Any, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+_OFFSETS: Mapping[str, Callable[[Any], bool]] = {
+    "number": lambda value: _is_offset(value, 1),
+    "mapping": lambda value: (
+        is_mapping(value)
+        and bool(value)
+        and all(str(partition).isdigit() and _is_offset(offset) for partition, offset in value.items())
+    ),
+}
 
 
 def read_named_trigger(reader: Reader, name: str, value: Any, path: Path) -> TriggerSpec | None:

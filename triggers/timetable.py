@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ..connections.fields import Keys, shown
@@ -164,6 +172,14 @@ class _Repeated(TriggerConfig):
     start: Instant | None = Field(default=None, alias="from")
     until: Instant | None = None
     data: dict[str, Any] | None = None
+
+    @field_validator("until")
+    @classmethod
+    def _it_comes(cls, value: float | None, others: ValidationInfo) -> float | None:
+        start: float | None = others.data.get("start")
+        if value is not None and start is not None and value < start:
+            raise ValueError(f"is before `from`, {format_instant(start)}: the schedule never comes")
+        return value
 
     def _plan(self, table: CronTable | EveryTable) -> Plan:
         return Plan(table, self.misfire, ZoneInfo(self.timezone), self.jitter, self.data)
