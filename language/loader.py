@@ -184,7 +184,7 @@ def _load_files(
         entries[file] = (digest, one)
         _take(result, one)
     kept.entries = entries
-    together = check_together([*beside, *result.loaded], result.broken)
+    together = check_together([*beside, *result.loaded], result.broken, catalogue.triggers)
     result.diagnostics.extend(together.items)
     for each in together.items:
         if each.severity == "error":

@@ -6,7 +6,8 @@ Source: the triggers page, section 1.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -251,6 +252,15 @@ _OFFSETS: Mapping[str, Callable[[Any], bool]] = {
         and all(str(partition).isdigit() and _is_offset(offset) for partition, offset in value.items())
     ),
 }
+
+
+def served_by(spec: TriggerSpec) -> Iterable[str]:
+    """What an http trigger has for itself alone: each method of its path, whatever the names of its segments."""
+    path, methods = spec.config.get("path"), spec.config.get("method", "POST")
+    if spec.kind != "http" or not isinstance(path, str):
+        return []
+    names = [methods] if isinstance(methods, str) else methods
+    return [f"{name} /hooks{re.sub(r'{[^}]*}', '{}', path)}" for name in names]
 
 
 def read_named_trigger(reader: Reader, name: str, value: Any, path: Path) -> TriggerSpec | None:

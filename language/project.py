@@ -17,7 +17,7 @@ from .definition import TriggerSpec
 from .diagnostics import Diagnostics, Path
 from .documents import load_document
 from .expressions import Expressions
-from .loader_triggers import check_connection, read_named_trigger, tell_faults
+from .loader_triggers import check_connection, read_named_trigger, served_by, tell_faults
 from .names import Names
 from .overrides import Overlay, overlaid
 from .paths import parse_path
@@ -384,6 +384,7 @@ def _triggers(reader: Reader, value: Any) -> dict[str, TriggerSpec]:
     path: Path = ("triggers",)
     entries = reader.mapping(path, value, "a mapping from names to triggers")
     found: dict[str, TriggerSpec] = {}
+    served: dict[str, str] = {}
     names = Names(reader.catalogue, {}, inputs_known=False)
     expressions = Expressions(reader)
     for name, item in (entries or {}).items():
@@ -394,6 +395,11 @@ def _triggers(reader: Reader, value: Any) -> dict[str, TriggerSpec]:
         if spec is not None:
             check_trigger(expressions, spec, reader.catalogue.kinds[spec.kind], names, here)
             found[name] = spec
+            for place in served_by(spec):
+                other = served.setdefault(place, name)
+                if other != name:
+                    hint = "give one of the two another path or method"
+                    reader.error("conflict", here, f"{place} is served by `{other}` already", found=place, hint=hint)
     return found
 
 

@@ -5,7 +5,6 @@ Source: requirements V-3 and V-6; the triggers page, section 1 (equal triggers a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,18 +15,22 @@ from .dependencies import Graph, cycles
 from .diagnostics import Diagnostics, Place, did_you_mean
 from .fitting import misfit
 from .json_schema import compile_schema
+from .loader_triggers import served_by
 from .paths import parse_path
 from .templates import has_template
 from .values import is_mapping
 from .versions import Range, split_reference, version_key
 
 
-def check_together(loaded: Sequence[Loaded], broken: Collection[str] = ()) -> Diagnostics:
+def check_together(
+    loaded: Sequence[Loaded], broken: Collection[str] = (), named: Mapping[str, TriggerSpec] | None = None
+) -> Diagnostics:
     """Everything that is wrong between these definitions; places are those of their texts.
 
-    `broken`: names of workflows that have errors of their own, so that a call of one is not told as unknown.
+    `broken`: names of workflows that have errors of their own, so that a call of one is not told as unknown. `named`:
+    the project's triggers.
     """
-    checks = _Together(loaded, broken)
+    checks = _Together(loaded, broken, named or {})
     checks.single()
     checks.calls()
     checks.triggers()
@@ -35,7 +38,8 @@ def check_together(loaded: Sequence[Loaded], broken: Collection[str] = ()) -> Di
 
 
 class _Together:
-    def __init__(self, loaded: Sequence[Loaded], broken: Collection[str]) -> None:
+    def __init__(self, loaded: Sequence[Loaded], broken: Collection[str], named: Mapping[str, TriggerSpec]) -> None:
+        self.named = named
         self.diagnostics = Diagnostics()
         self.broken = broken
         self.loaded = loaded
@@ -152,13 +156,20 @@ class _Together:
         """Equal triggers in place are one reader, so they must agree in what is written beside them, too."""
         first: dict[str, tuple[TriggerSpec, Loaded, str]] = {}
         answers: dict[str, Loaded] = {}
-        served: dict[str, tuple[str, Loaded]] = {}
+        served = {place: (name, "") for name, spec in self.named.items() for place in served_by(spec)}
         for each in self.loaded:
             for number, entry in enumerate(each.definition.when):
-                spec = entry.spec
+                path = f"when[{number}]"
+                spec = entry.spec if entry.spec is not None else self.named.get(entry.trigger)
                 if spec is None:
                     continue
-                path = f"when[{number}]"
+                if _answers_with_result(spec):
+                    other = answers.setdefault(spec.name, each)
+                    if other is not each:
+                        message = f"`{other.definition.workflow}` answers this path with its result already"
+                        self.error("conflict", message, each, path, hint="give one of them another path")
+                if entry.spec is None:
+                    continue
                 known = first.setdefault(spec.name, (spec, each, path))
                 if known[0] != spec:
                     where = _place(known[1], known[2])
@@ -167,26 +178,15 @@ class _Together:
                     )
                     hint = "write them alike, or declare it once under `triggers` in reactor.yaml"
                     self.error("conflict", message, each, path, found=spec.name, hint=hint)
-                if _answers_with_result(spec):
-                    other = answers.setdefault(spec.name, each)
-                    if other is not each:
-                        message = f"`{other.definition.workflow}` answers this path with its result already"
-                        self.error("conflict", message, each, path, hint="give one of them another path")
-                for place in _served(spec):
-                    trigger, other = served.setdefault(place, (spec.name, each))
+                for place in served_by(spec):
+                    trigger, workflow = served.setdefault(place, (spec.name, each.definition.workflow))
                     if trigger != spec.name:
-                        message = f"{place} is served by another trigger already, of `{other.definition.workflow}`"
+                        whose = (
+                            f"by another trigger already, of `{workflow}`" if workflow else f"by `{trigger}` already"
+                        )
+                        message = f"{place} is served {whose}"
                         hint = "give one of the two another path or method, or write their keys alike"
                         self.error("conflict", message, each, path, found=place, hint=hint)
-
-
-def _served(spec: TriggerSpec) -> Iterable[str]:
-    """What an http trigger has for itself alone: each method of its path, whatever the names of its segments."""
-    path, methods = spec.config.get("path"), spec.config.get("method", "POST")
-    if spec.kind != "http" or not isinstance(path, str):
-        return []
-    names = [methods] if isinstance(methods, str) else methods
-    return [f"{name} /hooks{re.sub(r'{[^}]*}', '{}', path)}" for name in names]
 
 
 def _answers_with_result(spec: TriggerSpec) -> bool:

@@ -75,3 +75,35 @@ def test_what_means_nothing_is_refused(tmp_path: Path, trigger: str, message: st
 )
 def test_what_means_something_is_taken(tmp_path: Path, trigger: str) -> None:
     assert read(tmp_path, trigger) == []
+
+
+PATHS = (
+    "triggers: {a: {http: {path: '/x/{id}', method: [GET, PUT]}}, r: {http: {path: /r, respond: result}}}\n"
+    "store: ':memory:'\n"
+)
+
+
+def test_two_named_triggers_of_one_path_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "reactor.yaml").write_text(
+        PATHS.replace("triggers: {", "triggers: {b: {http: {path: '/x/{n}', method: PUT}}, ")
+    )
+    with pytest.raises(InvalidDefinition) as caught:
+        App(project=tmp_path, listen=False)
+    assert [(each.message, each.hint) for each in caught.value.diagnostics] == [
+        ("PUT /hooks/x/{} is served by `b` already", "give one of the two another path or method")
+    ]
+
+
+async def test_a_path_of_a_named_trigger_is_not_served_or_answered_twice(tmp_path: Path) -> None:
+    (tmp_path / "reactor.yaml").write_text(PATHS)
+    (tmp_path / "workflows").mkdir()
+    flows = ["{http: {path: '/x/{n}', method: PUT}}", "{trigger: a}", "{trigger: a}", "{trigger: r}", "{trigger: r}"]
+    for number, entry in enumerate(flows):
+        text = f"workflow: f{number}\nwhen: [{entry}]\nsteps: [{{log: {{message: x}}}}]\n"
+        (tmp_path / "workflows" / f"f{number}.yaml").write_text(text)
+    async with App(project=tmp_path, listen=False) as app:
+        errors = (await app.load()).diagnostics.errors
+        assert [(each.message, Path(each.place.file).name) for each in errors] == [
+            ("PUT /hooks/x/{} is served by `a` already", "f0.yaml"),
+            ("`f3` answers this path with its result already", "f4.yaml"),
+        ]
