@@ -363,4 +363,10 @@ class Engine:
         await self.stop_sweeping()
         await self.executor.close(grace_s)
         if self._notes_end and not self.store.refusing:
-            await self.store.submit(Unit(marks=(Mark(SCOPE, "open", None),)))
+            noted = asyncio.ensure_future(self.store.submit(Unit(marks=(Mark(SCOPE, "open", None),))))
+            while not noted.done() and not self.store.refusing:  # it may be this very write that finds the disk full
+                await asyncio.wait([noted], timeout=0.05)
+            if noted.done():
+                noted.result()
+            else:
+                noted.add_done_callback(lambda late: late.cancelled() or late.exception())  # the store is closed next

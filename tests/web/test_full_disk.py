@@ -74,3 +74,16 @@ async def test_a_request_is_answered_and_starts_nothing(
         for id in "abca":
             await site.until(functools.partial(taken, id))
         assert len((await site.app.runs())["items"]) == 3
+
+
+@pytest.mark.rule("1.8")
+async def test_a_server_ends_whose_last_write_finds_the_disk_full(disk: Disk, tmp_path: Path) -> None:
+    """The next start takes it for one that was killed, and loses nothing by that."""
+    site = Site(store=f"sqlite:///{tmp_path}/r.db")
+    async with asyncio.timeout(20):
+        async with site:
+            assert not site.app.store.refusing
+            disk.full = True
+        disk.full = False
+        async with Site(store=f"sqlite:///{tmp_path}/r.db") as again:
+            assert again.app.engine.unclean
