@@ -130,8 +130,7 @@ class App:
             await self.deploys.deploy(self._registered, origin="program")
         keep = upkeep(self.store, self.clock, self.project.retention, self._fatal)
         self._loops = [*self.outbox.start(self._fatal), self.unmatched.start(self._fatal), keep]
-        await self.supervisor.apply(self.deploys.specs if self.listen else {})
-        await self.supervisor.tried()  # so that what happens from now on is not missed
+        await self._apply(self.deploys.specs)
 
     def _compose(self) -> None:
         store, clock, project = self.store, self.clock, self.project
@@ -196,6 +195,7 @@ class App:
     async def _apply(self, specs: Mapping[str, TriggerSpec]) -> None:
         if self._open and self.listen:
             await self.supervisor.apply(specs)
+            await self.supervisor.tried()  # a file that is dropped from now on is new
 
     def _fatal(self, error: StoreFailed) -> None:
         """The store closed for good: the server exits, an embedding program sees it in `failed`."""
