@@ -16,7 +16,7 @@ class Wants:
     uniqueness.
     """
 
-    __slots__ = ("cancels", "flows", "identities", "keys", "marks", "plain", "released", "runs", "states")
+    __slots__ = ("admitted", "cancels", "flows", "identities", "keys", "marks", "plain", "released", "runs", "states")
 
     def __init__(self) -> None:
         self.plain: list[bool] = []  # of each unit: is it nothing but journal rows?
@@ -26,6 +26,7 @@ class Wants:
         self.marks: dict[tuple[str, str], None] = {}
         self.flows: dict[FlowKey, None] = {}
         self.released: dict[FlowKey, None] = {}  # of these: has it held runs?
+        self.admitted: dict[int, None] = {}  # runs that may be held no longer after the group
         self.states: dict[tuple[str, str], None] = {}
         self.cancels: dict[tuple[str, str], None] = {}  # (cancel_on binding, key)
 
@@ -86,7 +87,19 @@ def lane_of(keys: Sequence[FlowKey]) -> int:
 class Facts:
     """What the rows that were wanted say; what is absent has no entry."""
 
-    __slots__ = ("cancels", "first_runs", "flows", "keys", "marks", "runs", "seen", "states", "waiting", "wanted")
+    __slots__ = (
+        "cancels",
+        "first_runs",
+        "flows",
+        "held",
+        "keys",
+        "marks",
+        "runs",
+        "seen",
+        "states",
+        "waiting",
+        "wanted",
+    )
 
     def __init__(self, wanted: Wants) -> None:
         self.wanted = wanted
@@ -96,7 +109,8 @@ class Facts:
         self.runs: dict[int, RunFact] = {}
         self.marks: dict[tuple[str, str], bytes] = {}
         self.flows: dict[FlowKey, FlowState] = {}
-        self.waiting: dict[FlowKey, None] = {}  # keys that have held runs
+        self.held: dict[int, list[FlowKey]] = {}  # of runs to admit: the keys that they are held under
+        self.waiting: dict[FlowKey, int] = {}  # of keys to release: held runs, as far as counted
         self.states: dict[tuple[str, str], tuple[bytes, int]] = {}  # value as JSON, version
         self.cancels: dict[tuple[str, str], list[int]] = {}  # open or held runs, in order
 
@@ -126,7 +140,7 @@ def wants(units: Sequence[Unit]) -> Wants:
             if mark.expected is not UNSET:
                 found.marks[mark.scope, mark.key] = None
         for admit in unit.admit:
-            found.runs[admit.run] = None
+            found.runs[admit.run] = found.admitted[admit.run] = None
             _flow(found, admit.flow)
         if unit.release is not None:
             _flow(found, unit.release)

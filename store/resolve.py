@@ -111,7 +111,7 @@ class _Resolver:
         freed: tuple[FlowKey, ...] = ()
         if unit.release is not None:
             self._decide(unit.release, superseded)
-            freed = tuple(key for key in unit.release.keys if key in self.facts.waiting)
+            freed = tuple(key for key in unit.release.keys if self.facts.waiting.get(key))
         admitted = tuple([self._admit(admit, superseded) for admit in unit.admit]) if unit.admit else ()
         for change in unit.changes:
             self._change(change)
@@ -244,8 +244,14 @@ class _Resolver:
     def _hold(self, run: RunRow, keys: Sequence[FlowKey]) -> None:
         at, lane = run.rank, lane_of(keys)
         self._put(self.rows.held, run.id, [(key.policy, key.key, at, run.id, lane) for key in keys])
+        self._put(self.facts.held, run.id, list(keys))
+        self._count(keys, 1)
+
+    def _count(self, keys: Sequence[FlowKey], change: int) -> None:
+        """So many held runs more wait for these keys."""
+        waiting = self.facts.waiting
         for key in keys:
-            self._put(self.facts.waiting, key, None)
+            self._put(waiting, key, waiting.get(key, 0) + change)
 
     def _admit(self, admit: Admit, superseded: list[int]) -> Started:
         run = self.facts.runs.get(admit.run)
@@ -267,6 +273,8 @@ class _Resolver:
         return Started("begun", admit.run, decision.reason)
 
     def _unhold(self, run: RunFact) -> None:
+        self._count(self.facts.held.get(run.id, ()), -1)
+        self._put(self.facts.held, run.id, [])
         if run.row is None:
             self._put(self.rows.unheld, run.id, None)
         else:

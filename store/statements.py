@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 from msgspec.structs import astuple
 
+from ..core.limits import GROUP_ROWS_MAX
 from .contract import FlowKey, FlowState, RunRow
 from .facts import Facts, RunFact, Wants
 from .rows import Rows
@@ -70,9 +71,16 @@ _READ_FLOWS = Statement(
     f"SELECT policy, key, state, deadline FROM flow WHERE (policy, key) {_TWO} ORDER BY policy, key{{lock}}", (_T, _T)
 )
 _READ_WAITING = Statement(
-    "SELECT column1, column2 FROM {v} WHERE EXISTS (SELECT 1 FROM held WHERE policy = column1 AND key = column2)",
+    "SELECT column1, column2, (SELECT count(*) FROM"
+    f" (SELECT 1 FROM held WHERE policy = column1 AND key = column2 LIMIT {GROUP_ROWS_MAX + 1}) AS first)"
+    " FROM {v} WHERE column1 IS NOT NULL",
     (_T, _T),
 )
+_READ_WHETHER_WAITING = Statement(
+    "SELECT column1, column2, 1 FROM {v} WHERE EXISTS (SELECT 1 FROM held WHERE policy = column1 AND key = column2)",
+    (_T, _T),
+)
+_READ_HELD = Statement("SELECT run, policy, key FROM held WHERE run IN (SELECT column1 FROM {v})", (_I,))
 _READ_KEYS = Statement("SELECT key, id, input FROM run WHERE key IN (SELECT column1 FROM {v})", (_B,))
 _READ_RUNS = Statement(
     f"SELECT {_RUN_FATE} FROM run WHERE id IN (SELECT column1 FROM {{v}}) ORDER BY id{{lock}}", (_I,)
@@ -113,7 +121,9 @@ def fact_reads(wants: Wants) -> Iterator[tuple[str, Statement, list[Any]]]:
     if wants.flows:
         yield "flows", _READ_FLOWS, sorted(wants.flows)
     if wants.released:
-        yield "waiting", _READ_WAITING, list(wants.released)
+        if wants.admitted:  # then the group may admit the last that waits: more than it can admit need no count
+            yield "held", _READ_HELD, _one(wants.admitted)
+        yield "waiting", _READ_WAITING if wants.admitted else _READ_WHETHER_WAITING, list(wants.released)
     if wants.keys:
         yield "keys", _READ_KEYS, _one(wants.keys)
     if wants.runs:
@@ -143,8 +153,11 @@ def fold(facts: Facts, name: str, found: Sequence[Sequence[Any]], node: int, *, 
             if state is not None:
                 facts.flows[FlowKey(policy, key)] = FlowState(_decode(state), deadline)
     elif name == "waiting":
-        for policy, key in found:
-            facts.waiting[FlowKey(policy, key)] = None
+        for policy, key, count in found:
+            facts.waiting[FlowKey(policy, key)] = count
+    elif name == "held":
+        for run, policy, key in found:
+            facts.held.setdefault(run, []).append(FlowKey(policy, key))
     elif name == "cancels":
         for row in found:
             facts.cancels.setdefault((row[0], row[1]), []).append(row[2])

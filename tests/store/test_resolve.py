@@ -40,7 +40,7 @@ from reactor.store.days import table_of
 from reactor.store.sqlite_file import prepare
 from reactor.store.sqlite_writer import make_days, write_group
 from reactor.testing.clock import START
-from reactor.testing.store_units import event_row, run_row
+from reactor.testing.store_units import KEY, admit, end, event_row, free, run_row, slots
 
 RUNS = st.integers(1, 8)
 KEYS = [FlowKey("p", "a"), FlowKey("p", "b"), FlowKey("q", "a")]
@@ -186,6 +186,17 @@ def test_grouping_changes_nothing(units: list[Unit], data: st.DataObject) -> Non
     assert carry_out([units]) == one_by_one
     cut = data.draw(st.integers(0, len(units)))
     assert carry_out([units[:cut], units[cut:]]) == one_by_one
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_who_is_admitted_in_a_group_is_not_waited_for_behind_it_in_the_group(cut: int) -> None:
+    """Of three runs under one key two are held, here or by a group before; each is admitted, or let go, once."""
+    starts = Unit(runs=tuple(RunStart(run_row(number), slots(1)) for number in (1, 2, 3)))
+    units = [starts, admit(2, slots(9)), end(1, release=free()), admit(3, slots(1), release=True)]
+    units += [admit(3, slots(1), release=True), end(2, release=free())]
+    receipts, _ = carry_out([group for group in (units[:cut], units[cut:]) if group])
+    assert [receipt.flow_freed for receipt in receipts] == [(), (), (KEY,), (), (), ()]
+    assert carry_out([[unit] for unit in units])[0] == receipts
 
 
 @settings(max_examples=100)

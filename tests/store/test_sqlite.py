@@ -181,7 +181,8 @@ def test_no_statement_reads_a_whole_table() -> None:
         rows = "(VALUES " + ", ".join(["(" + ", ".join("?" * len(statement.types)) + ")"] * 8) + ") AS v"
         sql = statement.sql.replace("$node", "1").format(v=rows, lock="")
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * 8 * len(statement.types))]
-        scans = [step for step in plan if "SCAN" in step and "VALUES" not in step and step != "SCAN v"]
+        bounded = ("SCAN v", "SCAN first")  # the rows that are given; the first rows of a search
+        scans = [step for step in plan if "SCAN" in step and "VALUES" not in step and step not in bounded]
         assert scans == [], name
 
 
