@@ -122,6 +122,7 @@ TASKS = {
     "cli/in_process.py": {"_asgi"},  # of one stream, which ends it; the front answers whatever fails
     "cli/serving.py": {"work", "wait", "beside"},  # `until_stopped` and `_reload_again` see how they end
     "engine/actions/command.py": {"_spawn", "read_all", "write_all"},  # of one call, which awaits them
+    "engine/engine.py": {"submit"},  # of `close`, which awaits it, or looks at how it ended
     "engine/executor.py": {"_guard"},  # the guard pauses the run
     "engine/timers.py": {"sleep", "wait"},
     "router/intake.py": {"submit", "_outcomes", "sleep", "coroutine"},  # of one delivery; `_ended` sees how
