@@ -59,7 +59,6 @@ class ActiveRun:
         "recorded",
         "refound",
         "repetitions",
-        "roots",
         "row",
         "sequence",
         "signals",
@@ -132,7 +131,6 @@ class ActiveRun:
         self.labels: Mapping[str, Any] = _decode(row.labels) if row.labels else _EMPTY
         self.keys: Any = None  # the hash that idempotency keys begin with
         self.view: dict[str, Any] | None = None
-        self.roots: Mapping[str, Any] | None = None  # what every step of the run has in scope
 
     def come(self) -> tuple[int, int]:
         """How far it has come: steps that ended, handlers that did."""
@@ -167,18 +165,15 @@ class ActiveRun:
 
     def activation(self, reads: tuple[tuple[str, int], ...], more: Mapping[str, Any] = _EMPTY) -> Activation:
         """The values in scope for one step: `reads` names the steps that it looks at, `more` what only it sees."""
-        roots = self.roots
-        if roots is None:
-            roots = self.roots = {
-                **self.vars,
-                "inputs": self.inputs,
-                "event": self.event_view,
-                "run": self.run_view,
-                "steps": _EMPTY,
-            }
-        if reads:
-            roots = {**roots, "steps": {name: self.step_view(place) for name, place in reads}}
-        return Activation({**roots, **more} if more else roots, vouched=True)
+        roots: dict[str, Any] = {
+            **self.vars,
+            "inputs": self.inputs,
+            "event": self.event_view,
+            "run": self.run_view,
+            "steps": {name: self.step_view(place) for name, place in reads} if reads else _EMPTY,
+            **more,
+        }
+        return Activation(roots, vouched=True)
 
     def event_view(self) -> Any:
         """`event` as expressions see it; null in a direct start."""
