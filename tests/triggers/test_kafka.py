@@ -448,10 +448,8 @@ async def test_where_nothing_is_assigned_a_removed_topic_is_told_and_a_gap_once_
     assert str(error) == f"partition 0 of the topic {rig.topic}: it ends at 0, but was read up to 1"
 
 
-@pytest.mark.rule("1.5")
-async def test_of_several_topics_the_others_are_read_while_one_is_not_there(
-    rig: KafkaRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def two_topics(rig: KafkaRig, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, str]:
+    """A trigger that has read one message of each of two topics, and the other one's name."""
     monkeypatch.setattr(kafka, "CHECK_S", 0.5)
     monkeypatch.setattr(kafka, "TICK_S", 0.2)
     other = f"{rig.topic}-other"
@@ -461,6 +459,14 @@ async def test_of_several_topics_the_others_are_read_while_one_is_not_there(
     await rig.emit(b"1")
     await rig.emit(b"2", topic=other)
     assert sorted(await payloads(rig, trigger, 2)) == [b"1", b"2"]
+    return trigger, other
+
+
+@pytest.mark.rule("1.5")
+async def test_of_several_topics_the_others_are_read_while_one_is_not_there(
+    rig: KafkaRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trigger, other = await two_topics(rig, monkeypatch)
     assert "missing" not in trigger.details()
     title = f"Kafka at {rig.server.bootstrap}, group reactor-01234567-orders"
 
@@ -498,15 +504,7 @@ async def test_of_several_topics_the_others_are_read_while_one_is_not_there(
 async def test_one_of_several_topics_made_anew_is_a_gap_although_the_group_let_go_of_it(
     rig: KafkaRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "CHECK_S", 0.5)
-    monkeypatch.setattr(kafka, "TICK_S", 0.2)
-    other = f"{rig.topic}-other"
-    await rig.server.create_topic(other)
-    rig.config = {"topics": [rig.topic, other], "session_timeout": "6s"}
-    trigger: Any = await rig.open()
-    await rig.emit(b"1")
-    await rig.emit(b"2", topic=other)
-    assert sorted(await payloads(rig, trigger, 2)) == [b"1", b"2"]
+    trigger, _ = await two_topics(rig, monkeypatch)
     trigger._reader.parts.pop(TopicPartition(rig.topic, 0))  # as a rebalance does that finds no such topic
     await rig.remake()
     error = await raised(trigger, rig)
