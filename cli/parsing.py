@@ -69,6 +69,8 @@ class Given:
             raise Usage(f"--{option.name} takes {', '.join(option.choices)}; found `{value}`", hint=_how(self.verb))
         if option.count and not (value.isascii() and value.isdigit() and len(value) < 10):
             raise Usage(f"--{option.name} takes a whole number; found `{value}`", hint=_how(self.verb))
+        if option.count and int(value) < option.least:
+            raise Usage(f"--{option.name} takes at least {option.least}; found `{value}`", hint=_how(self.verb))
         found = self._options.setdefault(option.name, [])
         if found and option.metavar and not option.many:
             raise Usage(f"--{option.name} is given twice", hint=_how(self.verb))

@@ -19,9 +19,11 @@ class Arg:
 
 
 class Opt:
-    """An option. Without `metavar` it is a flag; `many` may be given several times; `count` is a whole number."""
+    """An option. Without `metavar` it is a flag; `many` may be given several times; `count` is a whole number, of at
+    least `least`.
+    """
 
-    __slots__ = ("choices", "count", "help", "many", "metavar", "name", "short")
+    __slots__ = ("choices", "count", "help", "least", "many", "metavar", "name", "short")
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Opt:
         short: str = "",
         many: bool = False,
         count: bool = False,
+        least: int = 0,
         choices: tuple[str, ...] = (),
     ) -> None:
         self.name = name
@@ -40,6 +43,7 @@ class Opt:
         self.short = short
         self.many = many
         self.count = count
+        self.least = least
         self.choices = choices
 
 
@@ -85,7 +89,7 @@ GLOBAL = (
 _NAME = Arg("name", "a workflow's name, or name@range for a version of it")
 _RUN = Arg("run", "a run's id")
 _REASON = Opt("reason", "TEXT", "why, for the run's history")
-_LIMIT = Opt("limit", "N", "at most so many rows; 50 by default", count=True)
+_LIMIT = Opt("limit", "N", "at most so many rows; 50 by default", count=True, least=1)
 
 START = (
     Verb(
@@ -371,7 +375,7 @@ TRIGGERS = (
         Arg("spec", "a cron expression, an interval such as 15s, or an instant"),
         Opt("timezone", "ZONE", "such as Europe/Berlin; the project's by default"),
         Opt("from", "T", "look from this instant on; now by default"),
-        Opt("count", "N", "how many; 10 by default", count=True),
+        Opt("count", "N", "how many; 10 by default", count=True, least=1),
     ),
 )  # fmt: skip
 HOUSE = (

@@ -17,6 +17,7 @@ from ..core.event import Event, encode as encode_event
 from ..core.ids import Numbers, digest, event_text
 from ..core.keys import key_text, whole
 from ..core.limits import NESTED_RUNS_MAX
+from ..core.priority import PRIORITY_WORDS, priority_in
 from ..core.trace import kept
 from ..language.cel import Activation, Expression, compile_expression
 from ..language.definition import When, WorkflowDefinition
@@ -29,7 +30,6 @@ _encode = msgspec.json.Encoder().encode
 _NO_FIELDS: Mapping[str, Any] = {}
 MANUAL = "manual"
 """The trigger name of events that were given to a direct start."""
-PRIORITIES = {"low": 2, "medium": 5, "high": 7, "critical": 9}
 
 
 class InvalidInput(PermanentError):
@@ -237,12 +237,7 @@ def cancel_pattern(plan: Plan, index: int) -> str:
 
 def priority_of(value: Any) -> int:
     """0 … 9 out of a number or a name. Raises InvalidInput."""
-    if isinstance(value, str) and value.lower() in PRIORITIES:
-        return PRIORITIES[value.lower()]
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = -1
-    if not 0 <= number <= 9:
-        raise InvalidInput(f"priority must be 0 to 9, or low, medium, high, critical; found {value!r}")
+    number = priority_in(value)
+    if number is None:
+        raise InvalidInput(f"priority must be {PRIORITY_WORDS}; found {value!r}")
     return number

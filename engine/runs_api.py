@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..core.errors import ErrorInfo, PermanentError
+from ..core.errors import ErrorInfo
 from ..core.event import Event, Outcome, decode_stored, from_mapping
 from ..core.ids import fresh_id, run_number, run_text
-from ..core.limits import PAGE_ROWS_MAX
+from ..core.pages import BadPage, page_before, page_rows
+from ..core.priority import PRIORITY_WORDS, priority_in
 from ..store.contract import RunFilter, RunRow, RunState
 from .plan import Plan
 from .prepare import MANUAL
@@ -28,12 +29,6 @@ _any = msgspec.json.Decoder().decode
 _error = msgspec.json.Decoder(ErrorInfo).decode
 
 
-class BadFilter(PermanentError):
-    """A list was asked for with a filter that means nothing."""
-
-    code = "invalid_input"
-
-
 class RunsApi:
     """Runs, by their text ids."""
 
@@ -46,13 +41,17 @@ class RunsApi:
     # -- look
     def number(self, run: str) -> int:
         """The number in a run's id. Raises RunNotFound."""
-        number = run_number(run)
-        if number is None or (run.count("-") == 2 and not run.startswith(self._e.store.id[:8] + "-")):
+        number = self._number(run)
+        if number is None:
             raise RunNotFound(
                 f"`{run}` is no run of this store",
                 hint="a run's id looks like " + run_text(self._e.store.id, 1 << 40 | 1),
             )
         return number
+
+    def _number(self, run: str) -> int | None:
+        ours = run.count("-") != 2 or run.startswith(self._e.store.id[:8] + "-")
+        return run_number(run) if ours else None
 
     async def row(self, run: str) -> RunRow:
         """A run's row. Raises RunNotFound."""
@@ -72,12 +71,9 @@ class RunsApi:
 
     async def list(self, *, cursor: str = "", limit: int = 50, **wanted: Any) -> dict[str, Any]:
         """A page: `{items, next}`, newest first; filters: workflow state label priority since until parent
-        correlation.
+        correlation. Raises BadPage.
         """
-        limit = max(1, min(limit, PAGE_ROWS_MAX))
-        before = run_number(cursor) if cursor else 0
-        if before is None:
-            raise BadFilter(f"`{cursor}` is no cursor: pass on the `next` of the page before")
+        limit, before = page_rows(limit), page_before(cursor, self._number)
         tagged = self._tagged(wanted.get("tag") or ())
         if tagged is not None and not tagged:
             return {"items": [], "next": None}
@@ -103,13 +99,17 @@ class RunsApi:
             try:
                 states.append(int(RunState[text.upper()]))
             except KeyError:
-                raise BadFilter(
+                raise BadPage(
                     f"`{text}` is no state of a run; there are: {', '.join(s.name.lower() for s in RunState)}, waiting"
                 ) from None
         label: str = wanted.get("label") or ""
         if label and "=" not in label:
-            raise BadFilter(f"a label is asked for as key=value; found `{label}`")
+            raise BadPage(f"a label is asked for as key=value; found `{label}`")
         key, _, value = label.partition("=")
+        asked = wanted.get("priority")
+        priority = None if asked is None else priority_in(asked)
+        if asked is not None and priority is None:
+            raise BadPage(f"a priority is {PRIORITY_WORDS}; found `{asked}`")
         return RunFilter(
             wanted.get("workflow") or "",
             tuple(states),
@@ -117,7 +117,7 @@ class RunsApi:
             label=(key, value) if label else None,
             parent=self.number(wanted["parent"]) if wanted.get("parent") else 0,
             correlation=wanted.get("correlation") or "",
-            priority=wanted.get("priority"),
+            priority=priority,
             since=wanted.get("since"),
             until=wanted.get("until"),
         )

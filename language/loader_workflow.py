@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.limits import PARALLEL_LIMIT_DEFAULT, WAIT_S_MAX
+from ..core.priority import PRIORITIES
 from .definition import Concurrency, Retry, Throttle, WorkflowDefinition
 from .diagnostics import Path, nearest
 from .fields import (
@@ -39,11 +40,11 @@ from .table import Key, Table
 from .values import either, found, is_list, show
 from .versions import VERSION
 
+NAME_FORM = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*", re.ASCII)
 WORKFLOW_NAME = Text(
-    re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*", re.ASCII),
+    NAME_FORM,
     "a workflow's name: letters, digits, _ and -, parts joined by dots, a letter first",
 )
-PRIORITIES = {"low": 2, "medium": 5, "high": 7, "critical": 9}
 ON_ERROR = ("compensate_all", "compensate_failed", "fail_fast", "continue")
 INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
 

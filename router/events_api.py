@@ -14,6 +14,7 @@ from ..core.event import Delivery, Event, Receipt, Settlement, check, decode, de
 from ..core.ids import event_number, event_text, fresh_id, run_text
 from ..core.keys import whole
 from ..core.limits import PAGE_ROWS_MAX
+from ..core.pages import BadPage, page_before, page_rows
 from ..language.cel import Activation
 from ..store.contract import DeadLetter, EventRow, RunFilter, RunStart, RunState, Store, Unit
 from .arrival import Arrivals
@@ -38,19 +39,6 @@ class EventNotFound(PermanentError):
     """No event, or dead letter, has this name."""
 
     code = "not_found"
-
-
-class BadPage(PermanentError):
-    """A page was asked for that means nothing."""
-
-    code = "invalid_request"
-
-
-def _before(cursor: str) -> int:
-    before = event_number(cursor) if cursor else 0
-    if before is None:
-        raise BadPage(f"`{cursor}` is no cursor: pass on the `next` of the page before")
-    return before
 
 
 async def _all(page: Callable[[int, int], Awaitable[Sequence[_Row]]], key: str) -> list[_Row]:
@@ -174,9 +162,8 @@ class EventsApi:
         self, *, type: str = "", source: str = "", since: float | None = None, cursor: str = "", limit: int = 50
     ) -> dict[str, Any]:
         """A page: `{items, next}`, newest first, unmatched ones among them. Raises BadPage."""
-        limit = max(1, min(limit, PAGE_ROWS_MAX))
+        limit, before = page_rows(limit), page_before(cursor, event_number)
         await self._unmatched.flush()
-        before = _before(cursor)
         rows = await self._store.events(type=type, source=source, since=since, before=before, limit=limit + 1)
         items = [self.view(row) for row in rows[:limit]]
         return {"items": items, "next": items[-1]["key"] if len(rows) > limit else None}
@@ -264,8 +251,7 @@ class EventsApi:
         """A page of dead letters, newest first. Raises BadPage."""
         if state not in LETTER_STATES:
             raise BadPage(f"a dead letter is {', '.join(LETTER_STATES[:-1])} or {LETTER_STATES[-1]}; found `{state}`")
-        limit = max(1, min(limit, PAGE_ROWS_MAX))
-        before = _before(cursor)
+        limit, before = page_rows(limit), page_before(cursor, event_number)
         rows = await self._store.dead_letters(state=state, before=before, limit=limit + 1)
         items = [self.letter_view(row) for row in rows[:limit]]
         return {"items": items, "next": items[-1]["id"] if len(rows) > limit else None}

@@ -27,10 +27,11 @@ class Param(Struct, frozen=True):
     name: str
     help: str
     kind: Literal["text", "texts", "int", "bool", "instant"] = "text"
+    least: int = 0  # the smallest `int` that is taken
 
 
 PAGE = (
-    Param("limit", "rows of a page, 50 by default", "int"),
+    Param("limit", "rows of a page, 50 by default", "int", 1),
     Param("cursor", "the `next` of the page before"),
 )
 
@@ -111,7 +112,7 @@ def _value(param: Param, text: str) -> Any:
         return text
     if param.kind == "texts":
         return [part for part in text.split(",") if part]
-    if param.kind == "int" and text.isascii() and text.isdigit() and len(text) < 10:
+    if param.kind == "int" and text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= param.least:
         return int(text)
     if param.kind == "bool" and text in ("true", "false"):
         return text == "true"
@@ -120,7 +121,8 @@ def _value(param: Param, text: str) -> Any:
             return parse_instant(text)
         except ConfigError as e:
             raise Refused(400, "invalid_request", f"`{param.name}`: {e}", hint=e.hint) from None
-    expected = {"int": "a whole number", "bool": "true or false"}[param.kind]
+    whole = "a whole number" + (f" of at least {param.least}" if param.least else "")
+    expected = {"int": whole, "bool": "true or false"}[param.kind]
     raise Refused(400, "invalid_request", f"`{param.name}` must be {expected}; found `{text[:80]}`")
 
 

@@ -89,7 +89,8 @@ def _operation(endpoint: Endpoint, bodies: Mapping[Any, Mapping[str, Any]]) -> d
 
 
 def _param(param: Param) -> dict[str, Any]:
-    found = {"name": param.name, "in": "query", "description": param.help, "schema": _TYPES[param.kind]}
+    schema = {**_TYPES[param.kind], **({"minimum": param.least} if param.kind == "int" else {})}
+    found = {"name": param.name, "in": "query", "description": param.help, "schema": schema}
     return {**found, "style": "form", "explode": False} if param.kind == "texts" else found
 
 

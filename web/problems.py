@@ -13,7 +13,6 @@ from ..core.errors import ErrorInfo, ReactorError, StoreFailed, TransientError
 from ..core.event import InvalidEvent
 from ..core.http import Refused
 from ..engine.engine import DuplicateStart
-from ..engine.runs_api import BadFilter
 from ..store.contract import UnitRefused
 
 log = logging.getLogger("reactor.web")
@@ -84,8 +83,6 @@ def _status(error: ReactorError) -> int:
         return error.status
     if isinstance(error, DuplicateStart):
         return 422  # semantics 2.3
-    if isinstance(error, BadFilter):
-        return 400
     if isinstance(error, InvalidEvent):
         return 413 if error.code == "too_large" else 400
     if isinstance(error, StoreFailed):

@@ -164,7 +164,7 @@ _FILTERS = (
     Param("event", "that this event started"),
     Param("tag", "of workflows that have this tag, or all of several", "texts"),
     Param("label", "with this label, as key=value"),
-    Param("priority", "of this priority, 0 to 9", "int"),
+    Param("priority", "of this priority: 0 to 9, or its name"),
     Param("since", "created at or after this instant", "instant"),
     Param("until", "created before this instant", "instant"),
     Param("parent", "started by this run"),

@@ -131,7 +131,7 @@ async def preview(call: Call) -> dict[str, Any]:
     kind, config = _schedule(text.strip())
     if kind != "at" and "timezone" in call.query:
         config["timezone"] = call.query["timezone"]
-    count = max(1, min(call.query.get("count", 10), PREVIEW_MAX))
+    count = min(call.query.get("count", 10), PREVIEW_MAX)
     at = call.query.get("from", call.app.clock.now())
     checked = cast("AtConfig | CronConfig | EveryConfig", call.app.kinds.config(kind, config))
     table, anchor, found = checked.plan().table, float(int(at)), list[str]()
@@ -163,5 +163,5 @@ ENDPOINTS = (
              (Param("spec", "a cron expression, an interval such as 15s, or an instant"),
               Param("timezone", "of a cron expression; UTC by default"),
               Param("from", "look from this instant on; now by default", "instant"),
-              Param("count", "how many, 10 by default", "int")), shape="Page"),
+              Param("count", "how many, 10 by default", "int", 1)), shape="Page"),
 )  # fmt: skip

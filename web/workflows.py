@@ -8,17 +8,20 @@ import msgspec
 
 from ..core.errors import ConfigError
 from ..core.http import Refused
-from ..core.limits import PAGE_ROWS_MAX
+from ..core.pages import bad_cursor, page_rows
 from ..language.definition import Loaded
 from ..language.diagnostics import Diagnostics
 from ..language.loader import load_text
+from ..language.loader_workflow import NAME_FORM
 from ..language.together import check_together
 from .endpoint import PAGE, Answer, Call, Endpoint, Param
 
 
 async def list_workflows(call: Call) -> dict[str, Any]:
     """A page of workflows, by name."""
-    after, limit = call.query.get("cursor", ""), max(1, min(call.query.get("limit", 50), PAGE_ROWS_MAX))
+    after, limit = call.query.get("cursor", ""), page_rows(call.query.get("limit", 50))
+    if after and not NAME_FORM.fullmatch(after):
+        raise bad_cursor(after)
     lines = await call.app.workflows_api.list(tags=call.query.get("tag", ()))
     rest = [line for line in lines if line["name"] > after]
     items = rest[:limit]

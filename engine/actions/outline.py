@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from ...connections.fields import Duration, Fault, Keys, has_template, shown
 from ...core.limits import WAIT_S_MAX
+from ...core.priority import PRIORITIES
 from .contract import ActionBase, Call
 
 OnTimeout = Literal["fail", "continue"]
@@ -90,9 +91,6 @@ class RunWorkflowInput(Keys):
     priority: int | str | None = None
 
 
-_PRIORITIES = ("low", "medium", "high", "critical")
-
-
 class RunWorkflowAction(EngineAction):
     """A run of another workflow."""
 
@@ -115,8 +113,8 @@ class RunWorkflowAction(EngineAction):
                 faults.append(("workflow", f"expected name or name@range, such as ship@^1; found {name!r}"))
         priority = keys.get("priority")
         whole = isinstance(priority, int) and not isinstance(priority, bool) and 0 <= priority <= 9
-        if not (priority is None or whole or priority in _PRIORITIES or has_template(priority)):
-            faults.append(("priority", f"expected 0 … 9, or {', '.join(_PRIORITIES)}; found {shown(priority)}"))
+        if not (priority is None or whole or priority in PRIORITIES or has_template(priority)):
+            faults.append(("priority", f"expected 0 … 9, or {', '.join(PRIORITIES)}; found {shown(priority)}"))
         return faults
 
 

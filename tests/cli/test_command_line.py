@@ -159,6 +159,16 @@ def test_help_imports_nothing_but_the_table(words: tuple[str, ...]) -> None:
             "  = help: reactor runs [OPTIONS]; `reactor runs --help` says more"),
         ),
         (
+            ("runs", "--limit", "0"),
+            ("--limit takes at least 1; found `0`\n"
+            "  = help: reactor runs [OPTIONS]; `reactor runs --help` says more"),
+        ),
+        (
+            ("schedule", "preview", "90s", "--count", "0"),
+            ("--count takes at least 1; found `0`\n"
+            "  = help: reactor schedule preview SPEC [OPTIONS]; `reactor schedule preview --help` says more"),
+        ),
+        (
             ("runs", "--limit"),
             ("--limit needs a value: at most so many rows; 50 by default\n"
             "  = help: reactor runs [OPTIONS]; `reactor runs --help` says more"),

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from reactor.engine import runs_api
-from reactor.router import events_api
+from reactor.core import pages
 from reactor.store import reads
 from reactor.store.contract import UnitRefused
 from reactor.tests.web.site import Site
@@ -246,7 +245,7 @@ async def test_runs_are_listed_by_filters_and_pages(site: Site) -> None:
 
 
 async def test_the_largest_page_tells_that_there_is_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (reads, runs_api, events_api):
+    for module in (reads, pages):
         monkeypatch.setattr(module, "PAGE_ROWS_MAX", 2)
     await site.put_flow("flow", text=UNFIT)
     for number in range(3):
@@ -263,7 +262,7 @@ async def test_the_largest_page_tells_that_there_is_more(site: Site, monkeypatch
     ("query", "detail"),
     [
         ("stat=x", "unknown key `stat` in the query"),
-        ("limit=many", "`limit` must be a whole number; found `many`"),
+        ("limit=many", "`limit` must be a whole number of at least 1; found `many`"),
         ("limit=1&limit=2", "`limit` is given twice in the query"),
         ("since=now", "`since`: 'now' is not an instant"),
         ("cursor=x", "`x` is no cursor: pass on the `next` of the page before"),
@@ -440,6 +439,8 @@ async def test_a_schedule_is_shown_before_it_is_written(site: Site) -> None:
         "/api/v1/schedule/preview", params={"spec": "90s", "from": "2026-03-20T00:00:00Z", "count": "2"}
     )
     assert every["items"] == ["2026-03-20T00:01:30Z", "2026-03-20T00:03:00Z"]
+    none = (await site.call("GET", "/api/v1/schedule/preview", params={"spec": "90s", "count": "0"})).problem()
+    assert none["detail"] == "`count` must be a whole number of at least 1; found `0`"
     bad = (await site.call("GET", "/api/v1/schedule/preview", params={"spec": "61 * * * *"})).problem()
     assert (bad["status"], bad["detail"]) == (
         422,

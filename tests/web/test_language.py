@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from reactor.core.pages import BadPage
 from reactor.tests.web.site import TOKEN, Site
 from reactor.web.api import _BESIDE, ENDPOINTS
 from reactor.web.unavailable import UNAVAILABLE
@@ -143,11 +144,63 @@ async def test_every_list_goes_on_by_its_cursor(site: Site) -> None:
     assert runs
 
 
-@pytest.mark.parametrize(
-    "query", ["events?cursor=zz", "dead-letters?cursor=zz", "dead-letters?state=nope", "runs?cursor=zz"]
-)
-async def test_a_page_that_means_nothing_is_refused(query: str, site: Site) -> None:
-    found = (await site.call("GET", f"{API}/{query}")).problem()
-    wrong = "a dead letter is open, retried or dropped; found `nope`"
-    cursor = "`zz` is no cursor: pass on the `next` of the page before"
-    assert (found["status"], found["detail"]) == (400, wrong if "state" in query else cursor)
+PAGED = [e.path for e in ENDPOINTS if e.method == "GET" and any(p.name == "cursor" for p in e.query)]
+OTHERS = {"/runs": "e1-2", "/events": "1-2", "/dead-letters": "0a0a0a0a-1-2", "/workflows": "1-2"}
+
+
+@pytest.mark.parametrize("path", PAGED)
+async def test_a_page_that_means_nothing_is_refused_by_every_list_alike(path: str, site: Site) -> None:
+    """Its cursor is nobody's, or another list's; it has no row."""
+
+    def refused(detail: str, hint: str = "") -> dict[str, Any]:
+        return {"status": 400, "code": "invalid_request", "detail": detail, "hint": hint}
+
+    for cursor in ("!", "0a0a0a0a-1-2-3", "a b", OTHERS[path]):
+        found = (await site.call("GET", API + path, params={"cursor": cursor})).problem()
+        assert found == refused(f"`{cursor}` is no cursor: pass on the `next` of the page before")
+    for limit in ("0", "-1", "many"):
+        found = (await site.call("GET", API + path, params={"limit": limit})).problem()
+        assert found == refused(f"`limit` must be a whole number of at least 1; found `{limit}`")
+
+
+def test_the_lists_with_pages_are_these() -> None:
+    assert sorted(PAGED) == sorted(OTHERS)
+
+
+async def test_programs_are_refused_a_page_in_the_same_words(site: Site) -> None:
+    for page in (site.app.runs, site.app.events_api.list, site.app.events_api.letters):
+        for limit in (0, -1):
+            with pytest.raises(BadPage) as raised:
+                await page(limit=limit)
+            assert (str(raised.value), raised.value.hint) == (
+                f"`limit` must be at least 1; found {limit}",
+                "1 to 500 rows are a page",
+            )
+
+
+async def test_a_state_that_dead_letters_do_not_have_is_refused(site: Site) -> None:
+    found = (await site.call("GET", f"{API}/dead-letters?state=nope")).problem()
+    assert (found["status"], found["code"], found["detail"]) == (
+        400,
+        "invalid_request",
+        "a dead letter is open, retried or dropped; found `nope`",
+    )
+
+
+async def test_a_priority_is_asked_for_as_the_language_writes_it(site: Site) -> None:
+    await site.put_flow("flow")
+    ids = {
+        priority: (await site.post(f"{API}/runs", {"workflow": "flow", "priority": priority})).json["id"]
+        for priority in (2, "medium", 7, "critical")
+    }
+    for asked, found in (("low", 2), ("2", 2), ("5", "medium"), ("medium", "medium"), ("high", 7), ("9", "critical")):
+        assert [run["id"] for run in (await site.get(f"{API}/runs?priority={asked}"))["items"]] == [ids[found]], asked
+        assert [run["id"] for run in (await site.app.runs(priority=asked))["items"]] == [ids[found]], asked
+    for asked in ("urgent", "10", "-1", "2.5", ""):
+        found = (await site.call("GET", f"{API}/runs", params={"priority": asked})).problem()
+        assert found == {
+            "status": 400,
+            "code": "invalid_request",
+            "detail": f"a priority is 0 to 9, or low, medium, high, critical; found `{asked}`",
+            "hint": "",
+        }
