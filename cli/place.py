@@ -87,7 +87,7 @@ def find(root: Path, environ: Mapping[str, str]) -> Place:
     path = next((root / name for name in FILES if (root / name).is_file()), None)
     document = None if path is None else load_document(path.read_bytes(), str(path), diagnostics)
     diagnostics.raise_errors()
-    source = overlaid(document or PlainData({}), str(path or ""), environ, PROJECT.keys, diagnostics)
+    source = overlaid(document or PlainData({}), str(path or ""), environ, PROJECT, diagnostics)
     value: Mapping[str, Any] = source.value if is_mapping(source.value) else {}
     store, server = value.get("store"), value.get("server")
     url: Any = store.get("url") if is_mapping(store) else store

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..core import logs
 from ..engine.actions.orphans import WARDS
 from ..language.definition import WorkflowDefinition
-from ..language.diagnostics import Severity
+from ..language.diagnostics import Diagnostics, Severity
 from ..language.loader import LoadResult
 from ..web.server import WebServer
 from .failures import RUN_FAILED, text_of
@@ -55,15 +55,19 @@ class Serving:
         else:
             note(text)
 
+    def tell(self, found: Diagnostics) -> None:
+        """Tell the operator what is wrong in files and settings, each thing with its place."""
+        if self.app.project.server.log_format == "json":
+            for each in found.sorted():
+                log.log(_LEVELS[each.severity], each.message, extra={"code": each.code, "fields": each.to_dict()})
+        elif found.items:
+            print(found.render(), file=sys.stderr, flush=True)
+
     async def reload(self) -> LoadResult:
         """Read the workflow files; the good ones are in force, what is wrong is printed with its place."""
         async with self._reloading:
             result = await self.app.load()
-        if self.app.project.server.log_format == "json":
-            for each in result.diagnostics.sorted():
-                log.log(_LEVELS[each.severity], each.message, extra={"code": each.code, "fields": each.to_dict()})
-        elif result.diagnostics.items:
-            print(result.diagnostics.render(), file=sys.stderr, flush=True)
+        self.tell(result.diagnostics)
         read = {one.definition.workflow: one.definition for one in result.loaded}
         self.changed = sorted(name for name, each in read.items() if self._known.get(name) != each)
         self._known.update(read)
@@ -150,6 +154,7 @@ def serve(app: App, hello: Callable[[Serving, LoadResult], None], beside: Beside
 
 async def _serve(app: App, hello: Callable[[Serving, LoadResult], None], beside: Beside | None) -> int:
     serving = Serving(app)
+    serving.tell(Diagnostics([*app.project.warnings]))
     with ExitStack() as starting:
         starting.enter_context(uncollected())
         async with serving.signals(), app:

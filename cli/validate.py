@@ -20,6 +20,7 @@ def validate(given: Given) -> int:
     app = find(root, os.environ).app(listen=False)
     files = _files(given.words("files")) if given.words("files") else app.project.workflow_files()
     result = app.files.load(files, app.vocabulary())
+    result.diagnostics.extend(app.project.warnings)
     wrong = bool(result.diagnostics) or (given.flag("strict") and result.diagnostics.strictly)
     if given.output == "table":
         _tell(result, files)

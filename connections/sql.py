@@ -22,6 +22,7 @@ from ..language.diagnostics import did_you_mean
 from .contract import Connection
 
 Dialect = Literal["postgres", "sqlite"]
+DIALECTS: tuple[Dialect, ...] = ("postgres", "sqlite")
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 KEY_PARAMETER = "idempotency_key"
 ONCE_TABLE = "reactor_once"

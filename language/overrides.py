@@ -8,15 +8,17 @@ Source: the language page, section 1; requirement P-9.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from .diagnostics import Diagnostics, Path, Place, did_you_mean
+from .diagnostics import Diagnostics, Path, Place
 from .documents import Document, load_document
 from .reader import PlainData, Source
-from .values import is_mapping
+from .table import Table
+from .values import is_list, is_mapping
+from .variables import PREFIX, is_known, meant
 
-PREFIX = "REACTOR_"
+_HOW = "a key of reactor.yaml is set by REACTOR_<KEY>, `__` goes down a level; `reactor doctor` shows the keys"
 _SCALAR = re.compile(r"true|false|[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 
@@ -97,23 +99,27 @@ class _Words(PlainData):
         return self._text if not path else None
 
 
-def overlaid(
-    base: Source, file: str, environ: Mapping[str, str], keys: Collection[str], diagnostics: Diagnostics
-) -> Overlay:
-    """The source with what the environment overrides of these top keys; empty variables count as not set."""
+def overlaid(base: Source, file: str, environ: Mapping[str, str], table: Table, diagnostics: Diagnostics) -> Overlay:
+    """The source with what the environment overrides of this table's keys; empty variables count as not set.
+
+    A variable that is nobody's is told with the name that was probably meant, and without its value.
+    """
     overlay = Overlay(base, file)
+    listed: Any = base.value.get("env") if is_mapping(base.value) else None
+    expressions = listed if is_list(listed) else ()
     for variable in sorted(environ):
         text = environ[variable]
         names = variable.removeprefix(PREFIX).split("__")
-        if not variable.startswith(PREFIX) or not text or not all(names):
+        if not variable.startswith(PREFIX) or not text:
             continue
-        top = names[0].lower()
-        if top not in keys:
-            if len(names) > 1 and top not in ("secret", "test"):
-                message = f"the environment variable {variable} sets no key of reactor.yaml"
-                hint = did_you_mean(top, keys)
+        if not all(names) or names[0].lower() not in table.keys:
+            if not is_known(variable, environ) and variable not in expressions:
+                near = meant(variable, table.schema())
                 diagnostics.warning(
-                    "unknown_key", message, Place(f"environment variable {variable}"), found=top, hint=hint
+                    "unknown_key",
+                    f"the environment variable {variable} is set, and nothing reads it",
+                    Place(f"environment variable {variable}"),
+                    hint=f"did you mean {near}?" if near else _HOW,
                 )
             continue
         part = _parse(variable, text, diagnostics)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from .catalogue import Vocabulary
 from .check_workflow import check_trigger
 from .definition import TriggerSpec
-from .diagnostics import Diagnostics, Path
+from .diagnostics import Diagnostic, Diagnostics, Path
 from .documents import load_document
 from .expressions import Expressions
 from .loader_triggers import check_connection, read_named_trigger, served_by, tell_faults
@@ -113,6 +113,8 @@ class Project:
     workflows: tuple[str, ...] = ("workflows/**/*.{yaml,yml,json,py}",)
     retention: Retention = Retention()
     source: Overlay | None = field(default=None, repr=False, compare=False)
+    warnings: tuple[Diagnostic, ...] = field(default=(), repr=False, compare=False)
+    """What is probably not meant: in the file, and in the environment."""
 
     @classmethod
     def default(
@@ -281,7 +283,7 @@ def _read(
     environ: Mapping[str, str],
     diagnostics: Diagnostics,
 ) -> Project:
-    source = overlaid(base, file, environ, PROJECT.keys, diagnostics)
+    source = overlaid(base, file, environ, PROJECT, diagnostics)
     reader = Reader(source, catalogue, diagnostics)
     read = PROJECT.read(reader, source.value, ()) or {}
     connections = _connections(reader, read.pop("connections", {}))
@@ -294,6 +296,7 @@ def _read(
         _expressions(own, connection.config, ("connections", connection.name, connection.kind))
     store: dict[str, Any] = read.pop("store", {})
     _passwords(reader, source.value.get("store") if is_mapping(source.value) else None, ("store",))
+    _secret_files(reader, FilePath(root))
     return Project(
         root=str(FilePath(root).resolve()),
         file=file,
@@ -306,8 +309,24 @@ def _read(
         secrets_from=read.pop("secrets", {}).get("from", (("env", ""),)),
         retention=Retention(**read.pop("retention", {})),
         source=source,
+        warnings=tuple(each for each in diagnostics.sorted() if each.severity == "warning"),
         **read,
     )
+
+
+def _secret_files(reader: Reader, root: FilePath) -> None:
+    """Warn of a file of `secrets.from` that is not there: what is looked for in it is missing."""
+    secrets: Any = reader.source.value.get("secrets") if is_mapping(reader.source.value) else None
+    sources: Any = secrets.get("from") if is_mapping(secrets) else None
+    for number, source in enumerate(sources if is_list(sources) else ()):
+        file: Any = source.get("file") if is_mapping(source) else None
+        if isinstance(file, str) and file and not (root / file).exists():
+            reader.warning(
+                "file_not_found",
+                ("secrets", "from", number, "file"),
+                f"there is no file `{file}`: no secret is found in it",
+                hint="write it with one `name: value` a line, or take it out of `secrets.from`",
+            )
 
 
 def _flat(server: dict[str, Any]) -> dict[str, Any]:

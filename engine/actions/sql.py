@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, cast
 from pydantic import BaseModel, Field
 
 from ...connections.fields import Fault, Keys, has_template
-from ...connections.sql import KEY_PARAMETER, Isolation, SqlConnection, SqlRequest, scan
-from ...language.diagnostics import did_you_mean
+from ...connections.sql import DIALECTS, KEY_PARAMETER, Isolation, SqlConnection, SqlRequest, scan
+from ...language.diagnostics import did_you_mean, nearest, path_text
 from .contract import ActionBase, Call, StepError
 
 MAX_ROWS_DEFAULT = 1_000
@@ -70,6 +70,7 @@ class SqlAction(ActionBase):
         for path, query in queries:
             if isinstance(query, str):
                 faults += [(path, message) for message in _query_faults(query, keys)]
+        faults += _unread(cast("list[Any]", [query for _, query in queries if query is not None]), keys.get("params"))
         transaction = keys.get("transaction")
         reads = isinstance(transaction, Mapping) and cast("Mapping[str, Any]", transaction).get("read_only") is True
         if keys.get("once") is True and reads:
@@ -95,6 +96,21 @@ class SqlAction(ActionBase):
             key=call.key,
         )
         return await connection.run(request)
+
+
+def _unread(queries: list[Any], params: Any) -> list[Fault]:
+    """Parameters that no query names. What is text in one database may be a name in the other: both are asked."""
+    if not isinstance(params, Mapping):
+        return []
+    try:
+        named = {name for query in queries for dialect in DIALECTS for name in scan(str(query), dialect).names}
+    except StepError:
+        return []
+    given = cast("Mapping[str, Any]", params)
+    misspelt = {nearest(name, given) for name in named if name not in given}  # told where the query names it
+    unread = [name for name in given if name not in named and name not in misspelt]
+    near = {name: did_you_mean(name, named) or "take it out" for name in unread}
+    return [(path_text(("params", name)), f"no query names `:{name}`; {near[name]}") for name in unread]
 
 
 def _query_faults(query: str, keys: Mapping[str, Any]) -> list[str]:

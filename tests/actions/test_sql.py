@@ -431,6 +431,25 @@ def test_faults_at_load() -> None:
     ]
     assert faults("sql", {"query": "SELECT :a", "each": "${{ inputs.rows }}"}) == []
     assert faults("sql", {"query": "SELECT :idempotency_key"}) == []
+    unread = {"queries": ["SELECT :id", "SELECT ':from', :name -- :y"], "params": {"id": 1, "name": 2}}
+    assert faults("sql", unread) == []
+    assert faults("sql", {**unread, "params": {"id": 1, "name": 2, "nam": 3, "from": 4, "ü-ü": 5}}) == [
+        ("params.nam", "no query names `:nam`; did you mean name?"),
+        ("params.from", "no query names `:from`; one of: id, name"),
+        ('params["ü-ü"]', "no query names `:ü-ü`; one of: id, name"),
+    ]
+    assert faults("sql", {"query": "SELECT 1", "params": {"a": 1}}) == [
+        ("params.a", "no query names `:a`; take it out")
+    ]
+    assert faults("sql", {"query": "SELECT :a", "each": [{"a": 1}], "params": {"other": 1}}) == [
+        ("params.other", "no query names `:other`; one of: a")
+    ]
+    for quoted in ("SELECT $$ :a $$", "SELECT [:a]"):
+        assert faults("sql", {"query": quoted, "params": {"a": 1}})[1:] == []
+    assert faults("sql", {"query": "SELECT :a", "params": "${{ inputs.all }}"}) == []
+    assert faults("sql", {"query": "SELECT 1; SELECT 2", "params": {"a": 1}}) == [
+        ("query", "the query holds more than one statement; write several as a list under `queries`")
+    ]
     assert faults("sql", {"query": "SELECT 1; SELECT 2"}) == [
         ("query", "the query holds more than one statement; write several as a list under `queries`")
     ]

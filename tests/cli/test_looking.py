@@ -419,6 +419,28 @@ def test_a_fault_of_the_project_is_shown_with_a_caret(project: Project) -> None:
         assert "= help: did you mean port?" in said.err
 
 
+def test_validate_tells_what_is_probably_not_meant_in_the_project(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.root / "reactor.yaml").write_text("secrets: {from: [env, {file: gone.yaml}]}\n")
+    monkeypatch.setenv("REACTOR_STOER", "hunter2")
+    told = f"""\
+warning: there is no file `gone.yaml`: no secret is found in it
+  --> {project.root / "reactor.yaml"}:1:30 (secrets.from[1].file)
+ 1 | secrets: {{from: [env, {{file: gone.yaml}}]}}
+   |                              ^^^^^^^^^
+  = help: write it with one `name: value` a line, or take it out of `secrets.from`
+
+warning: the environment variable REACTOR_STOER is set, and nothing reads it
+  --> environment variable REACTOR_STOER
+  = help: did you mean REACTOR_STORE?
+
+hello 1.2.0: 2 steps
+"""
+    assert project.say("validate") == (0, told, "")
+    assert project.say("validate", "--strict").code == 2
+
+
 def test_real_processes_agree(project: Project) -> None:
     with Process(("run", "hello", "-o", "json"), project.root) as child:
         assert child.ended() == 0

@@ -22,8 +22,13 @@ def server(project: Project) -> Iterator[Process]:
 def test_it_says_where_it_listens_and_what_is_in_force(project: Project) -> None:
     project.write(broken=BROKEN)
     port = with_server(project)
-    with project.start("serve") as child:
+    with project.start("serve", env={"REACTOR_SERVR__DRAIN": "hunter2"}) as child:
         child.ready()
+        assert child.err[:3] == [
+            "warning: the environment variable REACTOR_SERVR__DRAIN is set, and nothing reads it",
+            "  --> environment variable REACTOR_SERVR__DRAIN",
+            "  = help: did you mean REACTOR_SERVER__DRAIN?",
+        ]
         assert child.out == [
             f"Reactor {reactor.__version__} listens on http://127.0.0.1:{port}",
             "  workflows  1 in force, 1 file with errors",
@@ -100,7 +105,7 @@ def test_sighup_reads_the_files_again(server: Process, project: Project) -> None
 @pytest.mark.req("P-13")
 def test_logs_are_json_lines(project: Project) -> None:
     with_server(project)
-    with project.start("serve", env={"REACTOR_SERVER__LOG__FORMAT": "json"}) as child:
+    with project.start("serve", env={"REACTOR_SERVER__LOG__FORMAT": "json", "REACTOR_STOER": "hunter2"}) as child:
         child.ready()
         run = project.say("run", "hello", "-o", "json").json["id"]
         project.write(broken="workflow: broken\nsteps: [{lgo: {message: hi}}]\n")
@@ -111,10 +116,12 @@ def test_logs_are_json_lines(project: Project) -> None:
     lines = [json.loads(line) for line in child.err]
     told = [(line["level"], line["message"]) for line in lines if line["logger"] == "reactor.serve"]
     assert told == [
+        ("warning", "the environment variable REACTOR_STOER is set, and nothing reads it"),
         ("info", "reading the workflow files again"),
         ("error", "`lgo` is neither an action nor a key of a step"),
         ("info", "Ctrl-C: letting what is under way finish (at most 5 s)"),
     ]
+    assert "hunter2" not in "".join(child.err)
     (broken,) = [line for line in lines if line["level"] == "error"]
     assert (broken["code"], broken["fields"]["line"]) == ("unknown_action", 2)
     about = [line for line in lines if line.get("run") == run]

@@ -48,6 +48,7 @@ retention: {runs: 40d, dedupe: 1h}
 
 def project(tmp_path: Path, text: str, words: Vocabulary = BUILT_IN, **environ: str) -> Project:
     (tmp_path / "reactor.yaml").write_text(text)
+    (tmp_path / ".secrets.yaml").write_text("kafka_password: x\n")
     found, diagnostics = load_project(tmp_path, words, environ)
     assert found is not None, diagnostics.render()
     assert not diagnostics.items, diagnostics.render()
@@ -235,15 +236,67 @@ def test_a_wrong_override_names_its_variable(tmp_path: Path) -> None:
         "  = expected: a whole number from 0 to 65535\n"
         '  = found: the text "many"\n'
         "\n"
-        "warning: the environment variable REACTOR_SERVR__PORT sets no key of reactor.yaml\n"
+        "warning: the environment variable REACTOR_SERVR__PORT is set, and nothing reads it\n"
         "  --> environment variable REACTOR_SERVR__PORT\n"
-        "  = found: servr\n"
-        "  = help: did you mean server?\n"
+        "  = help: did you mean REACTOR_SERVER__PORT?\n"
         "\n"
         "error: the list that begins with [ here is not closed\n"
         "  --> environment variable REACTOR_VARS:1:1\n"
         "  = help: close it with ]"
     )
+
+
+HOW = "a key of reactor.yaml is set by REACTOR_<KEY>, `__` goes down a level; `reactor doctor` shows the keys"
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("REACTOR_STOER", "did you mean REACTOR_STORE?"),
+        ("REACTOR_SERVER_PORT", "did you mean REACTOR_SERVER__PORT?"),
+        ("REACTOR_SERVR__LOG__LEVEL", "did you mean REACTOR_SERVER__LOG__LEVEL?"),
+        ("REACTOR_RETENTION_DEAD_LETTERS", "did you mean REACTOR_RETENTION__DEAD_LETTERS?"),
+        ("REACTOR_TOKEN_FLIE", "did you mean REACTOR_TOKEN_FILE?"),
+        ("REACTOR_SECRETS_STRIPE_KEY", "did you mean REACTOR_SECRET_STRIPE_KEY?"),
+        ("REACTOR_PORT", HOW),
+        ("REACTOR_", HOW),
+        ("REACTOR_STORE__", "did you mean REACTOR_STORE?"),
+        ("REACTOR_SOMETHING_ELSE_ALTOGETHER", HOW),
+    ],
+)
+def test_a_variable_that_nothing_reads_is_told_without_its_value(tmp_path: Path, variable: str, hint: str) -> None:
+    assert told(tmp_path, "env: [REGION]", **{variable: "hunter2"}) == (
+        f"warning: the environment variable {variable} is set, and nothing reads it\n"
+        f"  --> environment variable {variable}\n  = help: {hint}"
+    )
+
+
+def test_variables_that_somebody_reads_are_not_told(tmp_path: Path) -> None:
+    ours = ("URL", "TOKEN", "TOKEN_FILE", "TOKENS", "TOKENS_FILE", "IDEMPOTENCY_KEY", "RUN", "STEP", "SECRET_A_FILE")
+    service = ("SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT_8484_TCP", "PORT_8484_TCP_ADDR")
+    environ = {f"REACTOR_{name}": "x" for name in (*ours, *service, "ZONE")}
+    environ |= {"REACTOR_PORT": "tcp://10.0.0.7:8484", "REACTOR_STOER": "", "REACTORS": "x"}
+    assert told(tmp_path, "env: [REACTOR_ZONE]", **environ) == ""
+
+
+def test_a_file_of_secrets_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "here.yaml").write_text("a: b\n")
+    text = "secrets:\n  from: [env, {file: here.yaml}, {file: ../gone.yaml}]\n"
+    assert told(tmp_path, text) == (
+        "warning: there is no file `../gone.yaml`: no secret is found in it\n"
+        "  --> reactor.yaml:2:41 (secrets.from[2].file)\n"
+        " 2 |   from: [env, {file: here.yaml}, {file: ../gone.yaml}]\n"
+        "   |                                         ^^^^^^^^^^^^\n"
+        "  = help: write it with one `name: value` a line, or take it out of `secrets.from`"
+    )
+
+
+def test_what_is_probably_not_meant_stays_with_the_project(tmp_path: Path) -> None:
+    (tmp_path / "reactor.yaml").write_text("secrets: {from: [{file: gone.yaml}]}\n")
+    found, diagnostics = load_project(tmp_path, BUILT_IN, {"REACTOR_STOER": "x"})
+    assert found is not None
+    assert list(found.warnings) == diagnostics.sorted()
+    assert [each.code for each in found.warnings] == ["file_not_found", "unknown_key"]
 
 
 def test_schedules_take_the_timezone_of_the_project(tmp_path: Path) -> None:
