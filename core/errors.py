@@ -14,14 +14,17 @@ ReactorError
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from msgspec import Struct, field
+from msgspec import Struct, field, json, structs
 
 ErrorClass = Literal["retry", "fix", "park", "none"]
+_CLASS_NAMES = frozenset(get_args(ErrorClass))
 
 CAUSES_MAX = 8  # depth of `cause` that an error object keeps
+MESSAGE_CHARS_MAX = 4_000  # of a message; a longer one is cut in its middle
 
 # code -> class; a code below a named one (`http.503`) takes the class of the nearest above, but for the exceptions here
 _CLASSES: dict[str, ErrorClass] = {
@@ -147,6 +150,61 @@ class ErrorInfo(Struct, frozen=True, rename={"class_": "class"}):
             error = error.cause
         return tuple(found)
 
+    def as_cause(self) -> ErrorInfo:
+        """It as the cause of another error: of too many causes those between the last and the first one are left
+        out.
+        """
+        chain: list[ErrorInfo] = [self]
+        while (cause := chain[-1].cause) is not None:
+            chain.append(cause)
+        if len(chain) <= CAUSES_MAX:
+            return self
+        kept = chain[-1]
+        for each in reversed(chain[: CAUSES_MAX - 1]):
+            kept = structs.replace(each, cause=kept)
+        return kept
+
+
+def said_by(error: BaseException) -> str:
+    """The text of an exception, whatever its class does when it is asked for it."""
+    try:
+        return str(error)
+    except Exception as e:  # noqa: BLE001  # foreign code, that makes the text of a failure
+        return f"(its text cannot be made: {type(e).__name__})"
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """May it be a Ctrl-C? Not where signals are handled otherwise, as the server does: there somebody raised it."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def legible(text: str) -> str:
+    """Text as it can be stored: without the halves of characters that stand for bytes of names that are no UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def shortened(text: str) -> str:
+    """What foreign code says, as a message keeps it: of bounded length."""
+    half = MESSAGE_CHARS_MAX // 2
+    return text if len(text) <= MESSAGE_CHARS_MAX else f"{text[:half]} … {text[-half:]}"
+
+
+def _as_json(details: dict[str, Any]) -> dict[str, Any]:
+    """Details that can be stored: what is no JSON value as the text that Python has for it."""
+    try:
+        json.encode(details)
+    except (TypeError, ValueError, RecursionError):
+        return {legible(str(name)): _shown(value) for name, value in details.items()}
+    return details
+
+
+def _shown(value: Any) -> Any:
+    try:
+        json.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return legible(value if isinstance(value, str) else repr(value))
+    return value
+
 
 class ReactorError(Exception):
     """Root of all errors that Reactor raises on purpose."""
@@ -162,7 +220,7 @@ class ReactorError(Exception):
         details: Mapping[str, Any] | None = None,
         cause: ErrorInfo | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(legible(message))
         if code:
             self.code = code
         self.hint = hint
@@ -178,7 +236,8 @@ class ReactorError(Exception):
         self, *, step: str | None = None, attempt: int | None = None, place: ErrorPlace | None = None
     ) -> ErrorInfo:
         """This error as the object that histories carry."""
-        return ErrorInfo(self.code, str(self), self.class_, step, attempt, self.cause, place, self.hint, self.details)
+        details = _as_json(self.details) if self.details else self.details
+        return ErrorInfo(self.code, str(self), self.class_, step, attempt, self.cause, place, self.hint, details)
 
 
 class ConfigError(ReactorError):
@@ -252,11 +311,15 @@ class StepError(ReactorError):
         *,
         hint: str = "",
         details: Mapping[str, Any] | None = None,
-        cause: ErrorInfo | None = None,
+        cause: ErrorInfo | BaseException | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(message, code=code, hint=hint, details=details, cause=cause)
-        self._class: ErrorClass = class_ or class_of(code)
+        if isinstance(cause, BaseException):
+            cause = ErrorInfo("step_failed", legible(shortened(f"{type(cause).__name__}: {said_by(cause)}")), "retry")
+        super().__init__(shortened(str(message)), code=str(code), hint=str(hint), details=details, cause=cause)
+        if class_ is not None and class_ not in _CLASS_NAMES:
+            raise ValueError(f"the class of an error is retry, fix, park or none; found {class_!r}")
+        self._class: ErrorClass = class_ or class_of(self.code)
         self.retry_after_s = retry_after_s
 
     @property

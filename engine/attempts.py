@@ -13,7 +13,16 @@ import msgspec
 
 from ..core import faults
 from ..core.chance import jitter
-from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, code_matches
+from ..core.errors import (
+    ErrorInfo,
+    ErrorPlace,
+    ReactorError,
+    code_matches,
+    is_ctrl_c,
+    legible,
+    said_by,
+    shortened,
+)
 from ..core.limits import BACKOFF_TIMER_S
 from ..language.definition import Retry
 from .actions.contract import EmitEffect, StateEffect
@@ -61,13 +70,18 @@ class Attempts:
             run.started[work.node.index] = (started, attempt)
             try:
                 output, effect = await self._once(run, work, extra, attempt)
-            except asyncio.CancelledError:
-                raise
-            except Exception as e:  # noqa: BLE001  # the seam where foreign code meets ours: whatever a step raises is its own failure
+            except BaseException as e:  # the seam to foreign code: whatever a step raises is its own failure
+                if _of_others(e):
+                    raise
                 error, after_s = self._told(run, work, e, attempt)
             else:
                 return Attempt(self._record(run, work, "completed", started, attempt, errors, output=output), effect)
-            policy = self._policy(run, work, error, attempt)
+            try:
+                policy = self._policy(run, work, error, attempt)
+            except ReactorError as e:
+                why = f"`retry.if` of `{work.node.path}`: {e}"
+                error = ErrorInfo(e.code, why, e.class_, work.node.path, attempt, error, error.place, e.hint, e.details)
+                return Attempt(self._record(run, work, "failed", started, attempt, errors, error=error))
             if policy is None or not self._budget(run):
                 error = self._given_up(run, work, error, attempt, spent=policy is not None)
                 return Attempt(self._record(run, work, "failed", started, attempt, errors, error=error))
@@ -115,7 +129,7 @@ class Attempts:
                 raise _BadOutput(fault)
         return output, effect
 
-    def _told(self, run: ActiveRun, work: Work, e: Exception, attempt: int) -> tuple[ErrorInfo, float | None]:
+    def _told(self, run: ActiveRun, work: Work, e: BaseException, attempt: int) -> tuple[ErrorInfo, float | None]:
         """An exception as an error object, and the wait that the other side asked for."""
         place = self._x.place(run, work.node)
         if isinstance(e, ReactorError):
@@ -217,7 +231,10 @@ def delay_s(policy: Retry, attempt: int, after_s: float | None) -> float:
     side asked.
     """
     if policy.backoff == "exponential":
-        delay = policy.delay_s * policy.factor ** (attempt - 1)
+        try:
+            delay = policy.delay_s * policy.factor ** (attempt - 1)
+        except OverflowError:
+            delay = policy.max_delay_s
     elif policy.backoff == "linear":
         delay = policy.delay_s * attempt
     else:
@@ -230,18 +247,26 @@ def delay_s(policy: Retry, attempt: int, after_s: float | None) -> float:
     return delay
 
 
+def _of_others(e: BaseException) -> bool:
+    """Was it raised from outside: to stop the step, or to end the program?"""
+    if isinstance(e, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(e, GeneratorExit) or is_ctrl_c(e)
+
+
 def unexpected(e: BaseException, step: str | None, attempt: int | None, place: ErrorPlace | None) -> ErrorInfo:
     """An exception without a code of its own: `step_failed`, with its name and the end of its traceback."""
     lines = traceback.format_exception(e)
-    text = str(e)
+    text = said_by(e)
     return ErrorInfo(
         "step_failed",
-        f"{type(e).__name__}: {text}" if text else type(e).__name__,
+        legible(shortened(f"{type(e).__name__}: {text}" if text else type(e).__name__)),
         "retry",
         step,
         attempt,
         None,
         place,
         "",
-        {"exception": type(e).__name__, "traceback": "".join(lines)[-4000:]},
+        {"exception": type(e).__name__, "traceback": legible("".join(lines)[-4000:])},
     )

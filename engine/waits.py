@@ -259,7 +259,7 @@ class Waits:
             cause.class_ if cause is not None else "park",
             node.path,
             1,
-            cause,
+            cause.as_cause() if cause is not None else None,
         )
 
     async def end_children(self, run: ActiveRun, request: CancelRequest) -> None:

@@ -6,13 +6,14 @@ Used in the engine's loop, in threads and in worker processes alike.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast
 
 import msgspec
 
-from ...core.errors import ReactorError, StepError
+from ...core.errors import ReactorError, StepError, said_by
 from ...language.annotations import hints_of
 from ...language.diagnostics import did_you_mean
 from ...language.python_step import Step
@@ -186,7 +187,7 @@ def error_of(error: BaseException, name: str) -> ReactorError:
     """An exception that a step raised, as the error of actions.md section 3 (python)."""
     if isinstance(error, ReactorError):
         return error
-    text = str(error).strip()
+    text = said_by(error).strip()
     kind = type(error).__name__
     said = f"{name} raised {kind}: {text}" if text else f"{name} raised {kind}"
     details = {"exception": kind, "traceback": traceback_text(error)}
@@ -203,6 +204,8 @@ def error_of(error: BaseException, name: str) -> ReactorError:
         code = "invalid_input"
     elif isinstance(error, MemoryError):
         code = "resource_limit"
+    elif isinstance(error, asyncio.CancelledError):
+        said = f"{name} was cancelled from within"
     elif isinstance(error, SystemExit):
         said = f"{name} called sys.exit({error.code!r})"
     return StepError(code, said, details=details)

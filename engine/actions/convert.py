@@ -166,8 +166,12 @@ def _json(value: Any, path: str) -> Any:
         return value
     if isinstance(value, float):
         if math.isfinite(value):
-            return value
+            return float(value)
         raise _not_json(path, f"{value} is no JSON number")
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, Mapping):
         return {_key(k, path): _json(v, f"{path}.{k}") for k, v in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, (tuple, list)):

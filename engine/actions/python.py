@@ -16,7 +16,7 @@ from typing import Any, ClassVar, cast
 from pydantic import BaseModel, Field
 
 from ...connections.fields import Duration, Keys, Size
-from ...core.errors import StepError
+from ...core.errors import StepError, is_ctrl_c
 from ...language.python_step import is_step_class
 from .calling import (
     CONTEXT,
@@ -210,6 +210,8 @@ class _ThreadJob:
                     _let_come()
         except Stopped:
             return None
+        except (GeneratorExit, KeyboardInterrupt) as e:  # in a thread they are nobody's but the function's
+            raise error_of(e, self._compiled.name) from e
 
     def _call(self) -> Any:
         if self._compiled.is_async or self._compiled.streams:
@@ -232,10 +234,7 @@ def _raised(error: BaseException, name: str) -> BaseException:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             return error
-        return StepError("step_failed", f"{name} was cancelled from within")
-    if isinstance(error, (Exception, SystemExit)):
-        return error_of(error, name)
-    return error
+    return error if isinstance(error, (GeneratorExit, Stopped)) or is_ctrl_c(error) else error_of(error, name)
 
 
 async def _all(compiled: Compiled, target: Any, kwargs: dict[str, Any]) -> Any:

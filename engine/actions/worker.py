@@ -1,6 +1,6 @@
 """A worker process for Python steps with `isolation: process`: one call after the other, told over a socket.
 
-Started as `python -P -m reactor.engine.actions.worker FD`. Frames are a length (4 bytes, big-endian) and msgpack. It
+Started as `python -P -m reactor.engine.actions.worker FD`. Frames are a length (4 bytes, big-endian) and JSON. It
 ends with its parent, on SIGTERM (after the step's own clean-up), and when the socket closes.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from ...core.errors import ErrorInfo
+from ...core.errors import ErrorInfo, StepError
 from ...language.python_step import is_step_class
 from .calling import (
     Compiled,
@@ -77,7 +77,7 @@ class Channel:
         self._sock = sock
 
     def send(self, reply: Reply) -> None:
-        body = msgspec.msgpack.encode(reply)
+        body = msgspec.json.encode(reply)
         self._sock.sendall(len(body).to_bytes(FRAME_HEAD, "big") + body)
 
     def receive(self) -> bytes | None:
@@ -125,21 +125,26 @@ def carry_out(request: Request, channel: Channel) -> Reply:
     def ask(scope: str, key: str) -> Any:
         channel.send(Reply("get", text=key, fields={"scope": scope}))
         body = channel.receive()
-        return None if body is None else msgspec.msgpack.decode(body)
+        return None if body is None else msgspec.json.decode(body)
 
     ops: list[StateOp] = []
     try:
         target = resolve(request.function, request.project)
         value = _call(request, target, channel, ask, ops)
-        return Reply("result", value=value, ops=tuple(ops))
-    except (Exception, SystemExit) as e:  # noqa: BLE001  # whatever the step raises is its error
+        return _sendable(Reply("result", value=value, ops=tuple(ops)))
+    except Stopped:
+        raise
+    except BaseException as e:  # noqa: BLE001  # whatever the step raises is its error
         error = error_of(e, request.function)
-        info = error.info()
-        try:
-            msgspec.msgpack.encode(info)
-        except (TypeError, ValueError):
-            info = msgspec.structs.replace(info, details={})
-        return Reply("error", error=info, fraction=getattr(error, "retry_after_s", None) or 0.0)
+        return Reply("error", error=error.info(), fraction=getattr(error, "retry_after_s", None) or 0.0)
+
+
+def _sendable(reply: Reply) -> Reply:
+    try:
+        msgspec.json.encode(reply)
+    except ValueError as e:
+        raise StepError("invalid_output", f"the returned value is not JSON: {e}") from None
+    return reply
 
 
 def _call(request: Request, target: Any, channel: Channel, ask: Any, ops: list[StateOp]) -> Any:
@@ -221,7 +226,7 @@ def serve(sock: socket.socket) -> None:
     out, err = LogLines(channel, "info"), LogLines(channel, "warning")
     channel.send(Reply("ready"))
     while (body := channel.receive()) is not None:
-        request = msgspec.msgpack.decode(body, type=Request)
+        request = msgspec.json.decode(body, type=Request)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             reply = carry_out(request, channel)
         out.finish()

@@ -23,7 +23,7 @@ from .worker import FRAME_HEAD, Reply, Request
 PROCESSES_MAX = 16  # workers at once; further steps wait for one
 IDLE_MAX = max(1, min(4, os.cpu_count() or 1))  # kept for the next step
 
-_reply = msgspec.msgpack.Decoder(Reply).decode
+_reply = msgspec.json.Decoder(Reply).decode
 
 
 class Worker:
@@ -72,7 +72,7 @@ class Worker:
 
     async def send(self, value: Any) -> None:
         """One frame."""
-        body = msgspec.msgpack.encode(value)
+        body = msgspec.json.encode(value)
         self._writer.write(len(body).to_bytes(FRAME_HEAD, "big") + body)
         await self._writer.drain()
 

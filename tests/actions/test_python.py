@@ -234,6 +234,24 @@ async def test_generators_become_lists() -> None:
     assert await call(later, isolation="thread") == [3]
 
 
+class Score(float):
+    """As numpy's numbers are: a number of a class of its own."""
+
+
+class Count(int):
+    pass
+
+
+class Name(str):
+    __slots__ = ()
+
+
+async def test_numbers_and_texts_of_a_class_of_their_own_are_numbers_and_texts() -> None:
+    output = await call(lambda: {Name("k"): [Score(0.5), Count(3), Name("n")], "b": True})
+    assert output == {"k": [0.5, 3, "n"], "b": True}
+    assert [type(each) for each in output["k"]] == [float, int, str]
+
+
 class Strange:
     pass
 

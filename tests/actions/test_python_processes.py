@@ -64,6 +64,22 @@ async def talk(context):
     context.state.increment("n")
     return [context.idempotency_key, await context.state.get("n"), context.inputs]
 
+def huge(n):
+    return [n + 1, -(2**70)]
+
+def half(name):
+    return {"name": "bad" + chr(0xDCFF)}
+
+async def stop():
+    raise __import__("asyncio").CancelledError
+
+class Panic(BaseException):
+    def __str__(self):
+        raise RuntimeError
+
+def panic():
+    raise Panic
+
 def pid():
     return os.getpid()
 """
@@ -105,6 +121,19 @@ async def test_processes(processes: Rig) -> None:
         ("info", "logged", {"n": 1}),
     ]
     assert processes.reports == [(0.25, "")]
+
+
+async def test_what_is_odd_comes_through_as_without_a_process(processes: Rig) -> None:
+    assert await isolated(processes, "huge", {"n": 10**40}) == [10**40 + 1, -(2**70)]
+    half = "the returned value is not JSON: 'utf-8' codec can't encode character '\\udcff' in "
+    for function, code, message in (
+        ("half", "invalid_output", half),
+        ("stop", "step_failed", f"{processes.module}:stop was cancelled from within"),
+        ("panic", "step_failed", f"{processes.module}:panic raised Panic: (its text cannot be made: RuntimeError)"),
+    ):
+        with pytest.raises(StepError) as caught:
+            await isolated(processes, function, {"name": "x"} if function == "half" else {})
+        assert (caught.value.code, str(caught.value).partition("position")[0]) == (code, message)
 
 
 @pytest.mark.req("E-EXE-8")
