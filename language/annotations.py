@@ -6,14 +6,20 @@ Source: the language page, section 8; requirement E-DEF-14.
 from __future__ import annotations
 
 import inspect
+import sys
 import typing
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
+if sys.version_info >= (3, 14):
+    import annotationlib
+
 NOTHING: Any = inspect.Parameter.empty
 """There is no hint, or no default."""
+UNRESOLVED = (NameError, TypeError, AttributeError, SyntaxError)
+"""What a hint raises whose names only type checkers know, or that is no type."""
 
 
 class Parameter(NamedTuple):
@@ -33,15 +39,42 @@ def hints_of(thing: Any) -> dict[str, Any]:
     """The resolved type hints; a name that only type checkers know makes its hint Any."""
     try:
         return typing.get_type_hints(thing, include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        found = dict(getattr(thing, "__annotations__", {}))
-        return {name: Any if isinstance(hint, str) else hint for name, hint in found.items()}
+    except UNRESOLVED:
+        module = sys.modules.get(getattr(thing, "__module__", ""))
+        names = getattr(inspect.unwrap(thing), "__globals__", getattr(module, "__dict__", {}))
+        return {name: resolved(hint, names) for name, hint in _as_written(thing).items()}
+
+
+def resolved(hint: Any, names: Mapping[str, Any]) -> Any:
+    """A hint with these names looked up; Any if one that it needs is not among them."""
+
+    def holder() -> None: ...
+
+    holder.__annotations__ = {"hint": hint}
+    try:
+        return typing.get_type_hints(holder, dict(names), include_extras=True)["hint"]
+    except UNRESOLVED:
+        return Any
+
+
+def _as_written(thing: Any) -> dict[str, Any]:
+    """Python 3.14 evaluates hints when they are asked for: here it leaves the names that it does not find."""
+    if sys.version_info >= (3, 14):
+        return annotationlib.get_annotations(thing, format=annotationlib.Format.FORWARDREF)
+    return dict(getattr(thing, "__annotations__", {}))
+
+
+def signature_of(target: Any) -> inspect.Signature:
+    """What a callable takes, whatever its hints name. Raises ValueError, TypeError: it does not tell."""
+    if sys.version_info >= (3, 14):
+        return inspect.signature(target, annotation_format=annotationlib.Format.FORWARDREF)
+    return inspect.signature(target)
 
 
 def parameters(target: Any, *, method: bool = False) -> tuple[list[Parameter], list[str]]:
     """What a function takes by name, and the names that can only be given by place; `self` is left out of a method."""
     try:
-        listed = list(inspect.signature(target).parameters.values())
+        listed = list(signature_of(target).parameters.values())
     except (ValueError, TypeError):  # some functions written in C do not tell
         return [], []
     if method:

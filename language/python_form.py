@@ -22,6 +22,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
+from .annotations import signature_of
 from .python_keys import FunctionKeys, HandlerKeys, NamedWorkflowKeys
 from .python_nodes import FunctionNode, Node, place_of_caller
 
@@ -70,7 +71,7 @@ def free(function: Callable[..., Any], owner: type[Any]) -> Callable[..., Any]:
 
         made = plain
     functools.update_wrapper(made, function)
-    signature = inspect.signature(function)
+    signature = signature_of(function)
     cast("Any", made).__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
     return made
 

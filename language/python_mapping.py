@@ -6,12 +6,12 @@ the arguments and their type hints. Source: the language page, section 8; requir
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from ..core.errors import ErrorPlace
+from .annotations import signature_of
 from .catalogue import Catalogue
 from .definition import Loaded, WorkflowDefinition
 from .diagnostics import Diagnostic, Diagnostics, InvalidDefinition, Path, Place
@@ -103,7 +103,7 @@ def coded(cls: type[Workflow]) -> Coded:
     keys = {key: value for key, value in cls.__workflow_keys__.items() if key != "name"}
     made = code(called(cls), keys, list(members(cls).items()), cls.__workflow_place__, cls)
     try:
-        inspect.signature(cls).bind()
+        signature_of(cls).bind()
     except (TypeError, ValueError):
         message = f"the class {cls.__name__} cannot be made without arguments; each call of a step makes one"
         hint = "give the arguments of `__init__` defaults"

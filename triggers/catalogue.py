@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ..connections.fields import error_faults
 from ..core.errors import ConfigError, ReactorError
+from ..language.annotations import signature_of
 from ..language.built_in import BUILT_IN as WORDS
 from ..language.catalogue import Fault
 from ..language.diagnostics import did_you_mean
@@ -208,4 +208,4 @@ class Kinds:
 @functools.lru_cache(maxsize=256)
 def takes_context(make: Any) -> bool:
     """Does this trigger's constructor name a second parameter?"""
-    return len(inspect.signature(make).parameters) > 1
+    return len(signature_of(make).parameters) > 1

@@ -14,7 +14,7 @@ from typing import Any, cast
 import msgspec
 
 from ...core.errors import ReactorError, StepError, said_by
-from ...language.annotations import hints_of
+from ...language.annotations import hints_of, resolved, signature_of
 from ...language.diagnostics import did_you_mean
 from ...language.python_step import Step
 from .context import Context
@@ -37,7 +37,7 @@ class Compiled:
         self.is_async = inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(call)
         self.streams = inspect.isasyncgenfunction(target) or inspect.isasyncgenfunction(call)
         try:
-            parameters = list(inspect.signature(target).parameters.values())
+            parameters = list(signature_of(target).parameters.values())
             hints = hints_of(target if inspect.isroutine(target) else call)
         except ValueError:  # some functions written in C do not tell
             parameters, hints = [inspect.Parameter("args", inspect.Parameter.VAR_KEYWORD)], {}
@@ -45,7 +45,7 @@ class Compiled:
         named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         self.wants_context = tuple(p.name for p in named if p.name in given)
         self.params: dict[str, Converter] = {
-            p.name: converter(hints.get(p.name, p.annotation if not isinstance(p.annotation, str) else Any))
+            p.name: converter(hints[p.name] if p.name in hints else resolved(p.annotation, {}))
             for p in named
             if p.name not in given
         }

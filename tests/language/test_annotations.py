@@ -2,14 +2,15 @@
 
 import datetime
 import enum
+import sys
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict
 
 import msgspec
 import pytest
 from pydantic import BaseModel, Field
 
-from reactor.language.annotations import hints_of, parameters, plain_default, schema_of
+from reactor.language.annotations import hints_of, parameters, plain_default, schema_of, signature_of
 from reactor.language.json_schema import compile_schema
 
 
@@ -142,6 +143,29 @@ def test_parameters() -> None:
     assert hints_of(function)["second"] is Any
     assert parameters(int.__add__, method=True)[0] == []
     assert parameters(object()) == ([], [])
+
+
+# What a module sees that imports `Order` under `if TYPE_CHECKING` alone; from Python 3.14 on it needs no quotes.
+UNKNOWN = """
+def shipped(
+    order: Order, orders: list[Order], maybe: Annotated[Order | None, "it"], word: Literal["Order"], count: int = 1
+) -> None: ...
+"""
+if sys.version_info < (3, 14):
+    UNKNOWN = UNKNOWN.replace("Order | None", "Optional[Order]").replace('"Order"', "WORD").replace("Order", '"Order"')
+
+
+def test_names_that_only_type_checkers_know_make_no_error() -> None:
+    names: dict[str, Any] = {"Annotated": Annotated, "Literal": Literal, "Optional": Optional, "WORD": "Order"}
+    exec(UNKNOWN, names)
+    found, by_place = parameters(names["shipped"])
+    hints = {each.name: each.hint for each in found}
+    assert hints == {"order": Any, "orders": Any, "maybe": Any, "word": Literal["Order"], "count": int}
+    assert by_place == []
+    quoted: dict[str, Any] = {"Annotated": Annotated, "Literal": Literal, "Optional": Optional, "WORD": "Order"}
+    exec(f"from __future__ import annotations\n{UNKNOWN}", quoted)
+    assert hints_of(quoted["shipped"]) == {**hints, "return": type(None)}
+    assert list(signature_of(names["shipped"]).parameters) == list(hints)
 
 
 def test_defaults() -> None:

@@ -305,7 +305,7 @@ def test_no_text_raises_anything_but_diagnostics(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["vars.v", "size(vars.v)", "[vars.v]", "hash(vars.v)", "parse_json(vars.t)"])
-@pytest.mark.parametrize("depth", [500, 100_000])
+@pytest.mark.parametrize("depth", [2_000, 100_000])  # Python 3.11 takes less than 500, later ones less than 1,000
 def test_data_nested_too_deep_is_an_error(text: str, depth: int) -> None:
     deep: list[object] = []
     for _ in range(depth):

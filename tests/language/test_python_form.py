@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -49,6 +50,31 @@ def test_functions_are_found_by_workflow_and_step() -> None:
     assert str(inspect.signature(functions["ship-order:ship"])) == (
         "(charge: 'Charge', context: 'Any', express: 'bool' = False) -> 'dict[str, str]'"
     )
+
+
+# As a module writes it that imports `Order` under `if TYPE_CHECKING` alone; from Python 3.14 on it needs no quotes.
+UNKNOWN_NAMES = """
+class Shipping(Workflow):
+    def __init__(self, order: "Order" = None) -> None:
+        pass
+
+    @step
+    def charge(self, order: "Order", count: int = 1) -> "Charge":
+        return order, count
+
+    @step
+    async def ship(self, charge: list["Charge"]) -> None:
+        return charge
+"""
+
+
+async def test_names_that_only_type_checkers_know_are_no_hindrance() -> None:
+    names: dict[str, Any] = {"Workflow": Workflow, "step": step}
+    exec(UNKNOWN_NAMES.replace('"', "") if sys.version_info >= (3, 14) else UNKNOWN_NAMES, names)
+    loaded = load(names["Shipping"])
+    assert loaded.definition.inputs["properties"] == {"order": {}, "count": {"type": "integer", "default": 1}}
+    assert names["Shipping"].charge("A1") == ("A1", 1)
+    assert await names["Shipping"].ship([2]) == [2]
 
 
 @pytest.mark.req("E-DEF-6")

@@ -91,7 +91,7 @@ def gone(pid: int) -> bool:
     """Has the process ended, or is it only waiting to be collected?"""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # before it is opened, and before it is read
         return True
 
 

@@ -1,11 +1,14 @@
 """Kinds by name: short forms, faults in our own words, kinds that are not there yet, plugins."""
 
+import sys
+from typing import Any
+
 import pytest
 
 from reactor.core.errors import ConfigError
 from reactor.testing.trigger_suite import TriggerSuite
 from reactor.tests.triggers import test_http_suite, test_jetstream, test_kafka, test_suites
-from reactor.triggers.catalogue import BUILT_IN, UNAVAILABLE, Kinds
+from reactor.triggers.catalogue import BUILT_IN, UNAVAILABLE, Kinds, takes_context
 
 
 def told(kind: str, config: object) -> list[tuple[object, str, str]]:
@@ -116,3 +119,12 @@ def test_the_checked_config() -> None:
         Kinds().config("every", {"intervall": "15s"})
     expected = "every: interval: is required and missing; intervall: unknown key `intervall` (did you mean interval?)"
     assert (str(caught.value), caught.value.path) == (expected, "interval")
+
+
+@pytest.mark.parametrize(("more", "takes"), [("", False), (', context: "Context"', True)])
+def test_a_trigger_is_asked_what_it_takes_whatever_its_hints_name(more: str, takes: bool) -> None:
+    """From Python 3.14 on a name that only type checkers know needs no quotes."""
+    source = f'class Own:\n    def __init__(self, config: "Config"{more}) -> None: ...\n'
+    names: dict[str, Any] = {}
+    exec(source.replace('"', "") if sys.version_info >= (3, 14) else source, names)
+    assert takes_context(names["Own"]) is takes
