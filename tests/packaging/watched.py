@@ -4,6 +4,7 @@ HIDDEN_MODULES: names, with commas between; importing them fails as where they d
 gone too. OUTSIDE_TRIED: the file that gets a line for each connection, datagram or name beyond this machine.
 """
 
+import importlib
 import importlib.abc
 import os
 import sys
@@ -36,6 +37,7 @@ if HIDDEN:
     for name in HIDDEN:
         sys.modules.pop(name, None)
     sys.meta_path.insert(0, Hidden())
+    importlib.import_module("asyncio")  # from Python 3.12 on it asks `sysconf` itself as it is imported
     del os.sysconf
 if "OUTSIDE_TRIED" in os.environ:
     sys.addaudithook(look)
