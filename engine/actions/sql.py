@@ -70,7 +70,7 @@ class SqlAction(ActionBase):
         for path, query in queries:
             if isinstance(query, str):
                 faults += [(path, message) for message in _query_faults(query, keys)]
-        faults += _unread(cast("list[Any]", [query for _, query in queries if query is not None]), keys.get("params"))
+        faults += _unread([query for _, query in queries if query is not None], keys.get("params"))
         transaction = keys.get("transaction")
         reads = isinstance(transaction, Mapping) and cast("Mapping[str, Any]", transaction).get("read_only") is True
         if keys.get("once") is True and reads:
