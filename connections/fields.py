@@ -6,9 +6,9 @@ Used for the keys of connections, triggers and actions alike. Durations and size
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 import msgspec
 from pydantic import (
@@ -35,21 +35,24 @@ Fault = tuple[str, str]
 def _duration(value: object) -> float:
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, str):
-        try:
-            return parse_duration(value)
-        except ConfigError as e:
-            raise PydanticCustomError("words", "{text}", {"text": f"{e}; {e.hint}" if e.hint else str(e)}) from None
-    raise _words(f"expected a duration with its unit, such as 10s; found {shown(value)}")
+    return _with_unit(value, parse_duration, "expected a duration with its unit, such as 10s")
 
 
 def _size(value: object) -> int:
-    if isinstance(value, str):
-        try:
-            return parse_size(value)
-        except ConfigError as e:
-            raise PydanticCustomError("words", "{text}", {"text": f"{e}; {e.hint}" if e.hint else str(e)}) from None
-    raise _words(f"expected a size with its unit, such as 64KiB; found {shown(value)}")
+    return _with_unit(value, parse_size, "expected a size with its unit, such as 64KiB")
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _with_unit(value: object, parse: Callable[[str], _Number], expected: str) -> _Number:
+    """A bare number is read as text, so that it is refused with the units that it may have."""
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        raise _words(f"{expected}; found {shown(value)}")
+    try:
+        return parse(str(value))
+    except ConfigError as e:
+        raise _words(f"{e}; {e.hint}" if e.hint else str(e)) from None
 
 
 def _words(text: str) -> PydanticCustomError:

@@ -2,7 +2,8 @@
 are durable.
 
 Nothing falls through between look-back and live delivery (semantics 6.7): a wait registers in memory, makes its row
-durable, then looks back; an event that is accepted later finds it registered, one accepted before is found.
+durable, then looks back; an event that is accepted later finds it registered, one accepted before is found. What
+another process was committing meanwhile is found by a second look, once that commit is through or given up.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..core.errors import ErrorInfo, ReactorError, StepError
 from ..core.event import Event, decode_stored
 from ..core.ids import run_number, run_text
 from ..core.keys import key_text
+from ..core.limits import GROUP_S_MAX
 from ..store.contract import EventRow, Kind, RunFilter, RunRow, RunState, Unit, UnitRefused
 from .actions.contract import EmitEffect
 from .active import ActiveRun
@@ -38,12 +40,13 @@ LOOK_BACK_ROWS = 500  # events that are read at once
 class Parked:
     """One waiting step."""
 
-    __slots__ = ("answers", "child", "inputs", "key", "mode", "open", "pattern", "since", "started", "timer")
+    __slots__ = ("again", "answers", "child", "inputs", "key", "mode", "open", "pattern", "since", "started", "timer")
 
     def __init__(self, started: float) -> None:
         self.started = started
         self.inputs: dict[str, Any] = {}
         self.timer: Timer | None = None
+        self.again: Timer | None = None  # of an event wait: the second look back
         self.pattern = ""  # of an event wait
         self.key = ""
         self.since = 0.0
@@ -107,6 +110,18 @@ class Waits:
         await self._note(run, node, noted, {"due": noted_due, "started": parked.started, "key": parked.key})
         faults.point("wait.noted")
         self._limit(run, node, parked, noted_due)
+        await self._look_back(run, node, parked)
+        if run.parked.get(node.index) is parked:
+            again = self._x.clock.now() + GROUP_S_MAX
+            parked.again = self._x.timers.at(again, lambda: self._look_again(run, node, parked))
+
+    def _look_again(self, run: ActiveRun, node: Node, parked: Parked) -> None:
+        """What was on its way into the store during the first look is there by now, or will not come."""
+        if run.parked.get(node.index) is parked:
+            self._x.spawn(self._look_back(run, node, parked), f"{run.id}/{node.path}", run)
+
+    async def _look_back(self, run: ActiveRun, node: Node, parked: Parked) -> None:
+        """Offer what was accepted before, the oldest first, all of it: keys do not rise in the order of commits."""
         after = run.row.event
         while rows := await self._looked_back(parked, after):
             for row in rows:
@@ -366,8 +381,9 @@ class Waits:
     def _unpark(self, run: ActiveRun, index: int) -> Parked | None:
         parked: Parked | None = run.parked.pop(index, None)
         if parked is not None:
-            if parked.timer is not None:
-                parked.timer.cancel()
+            for timer in (parked.timer, parked.again):
+                if timer is not None:
+                    timer.cancel()
             waiting = self._events.get((parked.pattern, parked.key))
             if waiting is not None:
                 waiting[:] = [(r, n) for r, n in waiting if not (r is run and n.index == index)]

@@ -135,7 +135,8 @@ def _is_missing(reader: Reader, key: str) -> bool:
 def read_config(reader: Reader, kind: str, value: Any, path: Path) -> dict[str, Any] | None:
     """The kind's own keys, a short form spelt out, checked by the kind; None if there is no way to read them."""
     words = reader.catalogue.kinds[kind]
-    if words.short and (isinstance(value, str) or is_list(value)):
+    written = isinstance(value, str | int | float) and not isinstance(value, bool)
+    if words.short and (written or is_list(value)):
         config: dict[str, Any] = {words.short: value}
     else:
         hint = f"write `{kind}: {{{words.short}: …}}`" if words.short else ""

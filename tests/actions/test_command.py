@@ -114,7 +114,10 @@ def test_templates_in_shell_are_refused_at_load(rig: Rig) -> None:
         ({"argv": []}, [("argv", "must not be empty")]),
         ({"argv": "echo"}, [("argv", 'expected a list; found "echo"')]),
         ({"argv": ["a"], "graze": "5s"}, [("graze", "unknown key `graze`; did you mean grace?")]),
-        ({"argv": ["a"], "grace": 5}, [("grace", "expected a duration with its unit, such as 10s; found 5")]),
+        (
+            {"argv": ["a"], "grace": 5},
+            [("grace", "the duration '5' has no unit; write 5s for seconds or 5ms for milliseconds")],
+        ),
         (
             {"argv": ["a"], "parse": "jsn"},
             [("parse", 'expected one of none, json, lines; found "jsn"; did you mean json?')],

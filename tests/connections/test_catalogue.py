@@ -33,7 +33,7 @@ from reactor.core.errors import ConfigError, StepError
         (
             "http",
             {"url": "http://a", "timeout": 10},
-            [("timeout", "expected a duration with its unit, such as 10s; found 10")],
+            [("timeout", "the duration '10' has no unit; write 10s for seconds or 10ms for milliseconds")],
         ),
         (
             "http",

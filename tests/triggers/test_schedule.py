@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +13,15 @@ from reactor.core.durations import format_instant, parse_instant
 from reactor.core.errors import EndOfEvents
 from reactor.core.event import Delivery, Event, Settlement
 from reactor.core.limits import MISFIRE_RUNS_MAX
+from reactor.language.built_in import BUILT_IN
 from reactor.language.definition import TriggerSpec
+from reactor.language.loader import load_text
 from reactor.testing.clock import VirtualClock
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import TriggerContext
 from reactor.triggers.schedule import CronTrigger, ScheduleTrigger
 from reactor.triggers.wheel import Wheel, wheel
+from reactor.triggers.words import kind_words
 
 
 class Ticker:
@@ -454,7 +458,7 @@ async def test_a_day_with_a_clock_change(ticker: Any) -> None:
         ),
         ("every", "500ms", "interval", "must be at least 1s"),
         ("every", "367d", "interval", "must be at most 366d"),
-        ("every", 15, "interval", "expected a duration with its unit, such as 10s; found 15"),
+        ("every", 15, "interval", "the duration '15' has no unit; write 15s for seconds or 15ms for milliseconds"),
         (
             "at",
             "tomorrow",
@@ -466,6 +470,26 @@ async def test_a_day_with_a_clock_change(ticker: Any) -> None:
 def test_faults_of_a_config(kind: str, config: Any, path: str, message: str) -> None:
     faults = [(fault.path, fault.message) for fault in Kinds().faults(kind, config)]
     assert [found for found in faults if found[0] == path and found[1].startswith(message)], faults
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("every: 1", "the duration '1' has no unit; write 1s for seconds or 1ms for milliseconds"),
+        ("every: 1.50", "the duration '1.5' has no unit; write 1.5s for seconds or 1.5ms for milliseconds"),
+        ("every: -1", "the duration '-1' is negative; write a duration like 10s"),
+        (
+            "every: {interval: 90}",
+            "the duration '90' has no unit; write 90s for seconds or 90ms for milliseconds",
+        ),
+        ("every: true", "`every` must be a mapping; found true"),
+    ],
+)
+def test_an_interval_without_a_unit_is_told_with_its_units_in_a_file(written: str, message: str) -> None:
+    words = replace(BUILT_IN, kinds=kind_words(Kinds()))
+    text = f"workflow: a\nwhen: [{{{written}}}]\nsteps: [{{log: {{message: a}}}}]\n"
+    (found,) = load_text(text, "a.yaml", words).diagnostics.items
+    assert (found.message, found.place.line, found.place.column) == (message, 2, 10 + written.rindex(" "))
 
 
 async def test_a_crowd_of_readers_that_went_away_leaves_no_trace() -> None:
