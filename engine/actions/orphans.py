@@ -53,7 +53,8 @@ class Wards:
         self._warden: subprocess.Popen[bytes] | None = None
         self._pipe = -1  # our end of it
         self._failed = False
-        os.register_at_fork(after_in_child=self.close)  # a child that is no program of ours must not hold it open
+        if hasattr(os, "register_at_fork"):  # Windows has no fork
+            os.register_at_fork(after_in_child=self.close)  # a child that is no program of ours must not hold it open
 
     @property
     def pid(self) -> int | None:

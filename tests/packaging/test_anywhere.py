@@ -23,6 +23,14 @@ pytestmark = pytest.mark.uncovered
 HERE = Path(__file__).parent
 FIRST = ROOT / "examples" / "first"
 OF_LINUX = ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog", "spwd", "uvloop", "inotify")
+WITHOUT_UNIX = """
+import os, signal
+for name in ("register_at_fork fork forkpty killpg setsid getsid getpgid getuid geteuid getgid fchmod statvfs uname "
+             "O_NOFOLLOW O_CLOEXEC O_NONBLOCK O_DIRECTORY pidfd_open sched_getaffinity mkfifo").split():
+    delattr(os, name)
+for name in "SIGKILL SIGHUP SIGXCPU SIGUSR1 SIGCHLD".split():
+    delattr(signal, name)
+"""
 LIMIT_S = 60.0
 
 
@@ -135,6 +143,17 @@ def test_every_module_is_imported_without_the_modules_of_linux(installed: Path, 
         done = subprocess.run([installed / "python", "-c", f"import {name}"], env=env, capture_output=True, text=True)
         assert done.stderr.endswith(f"ModuleNotFoundError: No module named '{name}'\n"), "nothing was hidden"
     done = subprocess.run([installed / "python", "-c", IMPORT_ALL], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.req("P-7")
+def test_every_module_is_imported_where_there_is_no_fork_and_no_signal_of_unix(installed: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [installed / "python", "-c", WITHOUT_UNIX + IMPORT_ALL],
+        env=environment(tmp_path, hidden=OF_LINUX),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
