@@ -155,8 +155,8 @@ class _Together:
     def triggers(self) -> None:
         """Equal triggers in place are one reader, so they must agree in what is written beside them, too."""
         first: dict[str, tuple[TriggerSpec, Loaded, str]] = {}
-        answers: dict[str, Loaded] = {}
-        served = {place: (name, "") for name, spec in self.named.items() for place in served_by(spec)}
+        answers: dict[str, tuple[Loaded, str]] = {}
+        served = {place: (name, f"`{name}`") for name, spec in self.named.items() for place in served_by(spec)}
         for each in self.loaded:
             for number, entry in enumerate(each.definition.when):
                 path = f"when[{number}]"
@@ -164,9 +164,9 @@ class _Together:
                 if spec is None:
                     continue
                 if _answers_with_result(spec):
-                    other = answers.setdefault(spec.name, each)
+                    other, at = answers.setdefault(spec.name, (each, path))
                     if other is not each:
-                        message = f"`{other.definition.workflow}` answers this path with its result already"
+                        message = f"{_named(other, at)} answers this path with its result already"
                         self.error("conflict", message, each, path, hint="give one of them another path")
                 if entry.spec is None:
                     continue
@@ -179,12 +179,9 @@ class _Together:
                     hint = "write them alike, or declare it once under `triggers` in reactor.yaml"
                     self.error("conflict", message, each, path, found=spec.name, hint=hint)
                 for place in served_by(spec):
-                    trigger, workflow = served.setdefault(place, (spec.name, each.definition.workflow))
+                    trigger, whose = served.setdefault(place, (spec.name, f"the trigger of {_named(each, path)}"))
                     if trigger != spec.name:
-                        whose = (
-                            f"by another trigger already, of `{workflow}`" if workflow else f"by `{trigger}` already"
-                        )
-                        message = f"{place} is served {whose}"
+                        message = f"{place} is served by {whose} already"
                         hint = "give one of the two another path or method, or write their keys alike"
                         self.error("conflict", message, each, path, found=place, hint=hint)
 
@@ -217,6 +214,11 @@ def _rendered(value: Any) -> bool:
     if is_mapping(value):
         return any(_rendered(item) for item in value.values())
     return isinstance(value, list) and any(_rendered(item) for item in value)  # pyright: ignore[reportUnknownVariableType]  # JSON
+
+
+def _named(each: Loaded, path: str) -> str:
+    """A workflow, and where in its file it says so, if it came from one."""
+    return f"`{each.definition.workflow}`" + (f" ({_place(each, path)})" if each.places.get(path) is not None else "")
 
 
 def _place(each: Loaded, path: str) -> Place:

@@ -111,6 +111,8 @@ class Trigger(Protocol):
 
     `Config` (a TriggerConfig) and `traits` stand on the class. The constructor takes the config, and, if it names a
     second parameter, a TriggerContext. `details()`, if there is one, is shown by `trigger list`: lag, next fires.
+    `comes()`, if there is one, is awaited between two attempts to connect: it returns once a source that was missing is
+    there, and the next attempt is made then, not after the whole wait. It may be cancelled at any time.
     """
 
     Config: ClassVar[type[BaseModel]]

@@ -44,6 +44,7 @@ RESCANS_S = (0.3, 1.5)
 """When an added folder is looked through again: the kernel tells nothing of what came before it watched it."""
 TOLD_MAX = 1_000  # files that cannot be read are named in the log up to so many
 RETRY_S = 0.5  # for what is not ready for another reason than time
+LOOK_S = 1.0  # so often a folder that is missing is looked for
 
 _log = logging.getLogger("reactor.triggers")
 
@@ -91,6 +92,7 @@ class FileTrigger:
         self._changes = Changes(config.events, config.ready.stable)
         self._started = False  # is what was there at the first start in the ledger?
         self._came_later = False  # was there no folder yet when it was first looked for? then all in it is new
+        self._missing = False  # was there no folder when it was last looked for?
         self._loaded = False
         self._watch: Watch | None = None
         self._lost = False
@@ -103,11 +105,12 @@ class FileTrigger:
     async def connect(self) -> None:
         """Watch, then compare everything with the ledger. Raises NotConnected: no such folder, no watch to be had."""
         await self.close()
-        self._lost = False
+        self._lost = self._missing = False
         try:
             await asyncio.to_thread(self._tree.identity)
         except NotConnected as error:
-            self._came_later |= isinstance(error.__cause__, FileNotFoundError)
+            self._missing = isinstance(error.__cause__, FileNotFoundError)
+            self._came_later |= self._missing
             raise
         if not self._config.force_polling:
             loop = asyncio.get_running_loop()
@@ -127,6 +130,13 @@ class FileTrigger:
                     self._changes.note(name, Entry(*stamp, 1))
             self._loaded = True
         self._rescans = [(self._clock.monotonic(), "")]
+
+    async def comes(self) -> None:
+        """Return once a folder that was missing is there. Only then is it looked for, and no more once it is found."""
+        if not self._missing:
+            await asyncio.get_running_loop().create_future()
+        while not await asyncio.to_thread(os.path.isdir, self._tree.root):
+            await self._clock.sleep(LOOK_S)
 
     async def read(self) -> Delivery:
         """The next file that is complete. Raises NotConnected when the folder goes away."""
@@ -181,6 +191,7 @@ class FileTrigger:
     async def _look(self) -> None:
         """One turn: look where something was told or is due, else wait until it is."""
         if self._lost:
+            self._missing = not await asyncio.to_thread(os.path.exists, self._tree.root)
             raise NotConnected(f"the folder {self._tree.root} was removed", hint="make it again")
         busy = bool(self._touched)
         if busy:

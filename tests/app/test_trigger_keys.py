@@ -105,5 +105,8 @@ async def test_a_path_of_a_named_trigger_is_not_served_or_answered_twice(tmp_pat
         errors = (await app.load()).diagnostics.errors
         assert [(each.message, Path(each.place.file).name) for each in errors] == [
             ("PUT /hooks/x/{} is served by `a` already", "f0.yaml"),
-            ("`f3` answers this path with its result already", "f4.yaml"),
+            (
+                f"`f3` ({tmp_path / 'workflows' / 'f3.yaml'}:2:8) answers this path with its result already",
+                "f4.yaml",
+            ),
         ]

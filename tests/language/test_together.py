@@ -171,11 +171,23 @@ def test_equal_triggers_must_agree(tmp_path: Path) -> None:
 def test_one_answer_for_a_path(tmp_path: Path) -> None:
     text = "workflow: {}\nwhen: [{{http: {{path: /a, respond: result}}}}]\nsteps: [{{log: {{message: a}}}}]"
     assert told(tmp_path, a=text.format("a"), b=text.format("b")) == (
-        "error: `a` answers this path with its result already\n"
+        "error: `a` (a.yaml:2:8) answers this path with its result already\n"
         "  --> b.yaml:2:8 (when[0])\n"
         " 2 | when: [{http: {path: /a, respond: result}}]\n"
         "   |        ^\n"
         "  = help: give one of them another path"
+    )
+
+
+def test_one_trigger_for_a_path_whatever_its_parameters_are_called(tmp_path: Path) -> None:
+    text = "workflow: {}\nwhen: [{{http: {{path: '/x/{{{}}}', method: PUT}}}}]\nsteps: [{{log: {{message: a}}}}]"
+    assert told(tmp_path, a=text.format("a", "id"), b=text.format("b", "other"), c=text.format("c", "id")) == (
+        "error: PUT /hooks/x/{} is served by the trigger of `a` (a.yaml:2:8) already\n"
+        "  --> b.yaml:2:8 (when[0])\n"
+        " 2 | when: [{http: {path: '/x/{other}', method: PUT}}]\n"
+        "   |        ^\n"
+        "  = found: PUT /hooks/x/{}\n"
+        "  = help: give one of the two another path or method, or write their keys alike"
     )
 
 

@@ -25,6 +25,7 @@ class Source:
         self.closed = 0
         self.settled: list[tuple[Any, Settlement]] = []
         self.close: Any = None
+        self.comes: Any = None
 
 
 class FakeConfig(TriggerConfig):
@@ -63,6 +64,11 @@ class FakeTrigger:
         if isinstance(item, Delivery):
             return item
         return Delivery((Event(type="t", source="/fake", id=str(item), data=item),), settle)
+
+    async def comes(self) -> None:
+        if self.source.comes is None:
+            await asyncio.get_running_loop().create_future()
+        await self.source.comes()
 
     async def close(self) -> None:
         self.source.closed += 1

@@ -19,8 +19,9 @@ from reactor.language.definition import TriggerSpec
 from reactor.tests.waiting import until
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import TriggerContext
-from reactor.triggers.file import FileTrigger, _read
+from reactor.triggers.file import LOOK_S, FileTrigger, _read
 from reactor.triggers.file_tree import Names, Tree
+from reactor.triggers.supervisor import Supervisor
 
 QUICK = {"stable": "40ms"}
 
@@ -329,6 +330,48 @@ async def test_no_such_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         await Reader(tmp_path / "file").start()
     assert str(refused.value) == f"{tmp_path / 'file'} is no folder"
+
+
+async def test_a_folder_that_is_made_later_is_seen_to_come(tmp_path: Path) -> None:
+    made = Reader(tmp_path / "deep" / "inbox")
+    with pytest.raises(NotConnected):
+        await made.start()
+    assert made.trigger is not None
+    coming = asyncio.ensure_future(made.trigger.comes())
+    (tmp_path / "deep").mkdir()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(coming), 1.5 * LOOK_S)
+    (tmp_path / "deep" / "inbox").mkdir()
+    await asyncio.wait_for(coming, 2 * LOOK_S)
+    await made.trigger.connect()
+    there = asyncio.ensure_future(made.trigger.comes())  # it is there, and nothing to look for
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(there, 0.2)
+    await made.trigger.close()
+
+
+async def test_files_of_a_folder_that_is_made_long_after_the_start_are_taken_within_two_seconds(tmp_path: Path) -> None:
+    taken: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def publish(name: str, delivery: Delivery) -> None:
+        taken.extend(loop.time() for _ in delivery.events)
+        await delivery.settle(Settlement())
+
+    async def marks(scope: str) -> dict[str, bytes]:
+        return {}
+
+    config = {"path": str(tmp_path / "inbox"), "ready": QUICK}
+    reconnect = {"delay_s": 60.0, "factor": 1.0, "max_delay_s": 60.0, "jitter": False}
+    supervisor = Supervisor(publish, read_marks=marks, connections=lambda kind, name: None)
+    await supervisor.apply({"inbox": TriggerSpec(name="inbox", kind="file", config=config, reconnect=reconnect)})
+    await until(lambda: [each.state for each in supervisor.status()] == ["down"])
+    begun = loop.time()
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "a").touch()
+    await until(lambda: taken)
+    assert taken[0] - begun < 5.0  # of the sixty
+    await supervisor.close()
 
 
 async def test_all_is_new_in_a_folder_that_comes_after_the_first_start(tmp_path: Path) -> None:

@@ -316,7 +316,7 @@ async def test_one_path_has_one_trigger(site: Site) -> None:
     refused = await site.call("PUT", "/api/v1/workflows/two", data=text, headers=headers)
     assert refused.status == 422
     (found,) = refused.json["details"]["diagnostics"]
-    assert found["message"] == "POST /hooks/a/{} is served by another trigger already, of `flow`"
+    assert found["message"] == "POST /hooks/a/{} is served by the trigger of `flow` already"
     assert found["hint"] == "give one of the two another path or method, or write their keys alike"
     assert (await site.call("POST", "/hooks/a/1", json={})).status == 202
 

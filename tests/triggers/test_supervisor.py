@@ -97,6 +97,36 @@ async def test_the_log_has_each_trouble_once_and_its_end(
     ]
 
 
+async def test_a_source_that_is_seen_to_come_is_tried_then(bench: Bench, source: Source) -> None:
+    there = asyncio.Event()
+    source.connects = [NotConnected("no folder")] * 5
+    source.comes = there.wait
+    start = bench.clock.now()
+    await bench.start(orders=fake_spec())
+    await bench.clock.advance(20)
+    source.connects = []
+    assert [at - start for at in source.connected_at] == [0, 1, 3, 7, 15]
+    there.set()
+    await bench.clock.advance(0.1)
+    assert source.connected_at[-1] - start == 20
+    assert bench.status().state == "connected"
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["always says so", "raises"])
+async def test_a_source_that_is_always_seen_to_come_is_not_tried_without_a_pause(
+    bench: Bench, source: Source, wrong: bool
+) -> None:
+    async def comes() -> None:
+        if wrong:
+            raise ValueError("broken")
+
+    source.connects = [NotConnected("no folder")] * 50
+    source.comes = comes
+    await bench.start(orders=fake_spec())
+    await bench.clock.advance(10)
+    assert len(source.connected_at) == 21
+
+
 @pytest.mark.req("T-GEN-2")
 async def test_backs_off_further_and_further_until_it_is_connected(bench: Bench, source: Source) -> None:
     source.connects = [NotConnected("no broker at 127.0.0.1:9092") for _ in range(6)]
