@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,13 +35,29 @@ def wheel(dist: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An environment with nothing but the locked dependencies and the wheel; the folder of its programs."""
-    folder = tmp_path_factory.mktemp("clean")
-    run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
-    programs = folder / "venv" / "bin"
-    lock = ROOT / "requirements.run.lock"
-    run(programs / "python", "-m", "pip", "install", "-q", "--require-hashes", "-r", lock, cwd=folder)
-    run(programs / "python", "-m", "pip", "install", "-q", "--no-deps", wheel, cwd=folder)
-    yield programs
-    shutil.rmtree(folder)
+def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
+    """What makes an environment of an interpreter with nothing but the locked dependencies and the wheel, once.
+
+    It gives the folder of its programs.
+    """
+    made: dict[str, Path] = {}
+
+    def made_of(python: str) -> Path:
+        if python not in made:
+            made[python] = tmp_path_factory.mktemp("clean")
+            folder = made[python]
+            run(python, "-m", "venv", folder / "venv", cwd=folder)
+            pip = [folder / "venv" / "bin" / "python", "-m", "pip", "install", "-q"]
+            run(*pip, "--require-hashes", "-r", ROOT / "requirements.run.lock", cwd=folder)
+            run(*pip, "--no-deps", wheel, cwd=folder)
+        return made[python] / "venv" / "bin"
+
+    yield made_of
+    for folder in made.values():
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def installed(install: Callable[[str], Path], request: pytest.FixtureRequest) -> Path:
+    """The programs of such an environment: of the interpreter that runs the tests, or of one that is the parameter."""
+    return install(getattr(request, "param", sys.executable))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from reactor.tests.packaging.test_wheel import IMPORT_ALL
+from reactor.tests.packaging.test_wheel import IMPORT_ALL, on_every_python
 from reactor.tests.tidy.tree import ROOT
 
 pytestmark = pytest.mark.uncovered
@@ -125,6 +125,7 @@ def test_the_file_example_runs_without_the_modules_of_linux(installed: Path, tmp
 
 
 @pytest.mark.req("P-7")
+@on_every_python
 @pytest.mark.parametrize("hidden", [(), OF_LINUX], ids=["all there", "hidden"])
 def test_the_schedule_example_runs(installed: Path, tmp_path: Path, hidden: tuple[str, ...]) -> None:
     env = environment(tmp_path, hidden=hidden)

@@ -13,9 +13,12 @@ import pytest
 
 import reactor
 from reactor.tests.packaging.conftest import run
+from reactor.tests.packaging.interpreters import found, named
 from reactor.tests.tidy.tree import LEVELS, ROOT, files
 
 pytestmark = pytest.mark.uncovered
+INTERPRETERS = found()
+on_every_python = pytest.mark.parametrize("installed", [*INTERPRETERS.values()], ids=[*INTERPRETERS], indirect=True)
 
 IMPORT_ALL = """
 import importlib, importlib.util, pathlib, pkgutil, reactor
@@ -86,13 +89,22 @@ def test_a_bounded_range_resolves(dist: Path, tmp_path: Path) -> None:
     assert "No matching distribution found" in done.stderr
 
 
+@on_every_python
 def test_the_installed_package_is_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
     where, tests = run(installed / "python", "-c", IMPORT_ALL, cwd=tmp_path).splitlines()
     assert Path(where).is_relative_to(installed.parent)
     assert tests == "None"
 
 
+@on_every_python
+def test_every_file_compiles_without_a_warning(installed: Path, tmp_path: Path) -> None:
+    """A newer Python warns of what a later one refuses."""
+    package = run(installed / "python", "-c", "import reactor; print(*reactor.__path__)", cwd=tmp_path).strip()
+    run(installed / "python", "-W", "error", "-m", "compileall", "-f", "-q", package, cwd=tmp_path)
+
+
 @pytest.mark.req("Q-11")
+@on_every_python
 def test_the_first_example_of_the_readme_runs(installed: Path, tmp_path: Path) -> None:
     first = re.search(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert first is not None
@@ -101,6 +113,27 @@ def test_the_first_example_of_the_readme_runs(installed: Path, tmp_path: Path) -
     expected = re.search(r"^# prints: (.*)$", first.group(1), re.MULTILINE)
     assert expected is not None
     assert printed.strip() == expected.group(1)
+
+
+def test_an_interpreter_is_one_that_works_as_the_version_it_is_called(tmp_path: Path) -> None:
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert named()[0] == "3.11"
+    others = [each for each in named() if each != own][:2]
+    for version, folder in zip(others, ("path", "pyenv/versions/" + others[1] + ".7/bin"), strict=True):
+        (tmp_path / folder).mkdir(parents=True)
+        said = {"path": "echo 3.0", f"pyenv/versions/{version}.7/bin": f"echo {version}"}[folder]
+        program = tmp_path / folder / f"python{version}"
+        program.write_text(f"#!/bin/sh\n{said}\n")
+        program.chmod(0o755)
+    expected = {own: sys.executable, others[1]: f"{tmp_path}/pyenv/versions/{others[1]}.7/bin/python{others[1]}"}
+    assert found(str(tmp_path / "path"), tmp_path / "pyenv") == expected
+
+
+def test_the_texts_name_the_versions_that_were_tested() -> None:
+    *first, last = named()
+    told = f"tested on Python {', '.join(first)} and {last}"
+    for text in ("README.md", "docs/operations.md"):
+        assert told in " ".join((ROOT / text).read_text().split()), text
 
 
 @pytest.mark.req("P-3")
