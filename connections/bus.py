@@ -93,6 +93,7 @@ class JetStreamBus:
         self._connection = connection
         self._stream = stream
         self._types = types
+        self._gap = gap_subject(types)
         self._create = create
         self._max_age_s = max_age_s
 
@@ -103,7 +104,8 @@ class JetStreamBus:
             self._create = False
         lanes: dict[str, list[OutMessage]] = {}
         for event in events:
-            target = {"subject": subject_of(event), "stream": self._stream}
+            subject = self._gap if event.type == GAP else subject_of(event)
+            target = {"subject": subject, "stream": self._stream}
             lanes.setdefault(run_of(event), []).append(OutMessage("jetstream", target, event=event, key=event.id))
         results = await asyncio.gather(*(self._lane(lane) for lane in lanes.values()), return_exceptions=True)
         for result in results:
@@ -126,11 +128,7 @@ class JetStreamBus:
             try:
                 await stream.stream_info(self._stream)
             except errors.NotFoundError:
-                wanted = subjects((*self._types, GAP))
-                try:
-                    await stream.add_stream(name=self._stream, subjects=wanted, max_age=self._max_age_s)
-                except errors.BadRequestError:  # another stream may have those already
-                    await stream.add_stream(name=self._stream, subjects=subjects(self._types), max_age=self._max_age_s)
+                await stream.add_stream(name=self._stream, subjects=subjects(self._types), max_age=self._max_age_s)
 
 
 async def _or_leave_out(sending: Awaitable[Any], message: OutMessage) -> None:
@@ -170,6 +168,14 @@ def subjects(types: Sequence[str]) -> list[str]:
             found += [name, f"{name}.>"]
     kept = dict.fromkeys(found)
     return [one for one in kept if not any(_covers(other, one) for other in kept if other != one)]
+
+
+def gap_subject(types: Sequence[str]) -> str:
+    """Where a gap is told: under the bus's own subjects, so that no stream of another one takes it."""
+    own = subjects(types)
+    if any(_covers(one, GAP) or one == GAP for one in own):
+        return GAP
+    return f"{own[0].removesuffix('.>')}.{GAP}"
 
 
 def _covers(wide: str, narrow: str) -> bool:

@@ -16,6 +16,7 @@ from ..core.errors import ReactorError, TransientError
 from ..core.loops import LOOPS
 
 T = TypeVar("T")
+COMES_S_MIN = 0.5  # a source that is said to be there is tried no more often
 
 
 class Crashed(TransientError):
@@ -127,3 +128,18 @@ async def within(clock: Clock, seconds: float, task: asyncio.Future[Any]) -> Non
             await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             timer.cancel()
+
+
+async def until_it_comes(clock: Clock, trigger: Any, seconds: float) -> None:
+    """Wait before the next attempt to connect: so long, or until the trigger sees its source come (`comes`)."""
+    comes: Callable[[], Awaitable[None]] | None = getattr(trigger, "comes", None)
+    first = seconds if comes is None else min(seconds, COMES_S_MIN)
+    await clock.sleep(first)
+    if comes is None or first == seconds:
+        return
+    coming = asyncio.ensure_future(comes())
+    try:
+        await within(clock, seconds - first, coming)
+    finally:
+        if not coming.cancel() and not coming.cancelled():
+            coming.exception()  # taken: the next attempt says what is wrong

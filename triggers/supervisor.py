@@ -23,13 +23,12 @@ from ..core.loops import LOOPS
 from ..language.definition import TriggerSpec
 from .catalogue import Kinds, takes_context
 from .contract import Guarantee, Trigger, TriggerContext, as_written
-from .isolation import Crashed, Hangs, Limits, guarding, within
+from .isolation import Crashed, Hangs, Limits, guarding, until_it_comes, within
 from .status import State, Switches, TriggerStatus, Trouble
 
 CONNECT_S_MAX = 330.0
 """A `connect` that takes longer hangs: no connection's own time limit is above 5 minutes."""
 
-COMES_S_MIN = 0.5  # a source that is said to be there is tried no more often
 _START_AT_ONCE = 100  # readers in one turn of the loop, which is shared
 _READ_AT_ONCE = 64  # deliveries of one reader, likewise
 
@@ -249,26 +248,13 @@ class Reader:
                     self._backoff = self._backoff or Backoff(**self.spec.reconnect)
                     delay = max(self._backoff.next_s(), lost.retry_after_s or 0.0)
                     self.enter("down", lost.info(), self.owner.clock.now() + delay)
-                    await self._pause(delay)
+                    await until_it_comes(self.owner.clock, self.trigger, delay)
                 except ReactorError as refused:
                     self.enter("gap" if refused.code == "source_gap" else "failed", refused.info())
                     return
         finally:
             await self._drained()
             await self._close()
-
-    async def _pause(self, delay_s: float) -> None:
-        """Until the next attempt; shorter where the trigger sees its source come (`comes`)."""
-        comes = cast("Callable[[], Awaitable[None]] | None", getattr(self.trigger, "comes", None))
-        await self.owner.clock.sleep(delay_s if comes is None else min(delay_s, COMES_S_MIN))
-        if comes is None or delay_s <= COMES_S_MIN:
-            return
-        coming = asyncio.ensure_future(comes())
-        try:
-            await within(self.owner.clock, delay_s - COMES_S_MIN, coming)
-        finally:
-            if not coming.cancel() and not coming.cancelled():
-                coming.exception()  # taken: the next attempt says what is wrong
 
     async def _session(self) -> None:
         """One connection: connect, then read and publish until something is raised."""
