@@ -88,6 +88,11 @@ def run_number(text: str) -> int | None:
     return node << COUNTER_BITS | counter if counter <= _COUNTER_MASK and node < 1 << 22 else None
 
 
+def own_run_number(store: str, text: str) -> int | None:
+    """The number in the id of a run of this store; None if it is no such id, or another store's."""
+    return run_number(text) if text.count("-") != 2 or text.startswith(store[:8] + "-") else None
+
+
 def event_text(number: int) -> str:
     """An event's short key: `e<process>-<counter>`."""
     return f"e{number >> COUNTER_BITS}-{number & _COUNTER_MASK}"

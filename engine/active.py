@@ -117,7 +117,7 @@ class ActiveRun:
         self.intents: set[tuple[int, int]] = set()  # (step, kind) of intents without a result, at recovery
         self.timers_due: dict[int, Any] = {}  # at recovery: TIMER rows without a result
         self.signals: dict[int, Any] = {}  # answers from outside that a step has not taken
-        self.taken: set[int] = set()  # events that waits of this run took
+        self.taken: dict[int, int] = {}  # events that waits of this run took, and how many were taken before
         self.logs: dict[int, list[tuple[float, str, str, dict[str, Any]]]] = {}
         self.blocks: list[Timer] = []  # the time limits of open blocks
         self.backing_off: set[int] = set()  # steps between two attempts

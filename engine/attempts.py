@@ -123,8 +123,9 @@ class Attempts:
         effect = None
         if type(output) is EmitEffect or type(output) is StateEffect:
             effect, output = output, None
-        if node.output is not None and not work.undo and effect is None:
-            fault = wrong(node.output, output, f"output of `{node.path}`")
+        if node.output is not None and not work.undo and not isinstance(effect, EmitEffect):
+            given = effect.output if isinstance(effect, StateEffect) else output
+            fault = wrong(node.output, given, f"output of `{node.path}`")
             if fault is not None:
                 raise _BadOutput(fault)
         return output, effect

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -62,7 +62,7 @@ def _addresses(uses: str, with_: Any) -> dict[str, tuple[Compiled, Encode]]:
     """The parts of an address with templates, and how the values in them are written: percent-encoded, for values from
     events must not change its shape.
     """
-    given: dict[str, Any] = with_ if uses == "http" else {}
+    given: Mapping[str, Any] = cast("Mapping[str, Any]", with_) if uses == "http" and isinstance(with_, Mapping) else {}
     parts: tuple[tuple[str, Encode], ...] = (("url", _in_url), ("path", _in_path))
     return {key: (compile_value(given[key], OPEN), encode) for key, encode in parts if "${{" in str(given.get(key, ""))}
 

@@ -292,7 +292,7 @@ class Recovery:
             record = run.recorded[place] = await read_record(self._e.store, item.body)
             run.position[place] = len(run.position)
             if record.taken:
-                run.taken.add(record.taken)
+                run.taken.setdefault(record.taken, len(run.taken))
         elif item.kind == Kind.UNDO:
             run.undone[place] = await read_record(self._e.store, item.body)
         elif item.kind == Kind.INTENT:

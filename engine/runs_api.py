@@ -11,7 +11,7 @@ import msgspec
 
 from ..core.errors import ErrorInfo
 from ..core.event import Event, Outcome, decode_stored, from_mapping
-from ..core.ids import fresh_id, run_number, run_text
+from ..core.ids import fresh_id, own_run_number, run_text
 from ..core.pages import BadPage, page_before, page_rows
 from ..core.priority import PRIORITY_WORDS, priority_in
 from ..store.contract import RunFilter, RunRow, RunState
@@ -50,8 +50,7 @@ class RunsApi:
         return number
 
     def _number(self, run: str) -> int | None:
-        ours = run.count("-") != 2 or run.startswith(self._e.store.id[:8] + "-")
-        return run_number(run) if ours else None
+        return own_run_number(self._e.store.id, run)
 
     async def row(self, run: str) -> RunRow:
         """A run's row. Raises RunNotFound."""

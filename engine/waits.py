@@ -9,38 +9,45 @@ another process was committing meanwhile is found by a second look, once that co
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..core import faults
-from ..core.durations import format_instant, parse_duration, parse_instant
-from ..core.errors import ErrorInfo, ReactorError, StepError
+from ..core.durations import format_duration, format_instant, parse_instant
+from ..core.errors import ConfigError, ErrorInfo, ReactorError, StepError
 from ..core.event import Event, decode_stored
-from ..core.ids import run_number, run_text
+from ..core.ids import own_run_number, run_text
 from ..core.keys import key_text
-from ..core.limits import GROUP_S_MAX
+from ..core.limits import GROUP_S_MAX, WAIT_S_MAX
 from ..store.contract import EventRow, Kind, RunFilter, RunRow, RunState, Unit, UnitRefused
+from .actions.catalogue import read_input
 from .actions.contract import EmitEffect
 from .active import ActiveRun
 from .attempts import Attempt, unexpected
 from .patience import patiently
-from .plan import Node
+from .plan import Node, wrong
 from .run import CancelRequest, StepRecord, StepState, name
 from .timers import Timer
 
 if TYPE_CHECKING:
+    from .actions.outline import WaitEvent
     from .executor import Executor
 
 _encode = msgspec.json.Encoder().encode
 _any = msgspec.json.Decoder().decode
 LOOK_BACK_ROWS = 500  # events that are read at once
+SECONDS_MAX = 1e9  # what `timedelta` takes; far over WAIT_S_MAX
 
 
 class Parked:
     """One waiting step."""
 
-    __slots__ = ("again", "answers", "child", "inputs", "key", "mode", "open", "pattern", "since", "started", "timer")
+    __slots__ = (
+        *("again", "answers", "before", "child", "inputs", "key"),
+        *("mode", "open", "pattern", "since", "started", "timer"),
+    )
 
     def __init__(self, started: float) -> None:
         self.started = started
@@ -50,6 +57,7 @@ class Parked:
         self.pattern = ""  # of an event wait
         self.key = ""
         self.since = 0.0
+        self.before = 0  # events that the run had taken as it began to wait
         self.child = 0
         self.mode = ""
         self.open = False  # may it be answered: is the request durable?
@@ -74,7 +82,7 @@ class Waits:
         x = self._x
         x.telling.step_started(run, node)
         try:
-            parked.inputs = x.rendered(run, node)
+            parked.inputs = self._inputs(node, x.rendered(run, node))
             if node.uses == "run-workflow":
                 await self._child(run, node, parked)
             elif node.uses == "approval":
@@ -86,18 +94,38 @@ class Waits:
         except UnitRefused as e:
             await self._fail(run, node, unexpected(e, node.path, 1, x.place(run, node)))
 
+    def _inputs(self, node: Node, rendered: dict[str, Any]) -> dict[str, Any]:
+        """What a step waits for, checked; a number that an expression gave for a duration is seconds.
+
+        Raises StepError `invalid_input`.
+        """
+        model = self._x.actions.action(node.uses).Input
+        assert model is not None
+        given = {key: value for key, value in rendered.items() if value is not None}
+        for key in ("for", "timeout"):
+            seconds = given.get(key)
+            if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds < SECONDS_MAX:
+                given[key] = timedelta(seconds=seconds)
+        checked = read_input(node.uses, model, given)
+        values = {field.alias or name: getattr(checked, name) for name, field in model.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
     # -- time, event, run
     async def _wait(self, run: ActiveRun, node: Node, parked: Parked) -> None:
         inputs, noted = parked.inputs, run.timers_due.pop(node.index, None)
-        if inputs.get("for") is not None or inputs.get("until") is not None:
-            due = noted["due"] if noted else self._due(run, node, inputs, parked.started)
-            await self._note(run, node, noted, {"due": due, "started": parked.started})
-            parked.timer = self._x.timers.at(due, lambda: self._timed(run, node))
-            return
-        limit = node.timeout_s if node.timeout_s is not None else _seconds(inputs.get("timeout"))
-        noted_due = noted["due"] if noted else (parked.started + limit if limit is not None else None)
         if noted:
             parked.started = noted["started"]
+        if "for" in inputs or "until" in inputs:
+            due = noted["due"] if noted else self._due(run, node, inputs, parked.started)
+            await self._note(run, node, noted, {"due": due, "started": parked.started})
+            limit = node.timeout_s
+            if limit is not None and parked.started + limit < due:
+                self._limit(run, node, parked, parked.started + limit)
+            else:
+                parked.timer = self._x.timers.at(due, lambda: self._timed(run, node))
+            return
+        limit = node.timeout_s if node.timeout_s is not None else inputs.get("timeout")
+        noted_due = noted["due"] if noted else (parked.started + limit if limit is not None else None)
         if inputs.get("run") is not None:
             await self._note(run, node, noted, {"due": noted_due, "started": parked.started})
             self._limit(run, node, parked, noted_due)
@@ -105,9 +133,11 @@ class Waits:
             return
         parked.pattern = wait_pattern(run, node)
         parked.key = noted["key"] if noted else self.key_of(run, node, inputs)
-        parked.since = run.row.created_at if inputs["event"].get("since", "run") == "run" else parked.started
+        parked.since = run.row.created_at if inputs["event"].since == "run" else parked.started
+        parked.before = noted.get("before", len(run.taken)) if noted else len(run.taken)
         self._events.setdefault((parked.pattern, parked.key), []).append((run, node))
-        await self._note(run, node, noted, {"due": noted_due, "started": parked.started, "key": parked.key})
+        note = {"due": noted_due, "started": parked.started, "key": parked.key, "before": parked.before}
+        await self._note(run, node, noted, note)
         faults.point("wait.noted")
         self._limit(run, node, parked, noted_due)
         await self._look_back(run, node, parked)
@@ -127,7 +157,7 @@ class Waits:
             for row in rows:
                 if run.parked.get(node.index) is not parked:
                     return
-                if row.at >= parked.since and row.key not in run.taken:
+                if row.at >= parked.since and not self._taken(run, parked, row.key):
                     await self._offer(run, node, row.key, decode_stored(row.body))
             after = rows[-1].key
 
@@ -138,10 +168,17 @@ class Waits:
         )
 
     def _due(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any], now: float) -> float:
-        if inputs.get("for") is not None:
-            return now + (_seconds(inputs["for"]) or 0.0)
+        if "for" in inputs:
+            return now + inputs["for"]
         until = self._x.expression(inputs["until"]).value(run.activation(node.reads))
-        return until if isinstance(until, (int, float)) else parse_instant(str(until))
+        try:
+            due = until if isinstance(until, (int, float)) else parse_instant(str(until))
+        except ConfigError as e:
+            raise StepError("invalid_input", f"wait: until: {e}", hint=e.hint) from None
+        if due - now > WAIT_S_MAX:
+            longest = format_duration(WAIT_S_MAX)
+            raise StepError("invalid_input", f"wait: until: {until} is further away than a wait may last, {longest}")
+        return due
 
     def _limit(self, run: ActiveRun, node: Node, parked: Parked, due: float | None) -> None:
         if due is not None and run.parked.get(node.index) is parked:
@@ -158,17 +195,17 @@ class Waits:
         """The text that an event's `by` must equal: `equals`, else `by` of the run's own event; empty without
         either.
         """
-        event = inputs["event"]
-        if event.get("equals") is not None:
-            value = self._x.expression(event["equals"]).value(run.activation(node.reads))
-        elif event.get("by"):
+        event: WaitEvent = inputs["event"]
+        if event.equals:
+            value = self._x.expression(event.equals).value(run.activation(node.reads))
+        elif event.by:
             if run.event is None:
                 raise StepError(
                     "expression",
-                    f"`{node.path}` waits by {event['by']}, but the run was started without an event",
+                    f"`{node.path}` waits by {event.by}, but the run was started without an event",
                     hint="give `equals`",
                 )
-            value = self._x.expression(event["by"]).value(run.activation(node.reads))
+            value = self._x.expression(event.by).value(run.activation(node.reads))
         else:
             return ""
         return key_text(value)
@@ -181,9 +218,9 @@ class Waits:
 
     async def _offer(self, run: ActiveRun, node: Node, key: int, event: Event) -> None:
         parked: Parked | None = run.parked.get(node.index)
-        if parked is None or key in run.taken:
+        if parked is None or self._taken(run, parked, key):
             return
-        condition = parked.inputs["event"].get("if")
+        condition = parked.inputs["event"].if_
         if condition:
             try:
                 if not self._x.expression(condition).guard(run.activation(node.reads, {"event": event.view()})):
@@ -191,8 +228,14 @@ class Waits:
             except ReactorError as e:
                 await self._fail(run, node, e.info(step=node.path, place=self._x.place(run, node)))
                 return
-        run.taken.add(key)
+        run.taken.setdefault(key, len(run.taken))
         await self._finish(run, node, "completed", output=event.view(), taken=key)
+
+    def _taken(self, run: ActiveRun, parked: Parked, key: int) -> bool:
+        """Did a step of this run take the event before this one began to wait? Those that wait side by side all take
+        it.
+        """
+        return key in run.taken and run.taken[key] < parked.before
 
     def _timed(self, run: ActiveRun, node: Node) -> None:
         parked: Parked | None = run.parked.get(node.index)
@@ -233,7 +276,7 @@ class Waits:
 
     # -- other runs
     async def _child(self, run: ActiveRun, node: Node, parked: Parked) -> None:
-        parked.mode = parked.inputs.get("mode") or "sync"
+        parked.mode = parked.inputs["mode"]
         row: RunRow = await patiently(self._x.clock, lambda: self.start_child(run, node, parked.inputs))
         faults.point("child.started")
         parked.child = row.id
@@ -243,10 +286,10 @@ class Waits:
         else:
             await self._finish(run, node, "completed", output={"run": run_text(self._x.store.id, row.id)})
 
-    async def _join(self, run: ActiveRun, node: Node, parked: Parked, text: Any) -> None:
-        number = run_number(str(text))
+    async def _join(self, run: ActiveRun, node: Node, parked: Parked, text: str) -> None:
+        number = own_run_number(self._x.store.id, text)
         if number is None:
-            raise StepError("not_found", f"`{node.path}` waits for the run `{text}`, which is no run's id")
+            raise StepError("not_found", f"`{node.path}` waits for the run `{text}`, which is no run of this store")
         parked.child, parked.mode = number, "join"
         await self._await_run(run, node, number)
 
@@ -289,7 +332,7 @@ class Waits:
     # -- people
     async def _approval(self, run: ActiveRun, node: Node, parked: Parked) -> None:
         noted = run.timers_due.pop(node.index, None)
-        limit = node.timeout_s if node.timeout_s is not None else _seconds(parked.inputs.get("timeout"))
+        limit = node.timeout_s if node.timeout_s is not None else parked.inputs.get("timeout")
         due = noted["due"] if noted else (parked.started + limit if limit is not None else None)
         if noted is None:
             expires = format_instant(due) if due is not None else None
@@ -328,7 +371,7 @@ class Waits:
         refused = next((a for a in parked.answers if not a["approved"]), None)
         if refused is not None:
             await self._decided(run, node, refused)
-        elif len(parked.answers) >= (parked.inputs.get("need") or 1):
+        elif len(parked.answers) >= (parked.inputs["need"]):
             await self._decided(run, node, parked.answers[-1])
 
     async def _decided(self, run: ActiveRun, node: Node, answer: Mapping[str, Any]) -> None:
@@ -369,6 +412,11 @@ class Waits:
         if parked is None:
             return
         run.progress.states[node.index] = StepState.RUNNING
+        if state == "completed" and node.output is not None:
+            fault = wrong(node.output, output, f"output of `{node.path}`")
+            if fault is not None:
+                error = ErrorInfo("invalid_output", fault, "park", node.path, 1, None, self._x.place(run, node))
+                state, output = "failed", None
         record = StepRecord(
             state, output, error, 1, parked.started, self._x.clock.now(), node.index in run.refound, actor, taken=taken
         )
@@ -416,9 +464,3 @@ class Waits:
 def wait_pattern(run: ActiveRun, node: Node) -> str:
     """The name of a wait's pattern in the router's index: of this very definition."""
     return f"{run.plan.digest.hex()[:12]}/{node.path}"
-
-
-def _seconds(value: Any) -> float | None:
-    if value is None:
-        return None
-    return float(value) if isinstance(value, (int, float)) else parse_duration(str(value))

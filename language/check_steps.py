@@ -25,6 +25,12 @@ from .values import is_mapping
 
 _NO_WORDS = ActionWords("")
 CALL = "run-workflow"
+_ONCE = {
+    "wait": "give it a longer `timeout`, or another `wait` after it",
+    "approval": "give it a longer `timeout`, or ask again in a step after it",
+    CALL: "write `retry` at the steps of the workflow that it runs",
+}
+"""Actions whose steps wait in the engine: they are carried out once, and as steps alone; and what to do instead."""
 
 
 def block_of_each(steps: Steps, block: str = "") -> dict[str, str]:
@@ -110,6 +116,7 @@ class StepChecks:
         else:
             words = self.reader.catalogue.actions.get(step.uses, _NO_WORDS)
             self._not_by_message(step, place.with_)
+            self._not_yet(step, path)
             if step.uses == "wait":
                 check_wait(self.reader, step.with_, place.with_, typed=words.check is not no_faults)
             given = self._inputs(words, step.with_, level.inputs(words.secrets), level, place.with_, step.name)
@@ -184,6 +191,26 @@ class StepChecks:
             said = "approvals by NATS are not available in this version"
             hint = "list token names and role:NAME; they answer by the API or `reactor approve`"
             self.reader.error("unavailable", (*path, "approvers"), said, found="nats", hint=hint)
+
+    def _not_yet(self, step: Step, path: Path) -> None:
+        """What the engine carries out itself is not repeated, and undoes nothing; the output of some is fixed."""
+
+        def tell(what: str, found: str, hint: str, *at: str) -> None:
+            said = f"{what} is not available in this version"
+            self.reader.error("unavailable", (*path, *at), said, key=True, found=found, hint=hint)
+
+        hint = _ONCE.get(step.uses)
+        if hint is not None:
+            if step.retry is not None:
+                tell(f"`retry` of `{step.uses}`", "retry", hint, "retry")
+            for reaction in step.on_error:
+                if reaction.action == "retry":
+                    tell(f"`retry` in the `on_error` of `{step.uses}`", "retry", hint, "on_error", reaction.pattern)
+        if step.compensate is not None and step.compensate.uses in _ONCE:
+            instead = "undo it by an action of its own, or `emit` an event that starts a workflow"
+            tell(f"`{step.compensate.uses}` in `compensate`", step.compensate.uses, instead, "compensate")
+        if step.output is not None and step.uses in ("state", "emit"):
+            tell(f"`output` of `{step.uses}`", "output", "check the value in the step that reads it", "output")
 
     def _not_again(self, step: Step, path: Path) -> None:
         """A block is not repeated as a whole yet."""

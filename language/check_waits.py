@@ -15,12 +15,15 @@ FIXED = "what is awaited is fixed when the workflow is loaded"
 
 def check_wait(reader: Reader, inputs: Any, path: Path, *, typed: bool) -> None:
     """Tell what is wrong with `event` under the `with` of a `wait`; `typed`: its schema has told of wrong types."""
-    event = inputs.get("event") if is_mapping(inputs) else None
+    event = inputs.get("event") if is_mapping(inputs) else inputs
     if event is None:
         return
     if not is_mapping(event):
-        if not typed:
-            reader.wrong_type((*path, "event"), "a mapping", event, "write {type: order.paid}")
+        here = (*path, "event") if is_mapping(inputs) else path
+        if isinstance(event, str) and "${{" in event:
+            _no_template(reader, event, here)
+        elif not typed and is_mapping(inputs):
+            reader.wrong_type(here, "a mapping", event, "write {type: order.paid}")
         return
     match = event.get("match")
     for key, value in event.items():

@@ -11,8 +11,9 @@ from typing import Any, cast
 from ..core.errors import ConfigError
 from ..core.event import Event
 from ..language.cel import Expression, compile_expression
-from ..language.definition import CancelOn, When, WorkflowDefinition
+from ..language.definition import CancelOn, Step, When, WorkflowDefinition
 from ..language.scope import Name, Scope
+from ..language.values import is_mapping
 from ..language.versions import split_reference
 from .contract import Binding, CancelBinding, StartBinding, WaitBinding
 from .index import RuleIndex
@@ -94,7 +95,7 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
         )
         found.append((binding, pattern_of(when, f"when[{i}]")))
     for path, step in definition.walk():
-        wanted: Mapping[str, Any] | None = step.with_.get("event") if step.uses == "wait" else None
+        wanted = _awaited(step)
         if wanted is not None:
             by = compile_expression(wanted["by"], SCOPE) if wanted.get("by") else None
             pattern = _merged(_of_type(wanted.get("type", "*")), wanted.get("match"), f"steps.{path}.with.event")
@@ -107,6 +108,15 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
         binding = CancelBinding(f"{name}/cancel/{i}", name, f"{short}/cancel/{i}", guard, by, own_types)
         found.append((binding, _cancel_pattern(cancel, i)))
     return found
+
+
+def _awaited(step: Step) -> Mapping[str, Any] | None:
+    """What a `wait` says of its event; None for other steps and waits."""
+    with_: Any = step.with_
+    if step.uses != "wait" or not is_mapping(with_):
+        return None
+    event = with_.get("event")
+    return event if is_mapping(event) else None
 
 
 def _guards(if_: str, unless: str, where: str) -> tuple[tuple[str, Expression, bool], ...]:

@@ -157,8 +157,10 @@ def read_input(name: str, model: type[BaseModel], rendered: Any) -> Any:
 
     Raises StepError `invalid_input` with every fault in our own words.
     """
+    if rendered is None:
+        rendered = {}
     try:
-        return model.__pydantic_validator__.validate_python({} if rendered is None else rendered)
+        return model.__pydantic_validator__.validate_python(rendered)
     except ValidationError as e:
         wanted = texts_wanted(e, rendered)
         if wanted:

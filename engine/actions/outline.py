@@ -7,7 +7,7 @@ Here are their inputs, the faults that can be seen at load, and the schemas of w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NoReturn, cast
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, cast
 
 from pydantic import BaseModel, Field
 
@@ -129,7 +129,7 @@ class ApprovalInput(Keys):
     """`with` of `approval`; no `approvers`: anyone with the right to approve."""
 
     message: str
-    approvers: list[str] | NatsApprovers | None = None
+    approvers: Annotated[list[str], Field(min_length=1)] | NatsApprovers | None = None
     need: int = Field(default=1, ge=1, le=100)
     fields: dict[str, Any] | None = None
     timeout: Duration | None = Field(default=None, gt=0, le=WAIT_S_MAX)

@@ -127,7 +127,7 @@ ACTION = st.builds(
         parallel=st.booleans(),
         intensity=st.sampled_from([0, 1, 2.5]),
     ),
-    st.builds(lambda value: {"transform": value} if value is not None else {"uses": "wait"}, VALUES),
+    st.builds(lambda value: {"transform": value} if value is not None else {"uses": "log"}, VALUES),
 )
 
 

@@ -23,6 +23,7 @@ FAULTY = Path(__file__).parent / "faulty"
 DEEPER = (
     "block_reads_itself",
     "block_retry",
+    "carried_out_once",
     "cycle_in_list",
     "cycles",
     "duplicate_steps",
@@ -33,6 +34,7 @@ DEEPER = (
     "secrets_elsewhere",
     "unknown_names",
     "unreachable",
+    "wait_by_template",
     "wait_events",
     "warnings",
     "what_actions_say",
