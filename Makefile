@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test check lint types format pages proto bench bench-peers soak lock clean \
-	setup-run setup-test setup-servers test-covered test-uncovered
+	setup-run setup-test setup-servers same-python test-covered test-uncovered
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -72,10 +72,17 @@ soak: setup-test setup-servers
 
 # --- setting up: a second call does nothing ---
 
-setup-run: $(VENV)/.ready-run
-setup-test: $(VENV)/.ready-test
+setup-run: same-python $(VENV)/.ready-run
+setup-test: same-python $(VENV)/.ready-test
 setup-servers: setup-test
 	@$(PY) tests/servers/install.py "$(SERVERS)"
+
+# An environment that is there already has its own interpreter: another one that is asked for would not be taken.
+same-python:
+ifeq ($(origin PYTHON),command line)
+	@is=$$($(VENV)/bin/python -V 2>/dev/null) && asked=$$($(PYTHON) -V) && [ "$$is" != "$$asked" ] || exit 0; \
+		echo "$(VENV) has $$is, not $$asked: run \`make clean\` first." >&2; exit 1
+endif
 
 $(VENV)/bin/python:
 	@PYTHON="$(PYTHON)" sh deploy/make-venv.sh $(VENV)

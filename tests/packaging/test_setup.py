@@ -60,6 +60,27 @@ def test_make_knows(target: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("there", "asked", "said"),
+    [
+        ("3.11.2", "3.13.0", "has Python 3.11.2, not Python 3.13.0: run `make clean` first."),
+        ("3.11.2", "3.11.2", ""),
+        ("", "3.13.0", ""),
+    ],
+)
+def test_an_interpreter_that_would_not_be_taken_is_told(tmp_path: Path, there: str, asked: str, said: str) -> None:
+    """An environment that is there keeps the interpreter that it was made with."""
+    for python, version in ((tmp_path / "venv" / "bin" / "python", there), (tmp_path / "python3", asked)):
+        python.parent.mkdir(parents=True, exist_ok=True)
+        if version:
+            python.write_text(f"#!/bin/sh\necho Python {version}\n")
+            python.chmod(0o755)
+    command = ["make", "-s", "same-python", f"VENV={tmp_path}/venv", f"PYTHON={tmp_path}/python3"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    told = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert (told, done.returncode) == (([f"{tmp_path}/venv {said}"], 2) if said else ([], 0))
+
+
 def test_an_old_python_is_named(tmp_path: Path) -> None:
     done = make_venv(tmp_path, OLD)
     assert (done.returncode, done.stdout) == (1, "")
