@@ -120,13 +120,16 @@ class PostgresStore(Reads, Submits):
             await pool.close()
 
     async def _leave(self) -> None:
-        """Give the lease back; if the database is away it runs out by itself."""
+        """Give the lease back; if the database is away, or read only, it runs out by itself."""
         try:
             connection = await connect(self._url)
         except StoreUnavailable:
             return
         try:
             await end_node(connection, self.node)
+        except Exception as error:  # noqa: BLE001  # the driver's errors become ours here
+            if not isinstance(ours := meaning(error, self._url), StoreUnavailable):
+                raise ours from None
         finally:
             await connection.close()
 

@@ -31,6 +31,7 @@ from .postgres_sql import (
     meaning,
     not_as_taken,
     run,
+    taken_back,
     text_of,
 )
 from .resolve import resolve
@@ -119,6 +120,8 @@ class PostgresLane:
             await self._drop()
 
     async def _attempt(self, units: Sequence[Unit]) -> Result:
+        if self._connection is not None and self._connection.is_closed():  # known before anything is sent: no doubt
+            await self._drop()
         if self._connection is None:
             self._connection = await connect(self._url, synchronous=self._synchronous)
         connection = self._connection
@@ -147,7 +150,12 @@ class PostgresLane:
         await _write(connection, row_writes(rows, today))
         point("store.before_commit")
         self._sent = receipts
-        await connection.execute("COMMIT")
+        try:
+            await connection.execute("COMMIT")
+        except Exception as error:
+            if taken_back(error):
+                self._sent = None
+            raise
         point("store.after_commit")
         self._committed(rows)
         return receipts
@@ -175,8 +183,8 @@ class PostgresLane:
         try:
             await connection.fetch(text, self._node, self._no, self._count, changed + 1, *arrays)
         except Exception as error:
-            if not isinstance(meaning(error, self._url), StoreUnavailable) or goes_again(error):
-                self._sent = None  # the server says that nothing of it was written
+            if taken_back(error) or not isinstance(meaning(error, self._url), StoreUnavailable):
+                self._sent = None
             if not not_as_taken(error):
                 raise
             self._known.forget(rows.changed)

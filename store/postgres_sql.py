@@ -184,6 +184,14 @@ def meaning(error: BaseException, url: str) -> BaseException:
     return error
 
 
+def taken_back(error: BaseException) -> bool:
+    """Does the server itself say that the statement failed? Then nothing of it is written.
+
+    Of a line that broke, and of a server that ends it (FATAL), nobody knows.
+    """
+    return bool(getattr(error, "sqlstate", None)) and getattr(error, "severity_en", None) == "ERROR"
+
+
 def lacks_table(error: BaseException) -> bool:
     """A table is gone, or one of its columns: somebody else dropped the day."""
     return getattr(error, "sqlstate", None) == "42P01"
