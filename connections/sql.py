@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct, field
 
 from ..core.errors import StepError
+from ..core.keys import distinct
 from ..language.diagnostics import did_you_mean
 from .contract import Connection
 
@@ -162,7 +163,7 @@ class Gathered:
         if self._request.each is None:
             self._rows, self._count = [], 0
         if columns:
-            self._columns = _distinct(columns)
+            self._columns = distinct(columns)
         self._rows += [[plain(value) for value in row] for row in rows]
         self._count += count
         if len(self._rows) > self._request.max_rows:
@@ -180,16 +181,6 @@ class Gathered:
         if wanted == "one":
             return named[0] if named else None
         return {"rows": named, "columns": self._columns, "row_count": self._count}
-
-
-def _distinct(columns: Sequence[str]) -> list[str]:
-    """Column names that a mapping can hold: the second `id` becomes `id_2`."""
-    seen: dict[str, int] = {}
-    found: list[str] = []
-    for name in columns:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    return found
 
 
 def plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
-"""Keys of correlation and flow control, as text."""
+"""Keys of correlation and flow control, as text; names that can be keys of a mapping."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,3 +25,16 @@ def whole(value: Any) -> int:
         return max(0, int(value))
     except (TypeError, ValueError, OverflowError):
         return 0
+
+
+def distinct(columns: Sequence[str]) -> list[str]:
+    """Names of columns that a mapping can hold: the second `id` becomes `id_2`, or the next that no column has."""
+    found: dict[str, None] = {}
+    known = set(columns)
+    for name in columns:
+        free, number = name, 1
+        while free in found or (number > 1 and free in known):
+            number += 1
+            free = f"{name}_{number}"
+        found[free] = None
+    return list(found)

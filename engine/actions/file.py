@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 from ...connections.fields import Fault, Keys
 from ...core.durations import format_instant, format_size
+from ...core.keys import distinct
 from ...core.limits import MIB
 from .blocking import StopSign, blocking
 from .contract import ActionBase, Call, StepError
@@ -199,7 +200,7 @@ def _csv(text: str, given: FileInput) -> list[Any]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=given.delimiter, strict=True)
     found: list[Any] = []
     try:
-        header = next(reader, list[str]()) if given.header else None
+        header = distinct(next(reader, list[str]())) if given.header else None
         for row in reader:
             if not row:
                 continue

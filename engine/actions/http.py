@@ -252,7 +252,7 @@ def _decoded(data: bytes, content_type: str, charset: str | None) -> tuple[str, 
         return base64.b64encode(data).decode(), None
     if kind == "application/json" or kind.endswith("+json"):
         try:
-            return text, msgspec.json.decode(data if charset in (None, "utf-8") else text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            return text, msgspec.json.decode(text.removeprefix("\ufeff"))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return text, None
     return text, None

@@ -94,6 +94,8 @@ async def test_reading_forms(rig: Rig, tmp_path: Path) -> None:
     assert (await read("a.csv", **{"as": "csv", "delimiter": ";", "header": False}))[0] == ["name", "n"]
     assert await read("b.ndjson", **{"as": "ndjson"}) == [{"a": 1}, [2]]
     assert await read("c.txt", **{"as": "lines"}) == ["one", "two"]
+    (tmp_path / "twice.csv").write_text("a,a,a_2,\n1,2,3,4\n")
+    assert await read("twice.csv", **{"as": "csv"}) == [{"a": "1", "a_3": "2", "a_2": "3", "": "4"}]
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n1,2,3\n")
     (tmp_path / "bad.ndjson").write_text('{"a":1}\n{"a":\n')
     (tmp_path / "bad.txt").write_bytes(b"ok\xff")

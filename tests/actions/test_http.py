@@ -80,6 +80,10 @@ class Site:
             return response
         if first == "binary":
             return web.Response(body=b"\x00\xff\x01", content_type="image/png")
+        if first == "marked":
+            return web.Response(body=b'\xef\xbb\xbf{"a":1}', content_type="application/json")
+        if first == "deep":
+            return web.Response(text="[" * 5000 + "]" * 5000, content_type="application/json")
         if first == "badjson":
             return web.Response(text="{", content_type="application/json")
         if first == "token":
@@ -192,6 +196,8 @@ async def test_multipart(rig: Rig, site: Site, tmp_path: Path) -> None:
 async def test_bodies_of_the_answer(rig: Rig, site: Site) -> None:
     output = await rig("http", {"url": site.url("binary")})
     assert (output["body"], output["json"]) == (base64.b64encode(b"\x00\xff\x01").decode(), None)
+    assert (await rig("http", {"url": site.url("marked")}))["json"] == {"a": 1}
+    assert (await rig("http", {"url": site.url("deep")}))["json"] is None
     output = await rig("http", {"url": site.url("badjson")})
     assert (output["body"], output["json"]) == ("{", None)
     output = await rig("http", {"url": site.url("status/404"), "ok": ["2xx", 404]})
