@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
 import msgspec
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetCoreSchemaHandler,
     PlainSerializer,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
-    model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ..core.durations import format_duration, format_size, parse_duration, parse_size
 from ..core.errors import ConfigError
@@ -87,10 +87,15 @@ class Keys(BaseModel):
     """Groups of which exactly one key must be written."""
     at_most_one: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
-    @model_validator(mode="after")
-    def _choices(self) -> Any:  # noqa: N804  # an `after` validator gets the model itself
-        if not self.exactly_one and not self.at_most_one:
-            return self
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Models without choices are checked without a call of ours."""
+        found = handler(source)
+        if cls.exactly_one or cls.at_most_one:
+            return core_schema.no_info_after_validator_function(cls._chosen, found)
+        return found
+
+    def _chosen(self) -> Self:
         aliases = {name: field.alias or name for name, field in type(self).model_fields.items()}
         for _, message in choice_faults(
             type(self), [aliases[name] for name in self.model_fields_set if name in aliases]

@@ -26,13 +26,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clocks."""
 
-    def now(self) -> float:
-        """`time.time()`."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """`time.monotonic()`."""
-        return time.monotonic()
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         """`asyncio.sleep`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -36,7 +36,7 @@ NO_RETRY = Retry(attempts=1)
 TRACEBACK_LINES = 20
 
 
-class Attempt(NamedTuple):
+class Attempt(msgspec.Struct, frozen=True):
     """The end of a step: its record, and the effect that is to be committed with it, if any."""
 
     record: StepRecord

@@ -313,11 +313,27 @@ class Endings:
     def summary(self, run: ActiveRun) -> list[StepSummary]:
         """Every step as lists and the API show it."""
         found: list[StepSummary] = []
+        values, undos, causes = run.values, run.undone, run.progress.skip_causes
         for node in run.plan.nodes:
-            record = run.values.get(node.index)
-            state = record.state if record is not None else run.progress.states[node.index].value
-            cause = run.progress.skip_causes.get(node.index)
-            undone = run.undone.get(node.index)
+            index = node.index
+            record = values.get(index)
+            if record is not None and index not in undos and index not in causes:
+                found.append(
+                    StepSummary(
+                        node.path,
+                        record.state,
+                        record.attempts,
+                        record.started_at,
+                        record.ended_at,
+                        record.error,
+                        None,
+                        record.recovered,
+                    )
+                )
+                continue
+            state = record.state if record is not None else run.progress.states[index].value
+            cause = causes.get(index)
+            undone = undos.get(index)
             found.append(
                 StepSummary(
                     node.path,

@@ -19,7 +19,7 @@ from ..core.clock import Clock
 from ..core.errors import ErrorInfo, ErrorPlace, StoreFailed
 from ..language.cel import Activation, Expression, compile_expression
 from ..store.contract import Kind, RunRow, RunState, Store, Unit, UnitRefused
-from .actions.catalogue import Catalogue
+from .actions.catalogue import Catalogue, read_input
 from .actions.contract import Services
 from .active import ActiveRun
 from .attempts import Attempt, Attempts, unexpected
@@ -150,7 +150,7 @@ class Executor:
             elif node.uses in _PARKED:
                 run.queue.popleft()
                 self.waits.park(run, node)
-            elif run.has_room(node):
+            elif not run.busy or run.has_room(node):
                 run.queue.popleft()
                 run.busy += 1
                 return node
@@ -185,7 +185,8 @@ class Executor:
         task = asyncio.current_task()
         assert task is not None
         while node is not None:
-            self.telling.step_started(run, node)
+            if self.telling.listeners:
+                self.telling.step_started(run, node)
             attempt = await self._perform(run, node)
             run.tasks.pop(node.index, None)
             run.busy -= 1
@@ -193,7 +194,8 @@ class Executor:
             node = self._take(run)
             if node is not None:
                 run.tasks[node.index] = task  # before others are looked at: it may be one that runs alone
-            self.pump(run)
+            if run.queue:
+                self.pump(run)
         self.look(run)
 
     async def _perform(self, run: ActiveRun, node: Node) -> Attempt:
@@ -238,17 +240,16 @@ class Executor:
         """The inputs of one attempt, checked; secrets are resolved here and nowhere earlier (semantics 11.3)."""
         with_ = work.with_
         if with_.constant:
-            return work.inputs(with_.render(_NOTHING))
-        more = dict(extra)
-        if work.reads_error and "error" not in more:
-            more["error"] = caught(run, work.node)
+            return read_input(work.uses, work.action.Input, with_.render(_NOTHING))
+        if work.reads_error and "error" not in extra:
+            extra = {**extra, "error": caught(run, work.node)}
         if work.secrets:
-            more["secrets"] = {name: self.telling.secrets.get(name) for name in work.secrets}
-        scope = run.activation(work.reads, more)
+            extra = {**extra, "secrets": {name: self.telling.secrets.get(name) for name in work.secrets}}
+        scope = run.activation(work.reads, extra)
         rendered = with_.render(scope)
         for key, (template, encode) in work.addresses.items():
             rendered[key] = template.render(scope, encode)
-        return work.inputs(rendered)
+        return read_input(work.uses, work.action.Input, rendered)
 
     def rendered(self, run: ActiveRun, node: Node) -> dict[str, Any]:
         """The `with` of a step that waits: its expressions are evaluated when they are needed."""
@@ -268,7 +269,7 @@ class Executor:
             record = msgspec.structs.replace(record, in_flight=in_flight)
         if run.state is RunState.CANCELLED and run.ending:
             return  # let go by `--force`: its end is recorded
-        if record.state == "completed" and self.endings.is_last(run, node) and attempt.effect is None:
+        if record.state == "completed" and attempt.effect is None and self.endings.is_last(run, node):
             await self.endings.complete_with(run, node, record)
             return
         if record.state != "cancelled":

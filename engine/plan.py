@@ -113,6 +113,7 @@ class Node:
         "index",
         "name",
         "name_hash",
+        "ord",
         "output",
         "part",
         "parts",
@@ -132,6 +133,7 @@ class Node:
 
     def __init__(self, index: int, path: str, step: Step, part: int) -> None:
         self.index = index
+        self.ord = index << 40  # the journal's name for its only occurrence (blocks that repeat come later)
         self.path = path
         self.name = step.name
         self.step = step
@@ -171,11 +173,6 @@ class Node:
         for each in (self.if_, self.unless, self.with_, *((undo.with_, undo.if_) if undo is not None else ())):
             if each is not None:
                 yield from each.reads
-
-    @property
-    def ord(self) -> int:
-        """The journal's name for its only occurrence (blocks that repeat come with a later version)."""
-        return self.index << 40
 
 
 class Plan:

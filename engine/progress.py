@@ -57,6 +57,7 @@ class Progress:
         "plan",
         "root",
         "skip_causes",
+        "smooth",
         "states",
         "stopped",
     )
@@ -75,6 +76,7 @@ class Progress:
         self.frames: list[Frame | None] = [None] * len(plan.parts)
         self.over: set[int] = set()  # blocks over their time limit
         self.stopped = False  # the whole run starts nothing new
+        self.smooth = True  # every step that has ended was completed: no need can be a bad one
         self.root: Frame | None = None
 
     # -- asked by the executor
@@ -182,7 +184,8 @@ class Progress:
         self, node: Node, state: StepState, output: Any, error: ErrorInfo | None, reaction: str, out: Outcome
     ) -> None:
         index = node.index
-        frame = self._frame(node)
+        frame = self.frames[node.part]
+        assert frame is not None
         if self.states[index] is not _P:
             frame.under_way -= 1
         frame.open -= 1
@@ -191,18 +194,30 @@ class Progress:
         self.errors[index] = error
         if state is _C:
             self.completed.append(index)
-        elif state is _S:
+        else:
+            self.smooth = False
+            self._not_completed(frame, node, state, error, reaction, out)
+        for dependent in node.dependents:
+            self.left[dependent] -= 1
+            if not self.left[dependent]:
+                if self.smooth:
+                    self._hand_out(frame, dependent, out)
+                else:
+                    self._next(frame, dependent, out)
+        if frame.part.owner >= 0:
+            self._close(frame, out)
+
+    def _not_completed(
+        self, frame: Frame, node: Node, state: StepState, error: ErrorInfo | None, reaction: str, out: Outcome
+    ) -> None:
+        index = node.index
+        if state is _S:
             if error is not None:
                 self.skip_causes[index] = error
         elif reaction == "continue":
             self.continued.add(index)
         else:
             self._failed(frame, node, error, reaction, out)
-        for dependent in node.dependents:
-            self.left[dependent] -= 1
-            if not self.left[dependent]:
-                self._next(frame, dependent, out)
-        self._close(frame, out)
 
     def _failed(self, frame: Frame, node: Node, error: ErrorInfo | None, reaction: str, out: Outcome) -> None:
         if frame.error is None:

@@ -100,7 +100,8 @@ class Records:
         if kind is Kind.RESULT:
             outbox = (*outbox, *telling.step_outbox(run, node, record))
         await self._store.submit(Unit(journal=(self.row(run, node, kind, body),), outbox=outbox, bytes_=len(body)))
-        telling.sent(outbox)
+        if outbox:
+            telling.sent(outbox)
         return record
 
     async def _write_state(

@@ -26,15 +26,11 @@ class ActionServices:
         self.files = tuple(os.path.abspath(os.path.join(project, folder)) for folder in files)
         self._store = store
         self._connection = connection
-        self._function = function
+        self.function = function  # see Services
 
     def connection(self, kind: str, name: str | None) -> Any:
         """See Services."""
         return self._connection(kind, name)
-
-    def function(self, reference: str) -> Callable[..., Any]:
-        """See Services."""
-        return self._function(reference)
 
     async def state(self, scope: str, key: str) -> StateResult | None:
         """See Services."""

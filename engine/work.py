@@ -13,7 +13,6 @@ from ..core.trace import split
 from ..language.cel import Expression
 from ..language.definition import Retry
 from ..language.templates import Compiled, Encode, compile_value
-from .actions.catalogue import read_input
 from .actions.contract import Action, Call
 from .active import ActiveRun
 from .plan import OPEN, Node
@@ -62,11 +61,6 @@ class Work:
         self.event_driven = _event_driven(
             action, self.with_, node.step.with_ if handler is None else handler.spec.with_
         )
-
-    def inputs(self, rendered: Any) -> Any:
-        """A rendered `with` as the action's `Input`: what `Call.inputs` is. Raises StepError `invalid_input`."""
-        model = self.action.Input
-        return rendered if model is None else read_input(self.uses, model, rendered)
 
 
 def work_of(node: Node, action: Action) -> Work:

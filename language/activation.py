@@ -85,7 +85,9 @@ class Activation:
     def read(self, path: Path) -> Any:
         """The value at a path. Raises ExpressionError: an absent field, a field of null, an index out of range."""
         try:
-            value: Any = self.root(path[0])
+            value: Any = self._raw[path[0]]
+            if callable(value):
+                value = self.root(path[0])
             for part in path[1:]:
                 value = value[part] if value.__class__ is dict else _step(value, part)
         except (KeyError, IndexError):

@@ -71,7 +71,7 @@ def as_text(value: Any) -> str:
 class _Constant(Struct, frozen=True):
     value: Any
 
-    def render(self, activation: Activation, encode: Encode | None) -> Any:
+    def render(self, activation: Activation, encode: Encode | None = None) -> Any:
         return self.value
 
 
@@ -80,7 +80,7 @@ class _Mapping(Struct, frozen=True):
     """All keys in their order: those that vary hold None."""
     varying: tuple[tuple[str, _Varying], ...]
 
-    def render(self, activation: Activation, encode: Encode | None) -> Any:
+    def render(self, activation: Activation, encode: Encode | None = None) -> Any:
         found = {**self.constants}
         for key, node in self.varying:
             found[key] = node.render(activation, encode)
@@ -90,7 +90,7 @@ class _Mapping(Struct, frozen=True):
 class _List(Struct, frozen=True):
     items: tuple[_Node, ...]
 
-    def render(self, activation: Activation, encode: Encode | None) -> Any:
+    def render(self, activation: Activation, encode: Encode | None = None) -> Any:
         return [node.render(activation, encode) for node in self.items]
 
 
@@ -105,10 +105,13 @@ class Compiled:
     Subtrees without a template are never copied, so what is rendered must be treated as read-only.
     """
 
-    __slots__ = ("_root", "constant", "hints", "reads", "templates")
+    __slots__ = ("constant", "hints", "reads", "render", "templates")
+
+    render: Callable[..., Any]
+    """`render(activation, encode=None)`: the value, with each `${{ }}` replaced. Raises ExpressionError."""
 
     def __init__(self, root: _Node, templates: tuple[tuple[Path, Template], ...]) -> None:
-        self._root = root
+        self.render = root.render
         self.templates = templates
         self.reads: frozenset[Path] = frozenset[Path]().union(*(template.reads for _, template in templates))
         self.constant = isinstance(root, _Constant)
@@ -118,10 +121,6 @@ class Compiled:
             for part in template.expressions
             for hint in part.hints
         )
-
-    def render(self, activation: Activation, encode: Encode | None = None) -> Any:
-        """The value, with each `${{ }}` replaced. Raises ExpressionError."""
-        return self._root.render(activation, encode)
 
 
 def has_template(text: str) -> bool:

@@ -42,6 +42,7 @@ class Outbox:
     def __init__(self, store: Store, rules: Rules, clock: Clock) -> None:
         self._store = store
         self._rules = rules
+        self.follows = rules.follows  # does a rule name this type of step event? Then it is durable; else from memory
         self._clock = clock
         self._look = {ROUTER: asyncio.Event(), BUS: asyncio.Event()}
         self.publish: Publish  # the intake's, once there is one
@@ -77,10 +78,6 @@ class Outbox:
         if (not event.type.startswith(OWN_TYPES) or self._rules.follows(event.type)) and self._rules.match(event):
             owes |= ROUTER
         return owes
-
-    def follows(self, type: str) -> bool:
-        """Does a rule name this type of step event? Then it is durable; else it leaves from memory."""
-        return self._rules.follows(type)
 
     def _bus_takes(self, type: str) -> bool:
         return self.bus is not None and any(_takes(t, type) for t in self.bus_types)

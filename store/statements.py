@@ -8,7 +8,7 @@ nothing in SQLite.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import astuple
@@ -241,7 +241,7 @@ def row_writes(
 
 def _run_inserts(rows: Rows) -> tuple[Statement, Sequence[Any]]:
     """New runs, without the columns in which all of them have what the table gives by itself: most have most."""
-    columns = list(zip(*[cast("list[Any]", run.row) for run in rows.runs.values()], strict=True))
+    columns = list(zip(*[run.row for run in rows.runs.values() if run.row is not None], strict=True))
     count = len(rows.runs)
     kept = tuple([i for i, default in enumerate(_RUN_DEFAULTS) if columns[i].count(default) < count])
     statement = _run_inserts_known.get(kept)

@@ -152,11 +152,14 @@ class Unusable(ActionBase):
         raise self.reason.with_traceback(None)
 
 
-def read_input(name: str, model: type[BaseModel], rendered: Any) -> Any:
-    """A rendered `with` as a model; a number or a truth value that should be text becomes its JSON text.
+def read_input(name: str, model: type[BaseModel] | None, rendered: Any) -> Any:
+    """A rendered `with` as the action's `Input`: what `Call.inputs` is; as it is for an action that has no `Input`. A
+    number or a truth value that should be text becomes its JSON text.
 
     Raises StepError `invalid_input` with every fault in our own words.
     """
+    if model is None:
+        return rendered
     if rendered is None:
         rendered = {}
     try:

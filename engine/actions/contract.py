@@ -54,7 +54,7 @@ class Services(Protocol):
         """The named connection of this kind, or the only one; opened at first use, shared."""
         ...
 
-    def function(self, reference: str) -> Callable[..., Any]:
+    def function(self, reference: str, /) -> Callable[..., Any]:
         """The Python function or class that `module:name` names, or a registered one. Raises StepError."""
         ...
 

@@ -152,6 +152,9 @@ def _has_pydantic(hint: Any, seen: tuple[Any, ...] = ()) -> bool:
 # -- results
 
 
+_AS_IT_IS = frozenset((str, int, bool, type(None)))
+
+
 def to_json(value: Any) -> Any:
     """A returned value as JSON; containers are new ones. Raises StepError `invalid_output`, naming the place."""
     try:
@@ -161,9 +164,9 @@ def to_json(value: Any) -> Any:
 
 
 def _json(value: Any, path: str) -> Any:
-    kind = cast("Any", type(value))
-    if kind is str or value is None or kind is bool or kind is int:
+    if type(value) in _AS_IT_IS:
         return value
+    kind = cast("Any", type(value))
     if isinstance(value, float):
         if math.isfinite(value):
             return float(value)

@@ -129,7 +129,7 @@ TASKS = {
     "store/group.py": {"_go_again"},  # of one group
     "store/postgres_lane.py": {"_commit"},  # of one group, whose waiters hear of whatever happens
     "triggers/http_answer.py": {"outcome", "sleep"},
-    "triggers/isolation.py": {"sleep"},
+    "triggers/isolation.py": {"comes", "sleep"},  # a fault in the first: the time is waited for
     "triggers/jetstream.py": {"_keep"},  # `_kept` makes `read` raise: the supervisor connects anew
     "triggers/kafka.py": {"_keep"},  # the same
     "triggers/kafka_reader.py": {"loop"},  # `_ended` does so
