@@ -1,10 +1,12 @@
 """HTTP in: 202 a second for 1 KiB of JSON beside the same server with an empty handler; W4: POST → durable → run ended.
 
-    python -P -m reactor.bench.http [--seconds 5] [--connections 32] [--store URL] [--json FILE]
+    python -P -m reactor.bench.http [--seconds 5] [--connections 32,100] [--store URL] [--json FILE]
 
 The client is a process of its own with raw connections. Every case is run on one server process, one after another,
-with the empty handler before and after: the ratio is against the mean of the two. *framework* is what an endpoint costs
-on that server that does nothing but read its JSON and answer, written with Starlette.
+with an empty handler before and after: the ratios are against the means of the two. The empty handler is an endpoint
+written with Starlette, as Reactor's API is, that does nothing but read its JSON and answer; *bare* is not even that: a
+function that the server calls, without a router and without a look at the body. A hundred requests at once are W4's, as
+a hundred workflows are W2's; fewer share fewer commits.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from reactor.web.arriving import Arriving
 from reactor.web.server import WebServer
 
 PAD = "x" * 880
-FIRST, LAST = "empty handler, first", "empty handler, last"
+FIRST, LAST = "first", "last"
 _sources = itertools.count()
 BODY = json.dumps({"order": 4711, "total": 99.5, "pad": PAD}).encode()
 ACCEPT = "workflow: accept\ncancel_on: [{event: accept}]\nsteps: [{log: {message: never}}]\n"
@@ -183,7 +185,7 @@ def event(type: str) -> bytes:
 
 
 # -- the servers
-async def empty(scope: Any, receive: Any, send: Any) -> None:
+async def bare(scope: Any, receive: Any, send: Any) -> None:
     """The same server's least work: the body is read, an answer of the same size is sent."""
     await receive()
     body = b'{"id":"0000000000000000","key":"e1-100000","verdict":"accepted","runs":["00000000-1-100001"]}'
@@ -238,24 +240,30 @@ async def measured(run: Callable[[], Awaitable[dict[str, Any]]], app: App) -> di
     return found
 
 
-def show(results: dict[str, Any], first: dict[str, Any], last: dict[str, Any], connections: int) -> None:
-    """Print the table, and add the empty handler to the results."""
-    base = statistics.mean((first["rate"], last["rate"]))
-    print(
-        f"empty handler {first['rate']:8,.0f} and {last['rate']:,.0f} requests/s, {first['cpu_us']:.0f} and "
-        f"{last['cpu_us']:.0f} us CPU each; {connections} connections"
-    )
-    for name, found in results.items():
+def show(results: dict[str, Any], connections: int) -> None:
+    """Print the table of one number of connections."""
+    base: dict[str, float] = {}
+    for name in EMPTY:
+        first, last = (results[f"{name}, {place}"] for place in (FIRST, LAST))
+        base[name] = statistics.mean((first["rate"], last["rate"]))
         print(
-            f"{name:13} {found['rate']:8,.0f} 202/s ({found['rate'] / base:4.2f}x)  p99 {found['p99_ms']:6.1f} ms  "
+            f"{name:13} {first['rate']:8,.0f} and {last['rate']:,.0f} requests/s, {first['cpu_us']:.0f} and "
+            f"{last['cpu_us']:.0f} us CPU each; {connections} connections"
+        )
+    for name in CASES:
+        found = results[name]
+        found["ratios"] = {each: found["rate"] / rate for each, rate in base.items()}
+        ratios = ", ".join(f"{found['rate'] / rate:4.2f}x the {each}" for each, rate in base.items())
+        print(
+            f"{name:13} {found['rate']:8,.0f} 202/s ({ratios})  p99 {found['p99_ms']:6.1f} ms  "
             f"{found['runs_per_s']:7,.0f} runs ended/s  {found['cpu_us']:5.0f} us CPU  "
             f"half load: p50 {found['half']['p50_ms']:5.1f} p99 {found['half']['p99_ms']:5.1f} ms"
         )
-    results["empty handler"] = {"rate": base, "each": [first, last]}
 
 
 CLOUD = "application/cloudevents+json"
 FIVE = "W4, 5 steps"
+EMPTY = ("empty handler", "bare")
 CASES = {
     "unmatched": request("/events", event("nobody"), CLOUD),
     "accepted": request("/events", event("accept"), CLOUD),
@@ -281,7 +289,7 @@ async def serving(store: str) -> AsyncIterator[tuple[App, WebServer]]:
             yield app, web
 
 
-async def w4(store: str, *, seconds: float = 5.0, connections: int = 32) -> float:
+async def w4(store: str, *, seconds: float = 5.0, connections: int = 100) -> float:
     """W4 alone: workflows of five steps that ended, a second, posted as fast as they are taken."""
     async with serving(store) as (app, web):
         found = await measured(lambda: call(web.port, CASES[FIVE], connections, seconds), app)
@@ -289,9 +297,9 @@ async def w4(store: str, *, seconds: float = 5.0, connections: int = 32) -> floa
 
 
 async def every_case(store: str, connections: int, seconds: float) -> dict[str, Any]:
-    """The figures by case, the empty handler's before the first and after the last."""
+    """The figures by case, those of the empty handlers before the first and after the last."""
     results: dict[str, Any] = {}
-    async with serving(store) as (app, web), beside(empty) as empty_port, beside(FRAMEWORK) as framed_port:
+    async with serving(store) as (app, web), beside(bare) as bare_port, beside(FRAMEWORK) as framed_port:
 
         async def case(port: int, text: str) -> dict[str, Any]:
             found = await measured(lambda: call(port, text, connections, seconds), app)
@@ -299,11 +307,14 @@ async def every_case(store: str, connections: int, seconds: float) -> dict[str, 
             half = await measured(lambda: call(port, text, connections, seconds, every), app)
             return found | {"half": {k: half[k] for k in ("rate", "p50_ms", "p99_ms")}}
 
-        results[FIRST] = await measured(lambda: call(empty_port, PLAIN, connections, seconds), app)
+        async def nothing(place: str) -> None:
+            for name, port in zip(EMPTY, (framed_port, bare_port), strict=True):
+                results[f"{name}, {place}"] = await measured(lambda at=port: call(at, PLAIN, connections, seconds), app)
+
+        await nothing(FIRST)
         for name, text in CASES.items():
             results[name] = await case(web.port, text)
-        results["framework"] = await case(framed_port, PLAIN)
-        results[LAST] = await measured(lambda: call(empty_port, PLAIN, connections, seconds), app)
+        await nothing(LAST)
     return results
 
 
@@ -311,7 +322,7 @@ async def main() -> None:
     """Measure every case, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--connections", default="32,100")
     parser.add_argument("--store", default="")
     parser.add_argument("--json", default="")
     parser.add_argument("--client", action="store_true", help="be the client: what to send comes by stdin")
@@ -319,9 +330,10 @@ async def main() -> None:
     if wanted.client:
         print(json.dumps(await client(json.load(sys.stdin))))
         return
-    results = await every_case(wanted.store, wanted.connections, wanted.seconds)
-    first, last = results.pop(FIRST), results.pop(LAST)
-    show(results, first, last, wanted.connections)
+    results: dict[str, Any] = {}
+    for connections in map(int, wanted.connections.split(",")):
+        results[f"{connections} connections"] = await every_case(wanted.store, connections, wanted.seconds)
+        show(results[f"{connections} connections"], connections)
     if wanted.json:
         with open(wanted.json, "w") as out:
             json.dump(results, out, indent=2)

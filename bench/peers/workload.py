@@ -23,7 +23,6 @@ from typing import Any
 STEPS = 5
 FAN = 100
 IN_FLIGHT = 100
-CONNECTIONS = 32
 START_S = 60
 
 Start = Callable[[int], Awaitable[Any]]
@@ -96,7 +95,7 @@ async def measured(
     async def w4() -> None:
         assert post is not None
         began, before = time.perf_counter(), len(ended)
-        _, each = await several(post, wanted["w4"], CONNECTIONS, seconds)
+        _, each = await several(post, wanted["w4"], IN_FLIGHT, seconds)
         async with asyncio.timeout(3 * seconds):
             while len(ended) - before < len(each):
                 await asyncio.sleep(0.01)
