@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
 import msgspec
@@ -16,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     ValidationError,
     ValidationInfo,
@@ -25,7 +27,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from ..core.durations import format_duration, format_size, parse_duration, parse_size
 from ..core.errors import ConfigError
-from ..language.diagnostics import did_you_mean, nearest, path_text
+from ..language.diagnostics import Path, did_you_mean, nearest, path_text
+from ..language.renamed import Renamed
 from ..language.source_text import WANTS_TEXT
 
 Fault = tuple[str, str]
@@ -86,13 +89,28 @@ class Keys(BaseModel):
     exactly_one: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of which exactly one key must be written."""
     at_most_one: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    renamed: ClassVar[Mapping[str, Renamed]] = {}
+    """Old names of keys: still taken, and told where a file has them."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        found = handler(schema)
+        if cls.renamed:
+            keys: dict[str, Any] = handler.resolve_ref_schema(found)
+            for old, now in cls.renamed.items():
+                told = {"deprecated": True, "description": f"now `{now.name}`"}
+                keys["properties"][old] = {**keys["properties"][now.name], **told}
+                keys["required"] = [name for name in keys.get("required", ()) if name != now.name]
+        return found
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Models without choices are checked without a call of ours."""
+        """Models without choices and old names are checked without a call of ours."""
         found = handler(source)
         if cls.exactly_one or cls.at_most_one:
-            return core_schema.no_info_after_validator_function(cls._chosen, found)
+            found = core_schema.no_info_after_validator_function(cls._chosen, found)
+        if cls.renamed:
+            found = core_schema.no_info_before_validator_function(partial(_today, cls.renamed), found)
         return found
 
     def _chosen(self) -> Self:
@@ -106,6 +124,34 @@ class Keys(BaseModel):
     def has(self, name: str) -> bool:
         """Was this field (by its Python name) written, be it as null?"""
         return name in self.model_fields_set
+
+
+def _today(renamed: Mapping[str, Renamed], value: Any) -> Any:
+    """Keys under the names of today, as in what was stored before."""
+    if not isinstance(value, Mapping):
+        return value
+    entries = cast("Mapping[str, Any]", value)
+    both = [name for name in entries if name in renamed and renamed[name].name in entries]
+    if both:
+        raise _words(f"`{both[0]}` is the old name of `{renamed[both[0]].name}`, and both are given")
+    return {renamed[name].name if name in renamed else name: item for name, item in entries.items()}
+
+
+def renamed_in(model: type[BaseModel], value: Any, path: Path = ()) -> Iterator[tuple[Path, Mapping[str, Renamed]]]:
+    """The mappings in a value that have old names of keys, by the model that judges them; the outer ones first."""
+    if isinstance(value, list):
+        for number, item in enumerate(cast("list[Any]", value)):
+            yield from renamed_in(model, item, (*path, number))
+    elif isinstance(value, Mapping):
+        entries = cast("Mapping[str, Any]", value)
+        renamed: Mapping[str, Renamed] = getattr(model, "renamed", {})
+        if not renamed.keys().isdisjoint(entries):
+            yield path, renamed
+        for name, field in model.model_fields.items():
+            inner = entries.get(field.alias or name)
+            if isinstance(inner, (Mapping, list)):
+                for each in _models_in(field.annotation):
+                    yield from renamed_in(each, inner, (*path, field.alias or name))
 
 
 def choice_faults(model: type[BaseModel], written: Sequence[str]) -> Iterator[Fault]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from ..language.built_in import BUILT_IN
 from ..language.catalogue import Check, ConnectionWords, Fault
 from ..language.paths import parse_path
 from .catalogue import KINDS, ConnectionKind
-from .fields import model_faults
+from .fields import model_faults, renamed_in
 
 
 def connection_words(*, schemas: bool = False) -> Mapping[str, ConnectionWords]:
@@ -20,6 +21,7 @@ def connection_words(*, schemas: bool = False) -> Mapping[str, ConnectionWords]:
             BUILT_IN.connection_kinds.get(name) or ConnectionWords(name),
             inputs=kind.config.model_json_schema(by_alias=True) if schemas else None,
             check=_check(kind),
+            renames=partial(renamed_in, kind.config),
         )
         for name, kind in KINDS.items()
     }

@@ -15,6 +15,7 @@ import msgspec
 
 from .definition import TriggerSpec
 from .diagnostics import Path
+from .renamed import Renames, no_renames
 from .scope import Name
 from .values import is_mapping
 
@@ -72,6 +73,7 @@ class ActionWords:
     """JSON Schema of `with`."""
     output: Name = field(default_factory=Name)
     check: Check = no_faults
+    renames: Renames = no_renames
 
     def connection_kinds(self, with_: Any) -> tuple[str, ...]:
         """The kinds of connection that this `with` may name."""
@@ -106,6 +108,7 @@ class KindWords:
     inputs: Mapping[str, Any] | None = None
     """JSON Schema of the kind's own keys."""
     check: Check = no_faults
+    renames: Renames = no_renames
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class ConnectionWords:
     inputs: Mapping[str, Any] | None = None
     """JSON Schema of its keys."""
     check: Check = no_faults
+    renames: Renames = no_renames
 
 
 class Catalogue(Protocol):

@@ -14,7 +14,7 @@ from .definition import Compensate, Reaction, Retry
 from .diagnostics import Path, did_you_mean, nearest
 from .fields import CEL, AnyValue, Choice, Custom, Duration, Flag, ListOf, Number, Text
 from .reader import INVALID, Reader
-from .table import Key, Table
+from .table import Key, Table, all_under_new_names
 from .values import is_list, is_mapping
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
@@ -203,10 +203,18 @@ def read_compensate(reader: Reader, value: Any, path: Path) -> Any:
         return INVALID
     else:
         check_action(reader, read["uses"], (*path, "uses"))
+    keys_of_today(reader, read, (*path, short or "with"))
     return Compensate(**read)
 
 
 COMPENSATE_FIELD = Custom(read_compensate, COMPENSATE.schema)
+
+
+def keys_of_today(reader: Reader, read: dict[str, Any], path: Path) -> None:
+    """Give the action's own keys the names of today, where its `with` has older ones."""
+    words = reader.catalogue.actions.get(read.get("uses", ""))
+    if words is not None and read.get("with_") is not None:
+        read["with_"] = all_under_new_names(reader, words.renames, read["with_"], path)
 
 
 def short_action(reader: Reader, entries: dict[str, Any], path: Path, table: Table) -> str | None:

@@ -24,6 +24,7 @@ from .loader_policies import (
     TIMEOUT,
     action_keys,
     check_action,
+    keys_of_today,
     short_action,
 )
 from .reader import INVALID, Reader
@@ -200,6 +201,7 @@ def _read_action(reader: Reader, entries: dict[str, Any], path: Path, short: str
         check_action(reader, read["uses"], (*path, "uses"))
     elif all(key in STEP.keys and key != "uses" for key in entries):
         reader.missing(path, "uses", "a step", "name an action, such as `log: {message: hello}`, or a block")
+    keys_of_today(reader, read, (*path, short or "with"))
     return read
 
 

@@ -20,7 +20,7 @@ from .fields import CEL, TEMPLATE, Choice, Custom, Duration, Flag, Instant, Numb
 from .paths import parse_path
 from .reader import INVALID, Reader
 from .source_text import check_texts
-from .table import Key, Table
+from .table import Key, Table, all_under_new_names
 from .values import is_list, is_mapping
 
 RECONNECT = Table(
@@ -136,15 +136,15 @@ def read_config(reader: Reader, kind: str, value: Any, path: Path) -> dict[str, 
     """The kind's own keys, a short form spelt out, checked by the kind; None if there is no way to read them."""
     words = reader.catalogue.kinds[kind]
     written = isinstance(value, str | int | float) and not isinstance(value, bool)
-    if words.short and (written or is_list(value)):
+    short = bool(words.short) and (written or is_list(value))
+    if short:
         config: dict[str, Any] = {words.short: value}
     else:
         hint = f"write `{kind}: {{{words.short}: …}}`" if words.short else ""
         entries = reader.mapping(path, value, "a mapping", hint)
         if entries is None:
             return None
-        config = entries
-    short = config is not value
+        config = all_under_new_names(reader, words.renames, entries, path)
     if words.timezone and "timezone" not in config and reader.catalogue.timezone != "UTC":
         config = {**config, "timezone": reader.catalogue.timezone}
     tell_faults(reader, check_texts(reader, words.check, config, path, short=short), path, kind, short=short)

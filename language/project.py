@@ -25,6 +25,7 @@ from .project_keys import NAMED, PROJECT
 from .reader import INVALID, PlainData, Reader
 from .secrets import Secrets, SecretSource
 from .source_text import check_texts
+from .table import all_under_new_names
 from .templates import has_template
 from .values import is_list, is_mapping
 
@@ -360,6 +361,7 @@ def _connections(reader: Reader, value: Any) -> dict[str, Connection]:
             continue
         keys = reader.mapping((*here, kind), config)
         if keys is not None:
+            keys = all_under_new_names(reader, words.renames, keys, (*here, kind))
             tell_faults(reader, check_texts(reader, words.check, keys, (*here, kind)), (*here, kind), kind)
             _passwords(reader, keys, (*here, kind))
             found[name] = Connection(name, kind, keys)

@@ -10,21 +10,8 @@ from .catalogue import Word
 from .diagnostics import Path
 from .fields import CEL_NOTE, TEMPLATE_NOTE, Field
 from .reader import INVALID, Reader
-from .values import found
-
-
-@dataclass(frozen=True, slots=True)
-class Renamed:
-    """What an old key is called today, and since which version (`0.2`). It is taken in that version and the next."""
-
-    name: str
-    since: str
-
-    @property
-    def until(self) -> str:
-        """The last version that takes the old name: two minor releases do."""
-        major, minor = self.since.split(".")
-        return f"{major}.{int(minor) + 1}"
+from .renamed import Renamed, Renames
+from .values import found, is_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +66,7 @@ class Table:
 
     def current(self, reader: Reader, entries: dict[str, Any], path: Path) -> dict[str, Any]:
         """The entries under the names of today; an old name is told, and is an error beside the new one."""
-        if self.renamed.keys().isdisjoint(entries):
-            return entries
-        out: dict[str, Any] = {}
-        for name, item in entries.items():
-            now = self.renamed.get(name)
-            if now is None:
-                out[name] = item
-            elif now.name in entries:
-                message = f"`{name}` is the old name of `{now.name}`, and both are given"
-                reader.error("two_names", (*path, name), message, key=True, found=found(item), hint=f"remove `{name}`")
-            else:
-                out[now.name] = item
-                message = f"`{name}` is called `{now.name}` since version {now.since}"
-                hint = f"write `{now.name}`; the old name is taken up to version {now.until}"
-                reader.warning("deprecated", (*path, name), message, key=True, found=name, hint=hint)
-                reader.aliases[*path, now.name] = name
-        return out
+        return under_new_names(reader, entries, path, self.renamed)
 
     def schema(self) -> dict[str, Any]:
         """An object with these properties and no others; old names are marked as deprecated."""
@@ -111,6 +82,46 @@ class Table:
             "additionalProperties": False,
         }
         return schema | ({"required": required} if required else {})
+
+
+def under_new_names(
+    reader: Reader, entries: dict[str, Any], path: Path, renamed: Mapping[str, Renamed]
+) -> dict[str, Any]:
+    """Entries under the names of today; an old name is told, and is an error beside the new one."""
+    if renamed.keys().isdisjoint(entries):
+        return entries
+    out: dict[str, Any] = {}
+    for name, item in entries.items():
+        now = renamed.get(name)
+        if now is None:
+            out[name] = item
+        elif now.name in entries:
+            message = f"`{name}` is the old name of `{now.name}`, and both are given"
+            reader.error("two_names", (*path, name), message, key=True, found=found(item), hint=f"remove `{name}`")
+        else:
+            out[now.name] = item
+            message = f"`{name}` is called `{now.name}` since version {now.since}"
+            hint = f"write `{now.name}`; the old name is taken up to version {now.until}"
+            reader.warning("deprecated", (*path, name), message, key=True, found=name, hint=hint)
+            reader.aliases[*path, now.name] = name
+    return out
+
+
+def all_under_new_names(reader: Reader, renames: Renames, value: Any, path: Path) -> Any:
+    """The same for every mapping inside a `with`, or a kind's keys, that has old names."""
+    while (old := next(iter(renames(value)), None)) is not None:
+        value = _replaced(reader, value, old[0], path, old[1])
+    return value
+
+
+def _replaced(reader: Reader, value: Any, inner: Path, path: Path, renamed: Mapping[str, Renamed]) -> Any:
+    if not inner:
+        return under_new_names(reader, dict(value), path, renamed)
+    part, rest = inner[0], inner[1:]
+    new = _replaced(reader, value[part], rest, (*path, part), renamed)
+    if is_list(value):
+        return [new if number == part else item for number, item in enumerate(value)]
+    return {**value, part: new}
 
 
 def described(key: Key) -> dict[str, Any]:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
-from ..connections.fields import error_faults
+from ..connections.fields import error_faults, renamed_in
 from ..core.errors import ConfigError, ReactorError
 from ..language.annotations import signature_of
 from ..language.built_in import BUILT_IN as WORDS
 from ..language.catalogue import Fault
-from ..language.diagnostics import did_you_mean
+from ..language.diagnostics import Path, did_you_mean
+from ..language.renamed import Renamed
 from .contract import TriggerConfig
 
 
@@ -180,6 +181,13 @@ class Kinds:
         except ValidationError as error:
             return self._faults(kind, model, error, value)
         return []
+
+    def renamed(self, kind: str, config: Any) -> Iterable[tuple[Path, Mapping[str, Renamed]]]:
+        """The mappings in a config that have old names of keys; none while the plugin of a kind cannot be used."""
+        try:
+            return renamed_in(self.model(kind), config)
+        except ReactorError:
+            return ()
 
     def _faults(self, kind: str, model: type[BaseModel], error: ValidationError, value: Any) -> list[Fault]:
         if not isinstance(value, Mapping):

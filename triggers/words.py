@@ -8,6 +8,7 @@ from typing import Any
 
 from ..language.built_in import BUILT_IN
 from ..language.catalogue import Check, Fault, KindWords
+from ..language.renamed import Renames
 from .catalogue import Kinds
 
 
@@ -18,6 +19,7 @@ def kind_words(kinds: Kinds, *, schemas: bool = False) -> Mapping[str, KindWords
             BUILT_IN.kinds.get(name) or KindWords(name),
             inputs=kinds.schema(name) if schemas else None,
             check=_check(kinds, name),
+            renames=_renames(kinds, name),
         )
         for name in kinds.all
         if kinds.reads(name)
@@ -29,3 +31,7 @@ def _check(kinds: Kinds, name: str) -> Check:
         return [Fault(f.path, f.message, f.hint, f.code) for f in kinds.faults(name, config)]
 
     return check
+
+
+def _renames(kinds: Kinds, name: str) -> Renames:
+    return lambda config: kinds.renamed(name, config)

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, cast
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from ...connections.fields import Fault, error_faults, model_faults, number_faults, texts_wanted
+from ...connections.fields import Fault, error_faults, model_faults, number_faults, renamed_in, texts_wanted
 from ...core.errors import ReactorError, StepError
-from ...language.diagnostics import did_you_mean
+from ...language.diagnostics import Path, did_you_mean
+from ...language.renamed import Renamed
 from .contract import Action, ActionBase, Call
 
 BUILT_IN: dict[str, tuple[str, str]] = {
@@ -110,6 +111,11 @@ class Catalogue:
         """The numbers in an unrendered `with` that stand where text belongs: their source counts (language, 1)."""
         model = self.action(name).Input
         return [] if model is None else number_faults(model, with_)
+
+    def renamed(self, name: str, with_: Any) -> Iterable[tuple[Path, Mapping[str, Renamed]]]:
+        """The mappings in an unrendered `with` that have old names of keys."""
+        model = self.action(name).Input
+        return () if model is None else renamed_in(model, with_)
 
     def inputs(self, name: str, rendered: Any) -> Any:
         """A rendered `with` as the action's `Input`: what `Call.inputs` is. Raises StepError `invalid_input`."""

@@ -9,6 +9,7 @@ from typing import Any
 from ...language.built_in import BUILT_IN
 from ...language.catalogue import ActionWords, Check, Fault
 from ...language.paths import parse_path
+from ...language.renamed import Renames
 from .catalogue import Catalogue
 
 
@@ -19,6 +20,7 @@ def action_words(actions: Catalogue, *, schemas: bool = False) -> Mapping[str, A
             BUILT_IN.actions.get(name) or ActionWords(name),
             inputs=actions.schema(name)["with"] if schemas else None,
             check=_check(actions, name),
+            renames=_renames(actions, name),
         )
         for name in actions.names()
     }
@@ -30,3 +32,7 @@ def _check(actions: Catalogue, name: str) -> Check:
         return [Fault(parse_path(path), message) for path, message in found]
 
     return check
+
+
+def _renames(actions: Catalogue, name: str) -> Renames:
+    return lambda with_: actions.renamed(name, with_)
