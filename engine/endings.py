@@ -312,12 +312,18 @@ class Endings:
 
     def summary(self, run: ActiveRun) -> list[StepSummary]:
         """Every step as lists and the API show it."""
-        found: list[StepSummary] = []
-        values, undos, causes = run.values, run.undone, run.progress.skip_causes
+        progress, found = run.progress, list[StepSummary]()
         for node in run.plan.nodes:
             index = node.index
-            record = values.get(index)
-            if record is not None and index not in undos and index not in causes:
+            record = run.values.get(index)
+            undone = run.undone.get(index) if run.undone else None
+            cause = progress.skip_causes.get(index) if progress.skip_causes else None
+            compensated = undone.state if undone is not None else ""
+            why = cause.message if cause is not None else ""
+            if record is None:
+                state, error = progress.states[index].value, progress.errors[index]
+                found.append(StepSummary(node.path, state, error=error, compensated=compensated, cause=why))
+            else:
                 found.append(
                     StepSummary(
                         node.path,
@@ -328,26 +334,10 @@ class Endings:
                         record.error,
                         None,
                         record.recovered,
+                        compensated,
+                        why,
                     )
                 )
-                continue
-            state = record.state if record is not None else run.progress.states[index].value
-            cause = causes.get(index)
-            undone = undos.get(index)
-            found.append(
-                StepSummary(
-                    node.path,
-                    state,
-                    record.attempts if record is not None else 0,
-                    record.started_at if record is not None else None,
-                    record.ended_at if record is not None else None,
-                    record.error if record is not None else run.progress.errors[node.index],
-                    None,
-                    record.recovered if record is not None else False,
-                    undone.state if undone is not None else "",
-                    cause.message if cause is not None else "",
-                )
-            )
         return found
 
     def why_stopped(self, run: ActiveRun, node: Node) -> ErrorInfo:
