@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from ..language.built_in import BUILT_IN
 from ..language.catalogue import Check, ConnectionWords, Fault
 from ..language.paths import parse_path
+from ..language.renamed import Renames
 from .catalogue import KINDS, ConnectionKind
 from .fields import model_faults, renamed_in
 
@@ -21,7 +21,7 @@ def connection_words(*, schemas: bool = False) -> Mapping[str, ConnectionWords]:
             BUILT_IN.connection_kinds.get(name) or ConnectionWords(name),
             inputs=kind.config.model_json_schema(by_alias=True) if schemas else None,
             check=_check(kind),
-            renames=partial(renamed_in, kind.config),
+            renames=_renames(kind),
         )
         for name, kind in KINDS.items()
     }
@@ -32,3 +32,7 @@ def _check(kind: ConnectionKind) -> Check:
         return [Fault(parse_path(path), message) for path, message in model_faults(kind.config, config)]
 
     return check
+
+
+def _renames(kind: ConnectionKind) -> Renames:
+    return lambda config: renamed_in(kind.config, config)
