@@ -257,12 +257,12 @@ def decode_batch(body: bytes, *, bytes_max: int = EVENT_BYTES_MAX, events_max: i
 
 def check(event: Event) -> None:
     """Raise InvalidEvent unless every attribute is as CloudEvents 1.0 wants it."""
-    if not event.id:
-        raise _bad("id", "non-empty text", event.id)
+    if not event.id or not event.type:
+        raise _bad("type" if event.id else "id", "non-empty text", event.id and event.type)
     if not event.source:
         raise _bad("source", "a non-empty URI reference", event.source)
-    if not event.type:
-        raise _bad("type", "non-empty text", event.type)
+    if "\0" in event.id + event.source + event.type:
+        raise InvalidEvent("`id`, `source` and `type` hold no null characters: a store of text cannot keep them")
     if event.subject == "":
         raise _bad("subject", "non-empty text, or no subject", "")
     if event.time is not None and _RFC3339(event.time) is None:

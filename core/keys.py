@@ -11,9 +11,12 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def key_text(value: Any) -> str:
-    """A key as text: 7, 7.0 and "7" are one, null is a key like others (semantics 5.2, 6.2)."""
+    """A key as text: 7, 7.0 and "7" are one, null is a key like others (semantics 5.2, 6.2).
+
+    A null character, which not every store can keep, is its picture U+2400.
+    """
     if isinstance(value, str):
-        return value
+        return value.replace("\0", "\u2400") if "\0" in value else value
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return _encode(value).decode()

@@ -19,7 +19,7 @@ from ..core.keys import key_text, whole
 from ..core.limits import NESTED_RUNS_MAX
 from ..core.priority import PRIORITY_WORDS, priority_in
 from ..core.trace import kept
-from ..language.cel import Activation, Expression, compile_expression
+from ..language.cel import Activation, Expression, ExpressionError, compile_expression
 from ..language.definition import When, WorkflowDefinition
 from ..language.templates import Compiled, compile_value
 from ..store.contract import EventRow, RunRow, RunStart, RunState
@@ -96,8 +96,8 @@ class Prepare:
             )
             extensions = event.extensions
             row.event = key
-            row.cause = str(extensions.get("runid", ""))
-            row.correlation = str(extensions.get("correlationid", "")) or event_text(key)
+            row.cause = key_text(str(extensions.get("runid", "")))
+            row.correlation = key_text(str(extensions.get("correlationid", ""))) or event_text(key)
             row.hops = whole(extensions.get("hops", 0))
             row.traceparent = kept(extensions)
             when = definition.when[entry]
@@ -148,7 +148,8 @@ class Prepare:
             row.priority = form.constant
             start = RunStart(row, None)
         if labels:
-            row.labels = _encode({**(msgspec.json.decode(row.labels) if row.labels else {}), **labels})
+            own = {name: key_text(value) for name, value in labels.items()}
+            row.labels = _encode({**(msgspec.json.decode(row.labels) if row.labels else {}), **own})
         if priority is not None:
             row.priority = priority_of(priority)
         elif parent is not None:
@@ -207,11 +208,14 @@ class Prepare:
         if when is not None and when.overlap != "allow":
             limits.append(Limit("concurrency", f"overlap/{definition.workflow}/{entry}", "", 1, when.overlap))
         row.flow = encode(limits)
-        keys = tuple(
-            (cancel_pattern(plan, i), key_text(k.value(scope)) if k is not None else "")
-            for i, k in enumerate(form.cancel_keys)
-        )
-        return RunStart(row, accept(limits, row.id), keys)
+        keys: list[tuple[str, str]] = []
+        for i, by in enumerate(form.cancel_keys):
+            try:
+                keys.append((cancel_pattern(plan, i), key_text(by.value(scope)) if by is not None else ""))
+            except ExpressionError as e:
+                if when is not None or not e.absent:
+                    raise  # a direct start has no event that could agree with another one: nothing cancels it so
+        return RunStart(row, accept(limits, row.id), tuple(keys))
 
     def _scope_of(self, event: Event | None, inputs: Any) -> Activation:
         return Activation(

@@ -173,7 +173,7 @@ class Arrivals:
             at,
             self._rules.revision,
             encode(event, meta=True),
-            str(event.extensions.get("correlationid", "")),
+            key_text(str(event.extensions.get("correlationid", ""))),
         )
 
     def _in_bounds(self, event: Event) -> None:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from ..core.event import Event, Undecodable
-from ..core.keys import whole
+from ..core.keys import key_text, whole
 from ..core.limits import CAUSE_RUNS_MAX
 
 KEPT = 10_000  # causes of which a count is kept in memory, the latest
@@ -60,4 +60,5 @@ class Chains:
 def _cause(event: Event) -> str:
     """What an event of a run came of; empty for one from outside, which is the first of its chain."""
     extensions = event.extensions
-    return str(extensions.get("correlationid", "")) if extensions and whole(extensions.get("hops", 0)) else ""
+    chained = extensions and whole(extensions.get("hops", 0))
+    return key_text(str(extensions.get("correlationid", ""))) if chained else ""

@@ -91,3 +91,24 @@ async def test_a_step_that_is_stopped_says_why_if_anybody_did(reason: str, told:
     await rig.runs.cancel(run, reason=reason)
     (step,) = (await rig.ended(run))["steps"]
     assert (step["state"], step["error"]["message"]) == ("cancelled", f"`a` was stopped with its run{told}")
+
+
+@pytest.mark.rule("6.8")
+async def test_a_run_without_an_event_is_started_and_no_event_cancels_it(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: ships
+inputs: {id: {type: string, default: "1"}}
+when: [{event: order.new}]
+cancel_on: [{event: order.gone, by: event.data.id}]
+steps: [{name: a, python: {function: "m:act", args: {name: a}}}]
+"""
+    )
+    gate = world.gate("a")
+    head = await rig.runs.start("ships")
+    started = (await rig.emit("order.new", {"id": "1"})).runs[0]
+    await rig.until(lambda: world.overlap == 2)
+    await rig.emit("order.gone", {"id": "1"})
+    assert (await rig.ended(started))["state"] == "cancelled"
+    gate.set()
+    assert (await rig.ended(head["id"]))["state"] == "completed"
