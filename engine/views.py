@@ -35,6 +35,12 @@ def instant(seconds: float | None) -> str | None:
     return format_instant(seconds) if seconds is not None else None
 
 
+def _cancelled(body: bytes) -> dict[str, Any]:
+    """Who cancelled a run, when and why; not the key of the request."""
+    said: dict[str, Any] = _any(body)
+    return {word: instant(value) if word == "at" else value for word, value in said.items() if word != "key"}
+
+
 class Views:
     """Makes the views of one store's runs."""
 
@@ -63,7 +69,7 @@ class Views:
             "parent": run_text(self._store.id, row.parent) if row.parent else None,
             "correlation": row.correlation or None,
             "actor": row.actor or None,
-            "cancel": _any(row.cancel) if row.cancel is not None else None,
+            "cancel": _cancelled(row.cancel) if row.cancel is not None else None,
             "created_at": instant(row.created_at),
             "started_at": instant(started),
             "ended_at": instant(ended),

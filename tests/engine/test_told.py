@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reactor.core.durations import parse_instant
 from reactor.core.event import Event
 
 from .conftest import Reopen, World
@@ -90,7 +91,7 @@ async def test_every_change_of_state_is_told_in_order_with_reason_and_actor(rig:
     # who, why and when: in the run, in its history, in its event
     assert (run["cancel"]["reason"], run["cancel"]["actor"]) == ("bad data", "ann")
     started, ended = (rig.engine.clock.now() - 60, rig.engine.clock.now())
-    assert started <= run["cancel"]["at"] <= ended
+    assert started <= parse_instant(run["cancel"]["at"]) <= ended
     assert end["error"]["message"] == run["error"]["message"] == "cancelled by ann: bad data"
     moves = {e["state"]: e for e in await rig.runs.history(head["id"]) if e["kind"] == "transition"}
     assert (moves["paused"]["reason"], moves["paused"]["actor"]) == ("lunch", "bob")
