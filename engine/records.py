@@ -109,11 +109,19 @@ class Records:
     ) -> StepRecord:
         """The operations and the result in one unit; refused ones make the step fail, and nothing of them is done."""
         written: list[StepRecord] = []
+        own = b""
+        if effect.output is not msgspec.UNSET:  # a function's: it is kept as without changes of state
+            record, own = self.encoded(node, msgspec.structs.replace(record, output=effect.output))
+            if len(own) > INLINE_BYTES_MAX:
+                record, own = await self.apart(node, record, own)
+            if record.state == "failed":
+                await self._store.submit(Unit(journal=(self.row(run, node, kind, own),)))
+                return record
 
         def row(results: Sequence[StateResult]) -> JournalRow:
-            done = msgspec.structs.replace(record, output=effect.made_of(results))
+            done = record if own else msgspec.structs.replace(record, output=effect.made_of(results))
             written[:] = [done]
-            return self.row(run, node, kind, _encode(done))
+            return self.row(run, node, kind, own or _encode(done))
 
         committed = await self._store.submit(Unit(state=StateChange(effect.ops, row)))
         if not committed.refused:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from reactor.core.ids import run_number
+from reactor.store.contract import Kind
+
 from .conftest import Reopen, World
 from .rig import Rig
 
@@ -137,3 +140,25 @@ steps: [{name: w, wait: {run: "${{ inputs.run }}"}}]
     run = await rig.run("joins", {"run": "deadbeef" + first["id"][8:]})
     message = f"`w` waits for the run `deadbeef{first['id'][8:]}`, which is no run of this store"
     assert (run["error"]["code"], run["error"]["message"]) == ("not_found", message)
+
+
+async def test_a_large_or_odd_output_beside_changes_of_state_is_kept_like_any_other(rig: Rig) -> None:
+    def count(context: Any, odd: bool) -> str:
+        context.state.increment("n")
+        return "bad \udcff" if odd else "x" * 100_000
+
+    rig.functions["m:count"] = count
+    await rig.deploy("""
+workflow: counts
+inputs: {odd: boolean}
+steps: [{name: s, python: {function: "m:count", args: {odd: "${{ inputs.odd }}"}}}, {name: t, transform: 1}]
+""")
+    run = await rig.run("counts", {"odd": False})
+    assert (run["state"], len(run["steps"][0]["output"])) == ("completed", 100_000)
+    (row,) = [each for each in await rig.store.journal(run_number(run["id"]) or 0) if each.kind == Kind.RESULT]
+    assert len(row.body) < 1_000
+    run = await rig.run("counts", {"odd": True})
+    assert (run["state"], run["error"]["code"]) == ("failed", "invalid_output")
+    found = await rig.store.state("workflow/counts", "n")
+    assert found is not None
+    assert found.value == 1
