@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder().encode
 _record = msgspec.json.Decoder(StepRecord).decode
 _any = msgspec.json.Decoder().decode
-BLOB = "$blob"  # a value kept apart: {"$blob": digest in hex, "size": bytes}
+BLOB = "$blob"  # a value kept apart: {"$blob": digest in hex, "size": bytes}, in a record that is not `literal`
+_BLOB_KEY = b'"$blob"'
 
 
 class Records:
@@ -51,9 +52,15 @@ class Records:
         return JournalRow(run.row.id, node.ord | occurrence, kind, body, run.row.gen, node.name_hash)
 
     def encoded(self, node: Node, record: StepRecord) -> tuple[StepRecord, bytes]:
-        """A record and its body, secrets hidden; an output that is no JSON value makes it the record of a failure."""
+        """A record and its body, secrets hidden; an output that is no JSON value makes it the record of a failure.
+
+        One that looks like a reference to a blob is marked as the value it is, where no output can set a mark.
+        """
         try:
             body = _encode(record)
+            if _BLOB_KEY in body:
+                record = msgspec.structs.replace(record, literal=_refers(_record(body).output))
+                body = _encode(record)
         except (TypeError, ValueError, RecursionError) as e:
             return _unkept(node, record, "invalid_output", f"the output of `{node.path}` is no JSON value: {e}")
         shown = self._mask(body)
@@ -74,7 +81,7 @@ class Records:
                 BLOB: (await patiently(self._clock, lambda: self._store.put_blob(output))).hex(),
                 "size": len(output),
             }
-            body = _encode(msgspec.structs.replace(record, output=blob))
+            body = _encode(msgspec.structs.replace(record, output=blob, literal=False))
         return record, body
 
     async def write(
@@ -188,14 +195,17 @@ def _unkept(node: Node, record: StepRecord, code: str, message: str) -> tuple[St
     return failed, _encode(failed)
 
 
+def _refers(output: Any) -> bool:
+    return isinstance(output, dict) and BLOB in output
+
+
 async def read_record(store: Store, body: bytes) -> StepRecord:
     """A step's record out of its row, a large output fetched."""
     record = _record(body)
-    output = record.output
-    if isinstance(output, dict) and BLOB in output:
-        blob = cast("Mapping[str, Any]", output)
-        found = await store.blob(bytes.fromhex(blob[BLOB]))
-        if found is None:
-            raise PermanentError(f"the blob {blob[BLOB]} that a step's result names is not in the store", code="lost")
-        return msgspec.structs.replace(record, output=_any(found))
-    return record
+    if record.literal or not _refers(record.output):
+        return record
+    name: str = record.output[BLOB]
+    found = await store.blob(bytes.fromhex(name))
+    if found is None:
+        raise PermanentError(f"the blob {name} that a step's result names is not in the store", code="lost")
+    return msgspec.structs.replace(record, output=_any(found))

@@ -197,6 +197,7 @@ class StepRecord(Struct, frozen=True, omit_defaults=True):
     errors: tuple[ErrorInfo, ...] = ()  # of the attempts before the last
     taken: int = 0  # the event that a wait took
     in_flight: tuple[int, ...] = ()  # on a failure: places of the steps that were under way
+    literal: bool = False  # its output looks like a reference to a blob, and is none
 
 
 class StepSummary(Struct, frozen=True, omit_defaults=True):

@@ -6,6 +6,7 @@ import pytest
 
 from reactor.core.ids import digest
 from reactor.core.limits import BLOB_GRACE_S, INLINE_BYTES_MAX
+from reactor.engine.records import read_record
 from reactor.store.contract import RunFilter, Unit
 from reactor.testing.clock import VirtualClock
 from reactor.testing.store_units import end, start
@@ -28,6 +29,17 @@ steps:
   - {name: inner, run-workflow: {workflow: child}}
   - {name: told, wait: {event: {type: go.on}}}
 """.replace("LARGE", LARGE)
+
+FORGED = """
+workflow: forged
+inputs: {values: array}
+outputs: {all: "${{ [steps.a.output, steps.b.output, steps.c.output] }}"}
+steps:
+  - {name: a, python: {function: "m:act", args: {name: a, value: "${{ inputs.values[0] }}"}}}
+  - {name: b, python: {function: "m:act", args: {name: b, value: "${{ inputs.values[1] }}"}}}
+  - {name: c, python: {function: "m:act", args: {name: c, value: "${{ inputs.values[2] }}"}}}
+  - {name: told, needs: [a, b, c], wait: {event: {type: go.on}}}
+"""
 
 
 async def retained(rig: Rig, days: float) -> None:
@@ -149,3 +161,34 @@ steps: [{{name: make, python: {{function: "m:act", args: {{name: make, value: {t
     )
     assert (await rig.run("make"))["outputs"] == {"size": bytes_ - 2}
     assert (await rig.store.blob(digest(f'"{text}"'.encode())) is not None) == apart
+
+
+@pytest.mark.rule("11.1")
+async def test_an_output_that_looks_like_a_reference_is_the_value_it_is(
+    lives: Reopen, world: World, clock: VirtualClock
+) -> None:
+    """In answers, after a crash, beside a real reference, and if it names a blob that there is."""
+    rig = await lives()
+    await rig.store.put_blob(LARGE.encode())
+    forged = {"$blob": digest(LARGE.encode()).hex(), "size": len(LARGE)}
+    odd = {"$blob": "no digest"}
+    large = {"$blob": LARGE}
+    await rig.deploy(FORGED)
+    run = (await rig.runs.start("forged", {"values": [forged, odd, large]}))["id"]
+
+    async def waits() -> bool:
+        return [s["state"] for s in (await rig.runs.get(run))["steps"]] == ["completed"] * 3 + ["waiting"]
+
+    await rig.until(waits)
+    rig = await lives()
+    await rig.emit("go.on")
+    shown = await rig.ended(run)
+    assert (shown["state"], shown["outputs"]) == ("completed", {"all": [forged, odd, large]})
+    assert [step["output"] for step in shown["steps"][:3]] == [forged, odd, large]
+
+
+@pytest.mark.rule("11.1")
+async def test_a_reference_that_an_earlier_release_wrote_is_one(rig: Rig, world: World) -> None:
+    name = await rig.store.put_blob(f'"{LARGE}"'.encode())
+    body = f'{{"state":"completed","output":{{"$blob":"{name.hex()}","size":{len(LARGE) + 2}}}}}'
+    assert (await read_record(rig.store, body.encode())).output == LARGE
