@@ -79,7 +79,7 @@ class WorkflowFiles:
         classes = [one for one in coded.loaded if (one.definition.workflow, one.file) not in own]
         texts = [file for file in files if not file.endswith(SUFFIX)]
         result = load_files(texts, catalogue, self._texts, [*beside, *classes])
-        result.loaded[:0] = [one for one in classes if one.file not in result.failed]
+        result.loaded[:0] = [one for one in classes if not any(one is wrong for wrong in result.wrong)]
         _add(result, coded)
         return result
 

@@ -38,6 +38,8 @@ class LoadResult:
     """Files with at least one error: their last good revision stays live (semantics 10.3)."""
     broken: set[str] = field(default_factory=set[str])
     """Workflows that were read but have errors, by name."""
+    wrong: list[Loaded] = field(default_factory=list[Loaded])
+    """Those that are right by themselves and wrong beside the others; never among `loaded`."""
 
     @property
     def definitions(self) -> list[WorkflowDefinition]:
@@ -184,12 +186,11 @@ def _load_files(
         entries[file] = (digest, one)
         _take(result, one)
     kept.entries = entries
-    together = check_together([*beside, *result.loaded], result.broken, catalogue.triggers)
-    result.diagnostics.extend(together.items)
-    for each in together.items:
-        if each.severity == "error":
-            result.failed.add(each.place.file)
-    result.loaded = [loaded for loaded in result.loaded if loaded.file not in _files_of(together)]
+    between, result.wrong = check_together([*beside, *result.loaded], result.broken, catalogue.triggers)
+    result.diagnostics.extend(between.items)
+    result.failed.update(each.file for each in result.wrong)
+    wrong = {id(each) for each in result.wrong}
+    result.loaded = [each for each in result.loaded if id(each) not in wrong]
     return result
 
 
@@ -208,10 +209,6 @@ def _take(result: LoadResult, one: LoadResult) -> None:
         result.diagnostics.add_source(file, lines)
     result.failed |= one.failed
     result.broken |= one.broken
-
-
-def _files_of(diagnostics: Diagnostics) -> set[str]:
-    return {each.place.file for each in diagnostics.items if each.severity == "error"}
 
 
 def load_mapping(value: Mapping[str, Any], catalogue: Catalogue, file: str = "") -> WorkflowDefinition:

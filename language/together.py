@@ -24,8 +24,8 @@ from .versions import Range, split_reference, version_key
 
 def check_together(
     loaded: Sequence[Loaded], broken: Collection[str] = (), named: Mapping[str, TriggerSpec] | None = None
-) -> Diagnostics:
-    """Everything that is wrong between these definitions; places are those of their texts.
+) -> tuple[Diagnostics, list[Loaded]]:
+    """Everything that is wrong between these definitions, and which of them are; places are those of their texts.
 
     `broken`: names of workflows that have errors of their own, so that a call of one is not told as unknown. `named`:
     the project's triggers.
@@ -34,13 +34,14 @@ def check_together(
     checks.single()
     checks.calls()
     checks.triggers()
-    return checks.diagnostics
+    return checks.diagnostics, checks.wrong
 
 
 class _Together:
     def __init__(self, loaded: Sequence[Loaded], broken: Collection[str], named: Mapping[str, TriggerSpec]) -> None:
         self.named = named
         self.diagnostics = Diagnostics()
+        self.wrong: list[Loaded] = []
         self.broken = broken
         self.loaded = loaded
         self.by_name: dict[str, list[Loaded]] = {}
@@ -51,6 +52,8 @@ class _Together:
         place = _place(each, path)
         tell = self.diagnostics.warning if severity == "warning" else self.diagnostics.error
         tell(code, message, place, path=parse_path(path), **more)
+        if severity == "error":
+            self.wrong.append(each)
 
     def single(self) -> None:
         """One version of one name stands once; else none of them counts, so that no file replaces another."""

@@ -77,7 +77,7 @@ def _together(call: Call, loaded: Loaded) -> Diagnostics:
             definition = entry.definition if live else msgspec.structs.replace(entry.definition, when=())
             others.append(Loaded(definition, {}, entry.loaded.file if entry.loaded is not None else ""))
     result = Diagnostics()
-    for each in check_together([*others, loaded], named=call.app.project.triggers).items:
+    for each in check_together([*others, loaded], named=call.app.project.triggers)[0].items:
         if each.place.file == loaded.file or (each.code == "recursion" and own.workflow in each.found.split(" → ")):
             result.add(each)
     return result

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 from .contract import StateOp
 from .convert import copied
-from .state import operation, scope_text
+from .state import key_of_value, operation, scope_text
 
 Level = Literal["debug", "info", "warning", "error"]
 Fetch = Callable[[str, str], Any]
@@ -31,7 +31,7 @@ class State:
 
     def get(self, key: str, *, scope: str = "workflow") -> Any:
         """The committed value, None if there is none; in an async function `await` it."""
-        return self._fetch(scope_text(scope, self._workflow, self._run), key)
+        return self._fetch(scope_text(scope, self._workflow, self._run), key_of_value(key))
 
     def set(self, key: str, value: Any, *, scope: str = "workflow") -> None:
         """Replace the value."""

@@ -30,10 +30,18 @@ def scope_text(scope: str, workflow: str, run: str) -> str:
     raise StepError("invalid_input", f"the scope of a durable value is workflow, run or project; found `{scope}`")
 
 
-def operation(op: Op, scope: str, key: str, value: Any = None, expected: Any = None) -> StateOp:
-    """A checked operation; raises StepError `invalid_input` or `too_large`."""
+def key_of_value(key: str) -> str:
+    """A key as every store can keep it; raises StepError `invalid_input`."""
     if not key:
         raise StepError("invalid_input", "the key of a durable value must not be empty")
+    if "\0" in key:
+        raise StepError("invalid_input", f"the key {key!r} of a durable value must hold no null character")
+    return key
+
+
+def operation(op: Op, scope: str, key: str, value: Any = None, expected: Any = None) -> StateOp:
+    """A checked operation; raises StepError `invalid_input` or `too_large`."""
+    key_of_value(key)
     if op == "merge" and not isinstance(value, dict):
         raise StepError("invalid_input", f"`merge` of `{key}` needs a mapping as value")
     if op == "increment" and (isinstance(value, bool) or not isinstance(value, (int, float))):

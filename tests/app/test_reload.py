@@ -57,3 +57,35 @@ async def test_a_file_that_is_gone_takes_its_workflow_out_of_force_and_the_log_s
         "workflow ship 0.0.0, revision 1",
         "workflow ship is removed: it starts nothing more, its open runs end normally",
     ]
+
+
+CALLER = "---\nworkflow: caller\nversion: {}\nwhen: [{{event: call}}]\nsteps: [{{run-workflow: {{workflow: {}}}}}]\n"
+FRESH = "---\nworkflow: fresh\nwhen: [{event: fresh}]\nsteps: [{log: {message: x}}]\n"
+
+
+@pytest.mark.rule("10.3")
+async def test_a_call_of_nobody_breaks_its_own_workflow_and_no_other_of_its_file(file: Path) -> None:
+    async with App(project=file.parents[1]) as app:
+        file.write_text(SHIP + CALLER.format("1.0.0", "ship"))
+        assert not (await app.load()).diagnostics.errors
+        file.write_text(SHIP.replace("order", "offer") + CALLER.format("1.1.0", "nobody") + FRESH)
+        result = await app.load()
+        assert [each.message for each in result.diagnostics.errors] == ["there is no workflow `nobody`"]
+        assert result.failed == {str(file)}
+        emitted = {type: (await app.emit(type)).runs for type in ("order", "offer", "fresh", "call")}
+        assert {type: len(runs) for type, runs in emitted.items()} == {"order": 0, "offer": 1, "fresh": 1, "call": 1}
+        assert (await app.get(emitted["call"][0]))["version"] == "1.0.0"  # its last good one
+
+
+@pytest.mark.rule("10.3")
+async def test_a_class_that_is_wrong_beside_others_takes_none_of_its_file_along(file: Path) -> None:
+    code = file.with_name("coded_for_reload.py")
+    code.write_text(
+        "from reactor import WorkflowBuilder, on\n"
+        'one = WorkflowBuilder("one", when=[on.event("one")]).step("say", "log", with_={"message": "x"}).build()\n'
+        'two = WorkflowBuilder("two").step("call", "run-workflow", with_={"workflow": "nobody"}).build()\n'
+    )
+    async with App(project=file.parents[1]) as app:
+        result = await app.load()
+        assert [each.message for each in result.diagnostics.errors] == ["there is no workflow `nobody`"]
+        assert sorted(app.engine.workflows.names()) == ["one", "ship"]

@@ -25,6 +25,15 @@ steps:
   - {name: w, wait: {event: {type: go, by: event.data.k, equals: inputs.k}}}
 """
 
+_DURABLE = "workflow: durable\ninputs: {k: string}\nsteps: [{name: s, %s}]\n"
+DURABLE = {
+    "one": _DURABLE % 'state: {op: set, key: "${{ inputs.k }}", value: 1}',
+    "several": _DURABLE % 'state: {ops: [{op: get, key: a}, {op: delete, key: "${{ inputs.k }}"}]}',
+    "of a function": _DURABLE % 'python: {function: "m:changes", args: {k: "${{ inputs.k }}"}}',
+    "read": _DURABLE % 'python: {function: "m:reads", args: {k: "${{ inputs.k }}"}}',
+    "value": _DURABLE % 'state: {op: set, key: a, value: "${{ inputs.k }}"}',
+}
+
 
 async def test_keys_and_labels_may_hold_one(rig: Rig) -> None:
     await rig.deploy(KEYED)
@@ -48,3 +57,24 @@ async def test_what_names_an_event_may_not_hold_one(rig: Rig, name: str) -> None
         await asyncio.wait_for(rig.events.publish([event]), 10)
     said = "`id`, `source` and `type` hold no null characters: a store of text cannot keep them"
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("form", ["one", "several", "of a function", "read"])
+async def test_no_key_of_a_durable_value_may_hold_one(form: str, url: str) -> None:
+    async def changes(k: str, context: Any) -> None:
+        context.state.set(k, 1)
+
+    async def reads(k: str, context: Any) -> Any:
+        return await context.state.get(k)
+
+    async with Rig(url, {"m:changes": changes, "m:reads": reads}) as rig:
+        await rig.deploy(DURABLE[form])
+        run = await rig.run("durable", {"k": "a\0b"})
+        said = "the key 'a\\x00b' of a durable value must hold no null character"
+        assert (run["state"], run["error"]["code"], run["error"]["message"]) == ("failed", "invalid_input", said)
+
+
+async def test_a_durable_value_itself_may_hold_one(rig: Rig) -> None:
+    await rig.deploy(DURABLE["value"])
+    run = await rig.run("durable", {"k": "a\0b"})
+    assert (run["state"], run["outputs"]) == ("completed", {"s": {"value": "a\0b", "previous": None, "version": 1}})
