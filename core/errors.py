@@ -150,6 +150,11 @@ class ErrorInfo(Struct, frozen=True, rename={"class_": "class"}):
             error = error.cause
         return tuple(found)
 
+    def after(self, earlier: ErrorInfo) -> ErrorInfo:
+        """It with an error that came before it as its first cause."""
+        cause = earlier if self.cause is None else self.cause.after(earlier)
+        return structs.replace(self, cause=cause.as_cause())
+
     def as_cause(self) -> ErrorInfo:
         """It as the cause of another error: of too many causes those between the last and the first one are left
         out.

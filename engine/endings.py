@@ -93,7 +93,7 @@ class Endings:
                 try:
                     outputs = self.outputs(run)
                 except ReactorError as e:
-                    run.cause, run.error = Cause.FAILURE, e.info(place=None)
+                    run.cause, run.error = Cause.FAILURE, e.info(place=self._x.place(run, None))
             handlers = self.handlers(run)
             if run.cause is not None and run.plan.starts_runs:
                 request = run.cancel or CancelRequest("its parent was stopped", "parent", self._x.clock.now())
@@ -134,6 +134,8 @@ class Endings:
 
             reaction = reaction_of(run.plan.nodes[failure[0]], failure[1])
             policy = {"compensate": "compensate_all", "fail_fast": "fail_fast"}.get(reaction, policy)
+        elif run.cause is Cause.CANCEL:
+            policy = "compensate_all"  # `on_error` speaks of failures: what a person ends is undone (9.1)
         if policy in ("fail_fast", "continue"):
             return []
         nodes, states = run.plan.nodes, run.progress.states
@@ -347,4 +349,8 @@ class Endings:
         if run.cause is Cause.CANCEL and run.cancel is not None:
             why = f": {run.cancel.reason}" if run.cancel.reason else ""
             return ErrorInfo(run.cancel.code, f"`{node.path}` was stopped with its run{why}", "none", node.path)
+        block = run.progress.over_around(node)
+        if block is not None:
+            message = f"`{node.path}` was stopped: `{block.path}` took too long"
+            return ErrorInfo("timeout", message, "none", node.path)
         return ErrorInfo("cancelled", f"`{node.path}` was stopped because another step failed", "none", node.path)

@@ -342,12 +342,13 @@ class Engine:
             self.executor.spawn(self.signals.cancelled(run.row.id), f"{run.id}/cancel")
 
     # -- the rest
-    def place(self, run: ActiveRun, node: Node) -> ErrorPlace | None:
-        """Where a step stands in its file, if this process loaded it."""
+    def place(self, run: ActiveRun, node: Node | None) -> ErrorPlace | None:
+        """Where a step stands in its file, if this process loaded it; None: where the run's outputs do."""
         entry = self.workflows.versions(run.row.workflow).get(run.row.version)
         if entry is None or entry.loaded is None or entry.digest != run.row.digest:
             return None
-        return entry.loaded.places.get(f"steps.{node.path.replace('/', '.steps.')}")
+        path = "outputs" if node is None else f"steps.{node.path.replace('/', '.steps.')}"
+        return entry.loaded.places.get(path)
 
     def forget(self, run: ActiveRun) -> None:
         """Clean up after a run's end."""

@@ -56,7 +56,7 @@ class Executor:
         services: Services,
         telling: Telling,
         *,
-        place: Callable[[ActiveRun, Node], ErrorPlace | None],
+        place: Callable[[ActiveRun, Node | None], ErrorPlace | None],
         fatal: Callable[[StoreFailed], None],
     ) -> None:
         self.engine = engine

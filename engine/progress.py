@@ -8,7 +8,7 @@ there is one way through a plan. A *frame* is one part (the root, a branch, a `c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ..core.errors import ErrorInfo
 from ..language.definition import OnError, Parallel, Try
@@ -303,10 +303,15 @@ class Progress:
         if isinstance(node.step.block, Try) and node.index not in self.over:
             by_name = {f.part.name: f for f in opened}
             final, catch, steps = by_name.get("finally"), by_name.get("catch"), by_name["steps"]
-            for frame in (final, catch):
-                if frame is not None and frame.error is not None:
-                    return frame.error, frame.error_at
-            return (None, -1) if catch is not None or steps.error is None else (steps.error, steps.error_at)
+            failed = [f for f in (final, catch, steps) if f is not None and f.error is not None]
+            if catch is not None and catch.error is None:
+                failed = [f for f in failed if f is final]
+            if not failed:
+                return None, -1
+            error, *before = [cast("ErrorInfo", f.error) for f in failed]
+            for earlier in before:
+                error = error.after(earlier)
+            return error, failed[0].error_at
         for frame in opened:
             if frame.error is not None:
                 return frame.error, frame.error_at
@@ -335,6 +340,13 @@ class Progress:
                 return steps.error if steps is not None else None
             part = self.plan.parts[owner.part]
         return None
+
+    def over_around(self, node: Node) -> Node | None:
+        """The innermost block around a step that is over its time limit."""
+        part = self.plan.parts[node.part]
+        while part.owner >= 0 and part.owner not in self.over:
+            part = self.plan.parts[self.plan.nodes[part.owner].part]
+        return self.plan.nodes[part.owner] if part.owner >= 0 else None
 
     def percent(self) -> float:
         """Ended steps among all steps of the root, skipped ones counted, in percent."""

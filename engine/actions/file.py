@@ -250,6 +250,8 @@ def _hashed(stream: io.BufferedReader, sign: StopSign) -> str:
 def _append(call: Call, given: FileInput, sign: StopSign) -> dict[str, Any]:
     place = locate(call, given.path)
     with disk_errors(given.path, "append"), opened(place, make=given.parents) as folder:
+        if not place.name:
+            raise IsADirectoryError
         size, mtime = append(folder, place.name, given.content(), call.key)
     return _outcome(given, size, mtime)
 
@@ -286,7 +288,7 @@ def _target(call: Call, given: FileInput, source: Place) -> Place:
 
 
 def _move(call: Call, given: FileInput, sign: StopSign) -> dict[str, Any]:
-    source = locate(call, given.path, follow=False)
+    source = _within(locate(call, given.path, follow=False))
     to = _target(call, given, source)
     with disk_errors(given.to or "", "move"), opened(to, make=given.parents) as there:
         arrived = _status(to.name, there)
@@ -309,10 +311,15 @@ def _status(name: str, folder: int) -> os.stat_result | None:
         return None
 
 
-def _delete(call: Call, given: FileInput, sign: StopSign) -> dict[str, Any]:
-    place = locate(call, given.path, follow=False)
+def _within(place: Place) -> Place:
+    """A place that may go away. Raises StepError `forbidden`."""
     if not place.name:
-        raise StepError("forbidden", f"`{given.path}` is one of the folders of `server.files` itself")
+        raise StepError("forbidden", f"`{place.written}` is one of the folders of `server.files` itself")
+    return place
+
+
+def _delete(call: Call, given: FileInput, sign: StopSign) -> dict[str, Any]:
+    place = _within(locate(call, given.path, follow=False))
     strict = given.has("missing") and given.missing == "fail"
     try:
         with disk_errors(given.path, "delete"), opened(place) as folder:

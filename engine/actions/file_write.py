@@ -28,6 +28,8 @@ class AtomicFile:
         self.size = 0
 
     def __enter__(self) -> Self:
+        if not self._place.name:
+            raise IsADirectoryError
         self._folder = self._context.__enter__()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:

@@ -155,6 +155,22 @@ async def test_missing(rig: Rig) -> None:
 
 
 @pytest.mark.rule("4.2")
+@pytest.mark.parametrize(
+    ("with_", "code", "said"),
+    [
+        ({"op": "write", "text": "x"}, "conflict", "write: `.` is a folder"),
+        ({"op": "append", "text": "x"}, "conflict", "append: `.` is a folder"),
+        ({"op": "read"}, "conflict", "`.` is a folder"),
+        ({"op": "copy", "to": "b"}, "conflict", "`.` is a folder"),
+        ({"op": "move", "to": "b"}, "forbidden", "`.` is one of the folders of `server.files` itself"),
+        ({"op": "delete"}, "forbidden", "`.` is one of the folders of `server.files` itself"),
+    ],
+)
+async def test_the_folder_itself_is_there(rig: Rig, with_: Any, code: str, said: str) -> None:
+    error = await failure(rig, {"path": ".", **with_})
+    assert (error.code, str(error)) == (code, said)
+
+
 async def test_repeats_find_their_work_done(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     move = {"op": "move", "path": "a", "to": "b"}

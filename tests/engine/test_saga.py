@@ -252,3 +252,70 @@ steps:
     gate.set()
     run = await rig.ended(run["id"])
     assert (run["state"], world.done) == ("completed", ["tell", "card", "last"])
+
+
+@pytest.mark.parametrize(
+    ("failing", "told"),
+    [
+        ({"card", "invoice"}, ["bill", "card"]),
+        ({"card", "close"}, ["close"]),  # that of `card` was caught
+        ({"card", "invoice", "close"}, ["close", "bill", "card"]),
+        ({"close"}, ["close"]),
+    ],
+)
+@pytest.mark.req("S-13")
+async def test_an_error_in_catch_or_finally_hides_none_before_it(
+    rig: Rig, world: World, failing: set[str], told: list[str]
+) -> None:
+    await rig.deploy(
+        """
+workflow: tried
+steps:
+  - name: main
+    try:
+      steps: [{name: card, python: {function: "m:act", args: {name: card}}}]
+      catch: [{name: bill, python: {function: "m:act", args: {name: invoice}}}]
+      finally: [{name: close, python: {function: "m:act", args: {name: close}}}]
+"""
+    )
+    world.fail = {name: [ValueError(name)] for name in failing}
+    error = (await rig.run("tried"))["error"]
+    found: list[str] = []
+    while error is not None:
+        found.append(error["step"])
+        error = error["cause"]
+    assert found == [f"main/{name}" for name in told]
+
+
+@pytest.mark.rule("9.1")
+@pytest.mark.req("S-10")
+@pytest.mark.parametrize("policy", ["compensate_all", "compensate_failed", "fail_fast", "continue"])
+async def test_a_cancel_undoes_whatever_is_to_be_done_on_failure(rig: Rig, world: World, policy: str) -> None:
+    await rig.deploy(
+        f"""
+workflow: ended-by-hand
+on_error: {policy}
+steps:
+  - name: a
+    python: {{function: "m:act", args: {{name: a}}}}
+    compensate: {{python: {{function: "m:undo", args: {{name: a}}}}}}
+  - {{name: b, python: {{function: "m:act", args: {{name: b}}}}}}
+"""
+    )
+    world.gate("b")
+    run = (await rig.runs.start("ended-by-hand"))["id"]
+    await rig.until(lambda: world.done == ["a"] and world.overlap)
+    await rig.runs.cancel(run, reason="x")
+    assert ((await rig.ended(run))["state"], world.done) == ("cancelled", ["a", "undo a"])
+
+
+async def test_an_error_of_a_runs_outputs_says_where_they_are(rig: Rig, world: World) -> None:
+    await rig.deploy('workflow: w\nsteps: [{transform: {a: 1}}]\noutputs: {n: "${{ 1 / (size(inputs)) }}"}\n')
+    run = await rig.run("w")
+    place = run["error"]["place"]
+    assert (run["error"]["code"], place["file"], place["line"], place["path"]) == (
+        "expression",
+        "test.yaml",
+        3,
+        "outputs",
+    )

@@ -420,6 +420,7 @@ steps:
     assert (run["state"], world.done) == ("completed", ["a", "after"])
     errors = {s["name"]: (s["error"] or {}).get("message") for s in run["steps"]}
     assert errors["box"] == "`box` took longer than its limit of 0.1 s"
+    assert errors["box/b"] == "`box/b` was stopped: `box` took too long"
 
 
 @pytest.mark.rule("4.2")
