@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 from msgspec import UNSET
 
+from ..core.charsets import charset_of, decode_text
 from ..core.depth import is_deep, may_be_deep
 from ..core.durations import format_size
 from ..core.errors import PermanentError
@@ -123,17 +124,8 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def charset(content_type: str) -> str:
-    """The charset parameter of a content type, utf-8 without one."""
-    for part in content_type.split(";")[1:]:
-        name, _, value = part.partition("=")
-        if name.strip().lower() == "charset":
-            return value.strip().strip('"').lower() or "utf-8"
-    return "utf-8"
-
-
 def _utf8(content_type: str) -> None:
-    found = charset(content_type)
+    found = charset_of(content_type)
     if found not in ("utf-8", "utf8", "us-ascii"):
         raise NoCloudEvent(f"events in the JSON format are UTF-8; found charset={found}")
 
@@ -180,9 +172,9 @@ def _data(body: bytes, content_type: str) -> Any:
         return msgspec.Raw(body)
     if media.startswith("text/") or media.endswith(("/xml", "+xml")):
         try:
-            return body.decode(charset(content_type))
-        except (UnicodeDecodeError, LookupError) as e:
-            raise InvalidEvent(f"the data is not text in {charset(content_type)}: {e}") from None
+            return decode_text(body, charset_of(content_type))
+        except ValueError as e:
+            raise InvalidEvent(f"the data is not text in {charset_of(content_type)}: {e}") from None
     return body
 
 

@@ -235,7 +235,7 @@ class StepChecks:
         """Warn where a step reads `event`."""
         if not any(read[0] == "event" for read in reads):
             return False
-        hint = "map what you need to an input: `with: {name: ${{ event.data.name }}}` in the entry of `when`"
+        hint = 'map what you need to an input: `with: {name: "${{ event.data.name }}"}` in the entry of `when`'
         message = "`event` is read in a step; a run that is started directly has none"
         self.reader.warning("event_in_step", path, message, hint=hint)
         return True

@@ -196,11 +196,11 @@ def _flow(
 
 def _flow_value(text: str, line: int, column: int) -> Fault | None:
     """A value inside `{…}` that YAML takes to end at `column`, while the expression goes on."""
-    for found in _FLOW_KEY.finditer(text, 0, column):
+    around = [(found, _expression(text, found.end())) for found in _FLOW_KEY.finditer(text, 0, column)]
+    around = [(found, value) for found, value in around if found.end() < column < found.end() + len(value)]
+    inside = [each for each in around if each[1][0] not in "{["]  # what begins so is a mapping or list around it
+    for found, value in inside[:1] or around[:1]:
         at = found.end()
-        value = _expression(text, at)
-        if not at < column < at + len(value):
-            continue
         cure = _cure(found["key"], value)
         if value[0] in "\"'":
             message = f"the quotes around {text[at:column].rstrip()} end before the value does"

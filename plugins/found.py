@@ -74,10 +74,15 @@ def discover(path: Sequence[str] | None = None) -> list[Found]:
     versions: dict[str, str] = {}
     others: dict[str, str] = {}
     for distribution in metadata.distributions() if path is None else metadata.distributions(path=list(path)):
-        points = [each for each in distribution.entry_points if each.group in GROUPS]
-        if not points:
+        text = distribution.read_text("entry_points.txt") or ""
+        if not any(f"[{group}]" in text for group in GROUPS):
             continue
-        plugin, version = normalised(distribution.name), distribution.version
+        plugin, version = _named(distribution)
+        try:
+            points = [each for each in distribution.entry_points if each.group in GROUPS]
+        except (TypeError, ValueError):  # the library says no more
+            found.append(_unreadable(plugin, version, text))
+            continue
         if plugin in versions:  # Python imports the one that is first on the path
             if versions[plugin] != version:
                 others[plugin] = version
@@ -89,6 +94,26 @@ def discover(path: Sequence[str] | None = None) -> list[Found]:
     return sorted(
         (_worded(each, found, others) for each in found), key=lambda each: (each.plugin, each.what, each.name)
     )
+
+
+def _named(distribution: metadata.Distribution) -> tuple[str, str]:
+    """Name and version; of what lost its METADATA (an installation that was broken off) those of its folder."""
+    about = distribution.metadata
+    name, version = (str(about[key]) if key in about else "" for key in ("Name", "Version"))
+    folder = getattr(distribution, "_path", None)
+    of_folder = re.fullmatch(r"(.+?)-(.+?)\.(?:dist|egg)-info", folder.name) if folder is not None else None
+    if of_folder is not None:
+        name, version = name or of_folder[1], version or of_folder[2]
+    return normalised(name or "unknown"), version or "unknown"
+
+
+def _unreadable(plugin: str, version: str, text: str) -> Found:
+    what: What = next(what for group, what in GROUPS.items() if f"[{group}]" in text)
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    wrong = [f"{number}, `{line}`" for number, line in lines if line and line[0] not in "[#" and "=" not in line]
+    where = f": line {wrong[0]} is not of the form name = package.module:Class" if wrong else ""
+    found = Found(what, "", plugin, version, "")
+    return found.refused("failed", f"its entry_points.txt cannot be read{where}", f"correct or uninstall {plugin}")
 
 
 def normalised(name: str) -> str:

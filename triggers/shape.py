@@ -7,6 +7,7 @@ Source: triggers.md section 1; CloudEvents 1.0.2 bindings, binary and structured
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -14,6 +15,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import UNSET
 
+from ..core.charsets import charset_of, decode_text
 from ..core.clock import SYSTEM, Clock
 from ..core.depth import too_deep
 from ..core.durations import format_instant, format_size
@@ -86,13 +88,12 @@ class Shaper:
             event = self._native(payload, heads, prefix, percent, content_type)
             if event is None:
                 data, data_type = self._data(payload, content_type)
-                at = self._clock.now() if time is None else time
                 event = Event(
                     type=type,
                     source=source,
                     id=id,
                     subject=subject or None,
-                    time=at if isinstance(at, str) else format_instant(at),
+                    time=time if isinstance(time, str) else self._instant(time),
                     datacontenttype=data_type,
                     data=data,
                 )
@@ -102,6 +103,15 @@ class Shaper:
             return self._finished(event)
         except ReactorError as error:
             return self._undecodable(error, payload or b"", source, id, about)
+
+    def _instant(self, time: float | None) -> str:
+        """In RFC 3339; that of arrival without one, or with one past the year 9999 (a record's, in microseconds)."""
+        if time is not None:
+            try:
+                return format_instant(time)
+            except OverflowError:
+                pass
+        return format_instant(self._clock.now())
 
     def _check_size(self, payload: bytes | None) -> None:
         if payload is not None and len(payload) > self._bytes_max:
@@ -227,26 +237,18 @@ def _decoded(payload: bytes, form: str, content_type: str) -> tuple[Any, str]:
     """
     if form in ("json", "guess"):
         try:
-            return _checked_depth(payload, _json(payload)), "json"
+            return _checked_depth(payload, _json(payload.removeprefix(BOM_UTF8))), "json"
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if form == "json":
                 raise InvalidEvent(f"the message is not valid JSON: {error}") from None
     if form in ("text", "plain", "guess"):
-        charset = _charset(content_type)
+        charset = charset_of(content_type)
         try:
-            return payload.decode(charset), "text"
-        except (UnicodeDecodeError, LookupError) as error:
+            return decode_text(payload, charset), "text"
+        except ValueError as error:
             if form == "text":
                 raise InvalidEvent(f"the message is not text in {charset}: {error}") from None
     return payload, "binary"
-
-
-def _charset(content_type: str) -> str:
-    for part in content_type.split(";")[1:]:
-        name, _, value = part.partition("=")
-        if name.strip().lower() == "charset":
-            return value.strip().strip('"') or "utf-8"
-    return "utf-8"
 
 
 def _checked_depth(payload: bytes, value: Any) -> Any:

@@ -15,6 +15,7 @@ from ...connections.contract import StepError
 from ...connections.fields import Fault, Keys, Size, Word, has_template
 from ...connections.http import IDEMPOTENCY_HEADER, HttpConnection, plain_headers
 from ...connections.http_errors import refusal_of, translation
+from ...core.charsets import decode_text
 from ...core.durations import format_size
 from ...core.limits import MIB
 from .contract import ActionBase, Call
@@ -245,8 +246,8 @@ def _decoded(data: bytes, content_type: str, charset: str | None) -> tuple[str, 
     """(text or base64, parsed JSON or None)."""
     kind = content_type.partition(";")[0].strip().lower()
     try:
-        text = data.decode(charset or "utf-8")
-    except (UnicodeDecodeError, LookupError):
+        text = decode_text(data, charset or "utf-8")
+    except ValueError:
         return base64.b64encode(data).decode(), None
     if "\0" in text:
         return base64.b64encode(data).decode(), None

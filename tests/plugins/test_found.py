@@ -110,3 +110,28 @@ def test_entry_points_that_cannot_be(tmp_path: Path) -> None:
         ),
         ((), "failed", "`a.b` is not of the form package.module:Class", "correct the entry point of lab"),
     ]
+
+
+def test_what_lost_its_metadata_is_named_by_its_folder(tmp_path: Path) -> None:
+    install(tmp_path, "lab", {"reactor.actions": {"shout": "a:B"}}, version="1.2")
+    (tmp_path / "lab-1.2.dist-info" / "METADATA").unlink()
+    assert discover([str(tmp_path)]) == [Found("action", "shout", "lab", "1.2", "a:B", ("shout", "lab.shout"))]
+
+
+def test_entry_points_that_cannot_be_read_keep_nobody_else_away(tmp_path: Path) -> None:
+    install(tmp_path, "lab", {"reactor.actions": {"shout": "a:B"}})
+    install(tmp_path, "torn", {"reactor.triggers": {"tick": "a:B"}})
+    (tmp_path / "torn-1.0.dist-info" / "entry_points.txt").write_text("[reactor.triggers]\nrow\n")
+    assert discover([str(tmp_path)]) == [
+        Found("action", "shout", "lab", "1.0", "a:B", ("shout", "lab.shout")),
+        Found(
+            "trigger",
+            "",
+            "torn",
+            "1.0",
+            "",
+            state="failed",
+            problem="its entry_points.txt cannot be read: line 2, `row` is not of the form name = package.module:Class",
+            hint="correct or uninstall torn",
+        ),
+    ]

@@ -75,7 +75,9 @@ def test_the_time_is_that_of_arrival_unless_the_source_knows_it() -> None:
         (b"hello", "", "hello", "text/plain"),
         (b"hello", "text/markdown", "hello", "text/markdown"),
         (b"caf\xe9", "text/plain; charset=latin-1", "café", "text/plain; charset=latin-1"),
+        (b'\xef\xbb\xbf{"a": 1}', "application/json", {"a": 1}, "application/json"),
         (b"\xff\x00", "", b"\xff\x00", "application/octet-stream"),
+        (b"+2AA-", "application/xml; charset=utf-7", b"+2AA-", "application/xml; charset=utf-7"),
         (b"[1]", "application/octet-stream", b"[1]", "application/octet-stream"),
         (b"[1]", "image/png", b"[1]", "image/png"),
         (b"<a/>", "application/xml", "<a/>", "application/xml"),
@@ -114,6 +116,19 @@ def test_takes_the_written_format(form: str, payload: bytes, data: Any) -> None:
         ("auto", b"{not", "application/json", "the message is not valid JSON: "),
         ("text", b"\xff", "", "the message is not text in utf-8: "),
         ("auto", b"x", "text/plain; charset=klingon", "the message is not text in klingon: unknown encoding: klingon"),
+        ("auto", b"x", "text/plain; charset=a\0", "the message is not text in a\0: embedded null character"),
+        (
+            "auto",
+            b"x",
+            "text/plain; charset=undefined",
+            "the message is not text in undefined: decoding with 'undefined' codec failed (UnicodeError: undefined enc",
+        ),
+        (
+            "auto",
+            b"+2AA-",
+            "text/plain; charset=utf-7",
+            "the message is not text in utf-7: 'utf-8' codec can't encode character '\\ud800' in position 0",
+        ),
         (
             "cloudevents",
             b"{}",
@@ -129,6 +144,11 @@ def test_what_cannot_be_decoded_is_a_dead_letter(form: str, payload: bytes, cont
     assert (found.raw, found.source, found.id) == (payload, "/kafka/orders/t", "0/7@1")
     assert found.meta == {"trigger": "orders", "offset": 7}
     assert found.reason.class_ == "park"
+
+
+@pytest.mark.parametrize("time", [1_794_000_000_000.0, -99_999_999_999.0, 1e19], ids=["late", "early", "later"])
+def test_a_time_that_no_calendar_has_is_that_of_arrival(time: float) -> None:
+    assert event(b"1", time=time).time == event(b"1").time != ""
 
 
 def test_64_levels_are_not_too_deep() -> None:
@@ -253,7 +273,10 @@ HEADERS = st.dictionaries(
         ["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-time", "ce-x", "content-type", "Ce-Data", "a"]
     ),
     st.sampled_from(
-        ["1.0", "", "application/json", "application/cloudevents+json", "text/plain; charset=x", "é", "%ff"]
+        [
+            *("1.0", "", "application/json", "application/cloudevents+json", "text/plain; charset=x", "é", "%ff"),
+            *("text/plain; charset=utf-7", "text/plain; charset=undefined", "text/plain; charset=\0"),
+        ]
     ),
 )
 

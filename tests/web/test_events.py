@@ -208,6 +208,12 @@ FAULTS: list[tuple[Any, dict[str, str], int, str]] = [
         400,
         "the data is not text in utf-8: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
     ),
+    (
+        b"x",
+        BINARY | {"content-type": "text/plain; charset=undefined"},
+        400,
+        "the data is not text in undefined: decoding with 'undefined' codec failed (UnicodeError: undefined encoding)",
+    ),
     (b"{}", BINARY | {"ce-id": ""}, 400, '`id` must be non-empty text; found ""'),
 ]
 
