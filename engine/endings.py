@@ -14,6 +14,7 @@ from .active import ActiveRun
 from .admission import release
 from .patience import patiently
 from .plan import Node
+from .pure import shown_output
 from .run import (
     CancelRequest,
     Cause,
@@ -314,7 +315,7 @@ class Endings:
 
     def summary(self, run: ActiveRun) -> list[StepSummary]:
         """Every step as lists and the API show it."""
-        progress, found = run.progress, list[StepSummary]()
+        progress, found, mask = run.progress, list[StepSummary](), self._x.telling.secrets.mask_bytes
         for node in run.plan.nodes:
             index = node.index
             record = run.values.get(index)
@@ -334,7 +335,7 @@ class Endings:
                         record.started_at,
                         record.ended_at,
                         record.error,
-                        None,
+                        shown_output(node, record.output, mask) if node.uses == "transform" else None,
                         record.recovered,
                         compensated,
                         why,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..core.errors import ErrorInfo, ReactorError
+from ..core.limits import INLINE_BYTES_MAX
 from .active import ActiveRun
 from .plan import Node, wrong
 from .run import StepRecord
 
 if TYPE_CHECKING:
     from .executor import Executor
+
+_encode = msgspec.json.Encoder().encode
+_any = msgspec.json.Decoder().decode
 
 
 def guarded(x: Executor, run: ActiveRun, node: Node) -> StepRecord | None:
@@ -50,3 +55,19 @@ def caught(run: ActiveRun, node: Node) -> Any:
     """`error` as a step inside a `catch` sees it."""
     error = run.progress.caught(node)
     return msgspec.to_builtins(error) if error is not None else None
+
+
+def shown_output(node: Node, output: Any, mask: Callable[[bytes], bytes]) -> Any:
+    """What is shown of the output of a step that has no row, before the run's end and after it: what a `transform`
+    computed, up to INLINE_BYTES_MAX. It stands in the summary; a block's is that of the steps inside.
+    """
+    if node.uses != "transform" or output is None:
+        return None
+    try:
+        body = _encode(output)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    if len(body) > INLINE_BYTES_MAX:
+        return None
+    shown = mask(body)
+    return output if shown is body else _any(shown)

@@ -34,7 +34,7 @@ class RunsApi:
 
     def __init__(self, engine: Engine) -> None:
         self._e = engine
-        self.views = Views(engine.store)
+        self.views = Views(engine.store, engine.telling.secrets.mask_bytes)
         self.store_id = engine.store.id
         self._repeats = Repeats(engine.store)
 

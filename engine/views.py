@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,12 +12,14 @@ from ..core.ids import event_text, run_text
 from ..store.contract import JournalRow, Kind, RunRow, RunState, Store
 from .active import ActiveRun
 from .plan import Plan
+from .pure import shown_output
 from .records import read_record
 from .run import StepState, StepSummary, Transition, name
 
 _any = msgspec.json.Decoder().decode
 _summary = msgspec.json.Decoder(list[StepSummary]).decode
 _transition = msgspec.json.Decoder(Transition).decode
+_ROWLESS = ("", "transform")  # the `uses` of blocks and computed steps: nothing is journaled of them
 _KINDS = {
     Kind.RESULT: "step",
     Kind.INTENT: "intent",
@@ -44,8 +46,9 @@ def _cancelled(body: bytes) -> dict[str, Any]:
 class Views:
     """Makes the views of one store's runs."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, mask: Callable[[bytes], bytes]) -> None:
         self._store = store
+        self._mask = mask
 
     def head(self, row: RunRow, active: ActiveRun | None = None) -> dict[str, Any]:
         """A run as lists show it: without steps, inputs masked by nobody (they hold references to secrets, no
@@ -111,6 +114,8 @@ class Views:
             elif state is StepState.RUNNING and node.index in run.backing_off:
                 state = StepState.RETRYING
             error = run.progress.errors[node.index]
+            output = run.progress.outputs[node.index]
+            undone, skipped = run.undone.get(node.index), run.progress.skip_causes.get(node.index)
             found.append(
                 {
                     "name": node.path,
@@ -120,9 +125,12 @@ class Views:
                         record.started_at if record is not None else parked.started if parked is not None else started
                     ),
                     "ended_at": instant(record.ended_at if record is not None else None),
-                    "output": run.progress.outputs[node.index],
+                    "output": output if node.uses not in _ROWLESS else shown_output(node, output, self._mask),
                     "error": msgspec.to_builtins(error) if error is not None else None,
                     "recovered": record.recovered if record is not None else False,
+                    "preserved": run.cause is not None and state is StepState.COMPLETED,
+                    "compensated": undone.state if undone is not None else None,
+                    "cause": skipped.message if skipped is not None else None,
                 }
             )
         return found
@@ -143,7 +151,7 @@ class Views:
                     "attempts": line.attempts,
                     "started_at": instant(line.started_at),
                     "ended_at": instant(line.ended_at),
-                    "output": outputs.get(line.name),
+                    "output": outputs.get(line.name, line.output),
                     "error": shown.get("error"),
                     "recovered": line.recovered,
                     "preserved": RunState(row.state) is not RunState.COMPLETED and line.state == "completed",

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from reactor.core.limits import INLINE_BYTES_MAX
+
 from .conftest import World
 from .rig import Rig, steps
 
@@ -288,3 +290,53 @@ steps: [{name: w, python: {function: "m:act", args: {name: "${{ inputs.what }}"}
     await rig.run("watched")
     await rig.until(lambda: len(world.done) == 4)
     assert sorted(world.done) == ["a", "reactor.run.completed", "reactor.run.started", "reactor.step.completeda"]
+
+
+SEEN = """
+workflow: seen
+inputs: {text: string}
+steps:
+  - {name: sum, transform: {n: "${{ 1 + 1 }}"}}
+  - {name: long, transform: "${{ [inputs.text] }}"}
+  - {name: box, group: {steps: [{name: inside, python: {function: "m:act", args: {name: inside}}}]}}
+  - {name: off, if: "false", log: {message: x}}
+  - name: a
+    python: {function: "m:act", args: {name: a}}
+    compensate: {python: {function: "m:act", args: {name: undo a}}}
+  - name: b
+    python: {function: "m:act", args: {name: b}}
+    compensate: {when: failed, python: {function: "m:act", args: {name: undo b}}}
+"""
+
+
+async def test_the_steps_of_a_run_look_the_same_before_its_end_and_after(rig: Rig, world: World) -> None:
+    await rig.deploy(SEEN)
+    gate = world.gate("b")
+    run = (await rig.runs.start("seen", {"text": "x" * INLINE_BYTES_MAX}))["id"]
+    await rig.until(lambda: world.done == ["inside", "a"] and world.overlap)
+    before = (await rig.runs.get(run))["steps"]
+    gate.set()
+    after = (await rig.ended(run))["steps"]
+    assert (before[:-1], {*before[-1]}) == (after[:-1], {*after[-1]})
+    assert [step["output"] for step in after] == [{"n": 2}, None, None, "inside", None, "a", "b"]
+
+
+async def test_what_was_undone_and_kept_is_seen_while_handlers_run(rig: Rig, world: World) -> None:
+    await rig.deploy(SEEN)
+    gate = world.gate("undo a")
+    world.fail["b"] = [ValueError("no")]
+    run = (await rig.runs.start("seen", {"text": "short"}))["id"]
+    await rig.until(lambda: world.done == ["inside", "a", "undo b"] and world.overlap)
+    before = (await rig.runs.get(run))["steps"]
+    gate.set()
+    after = (await rig.ended(run))["steps"]
+    assert [{**step, "compensated": None} if step["name"] == "a" else step for step in after] == before
+    assert {step["name"]: (step["compensated"], step["preserved"], step["output"]) for step in after} == {
+        "sum": (None, True, {"n": 2}),
+        "long": (None, True, ["short"]),
+        "box": (None, True, None),
+        "box/inside": (None, True, "inside"),
+        "off": (None, False, None),
+        "a": ("completed", True, "a"),
+        "b": ("completed", False, None),
+    }
