@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Acks = Literal["all", 0, 1]
 IDEMPOTENCY_HEADER = "idempotency-key"
+TOPIC_S_MAX = 3.0  # for the broker to say that it has a topic, or to make it if it does so by itself
 STOP_S_MAX = 2.5  # a client whose broker is away is given so long to say goodbye
 REQUEST_BYTES_MAX = 65 * MIB  # the topic's own `max.message.bytes` is the limit that counts
 BATCH_BYTES_MAX = 256 * 1024
@@ -185,6 +186,7 @@ class KafkaConnection:
                 async with asyncio.timeout(self.config.request_timeout):
                     for message in messages:
                         producer = await self._producer(_acks(message.target.get("acks", "all")))
+                        await self._there(producer, message)
                         futures.append(await producer.send(**_record(message)))
                     sent = await asyncio.gather(*futures)
         except (TransientError, StepError) as error:
@@ -199,6 +201,26 @@ class KafkaConnection:
             {"topic": m.target["topic"], "partition": one and one.partition, "offset": one and one.offset}
             for m, one in zip(messages, sent, strict=True)  # with `acks: 0` the broker says nothing
         ]
+
+    async def _there(self, producer: AIOKafkaProducer, message: OutMessage) -> None:
+        """Are topic and partition there? For a topic the library waits all of `request_timeout`, and says nothing.
+
+        Raises TransientError `publish.no_topic`, StepError `invalid_input`.
+        """
+        topic, partition = message.target["topic"], message.target.get("partition")
+        inside = cast("Any", producer)
+        found: set[int] | None = inside.client.cluster.partitions_for_topic(topic)
+        if found is None:
+            try:
+                async with asyncio.timeout(TOPIC_S_MAX):
+                    found = await inside.partitions_for(topic)
+            except TimeoutError:
+                await inside.client.fetch_all_metadata()  # raises if it is the brokers that do not answer
+                text = f"there is no topic {topic} on {self.title}"
+                raise TransientError(text, code="publish.no_topic", hint="make it, or correct `topic`") from None
+        if partition is not None and int(partition) not in (found or ()):
+            text = f"the topic {topic} on {self.title} has no partition {partition}"
+            raise StepError("invalid_input", text, hint=f"it has those from 0 to {max(found or (0,))}")
 
     async def _producer(self, acks: Acks) -> AIOKafkaProducer:
         found = self._producers.get(acks)
@@ -269,7 +291,7 @@ def _record(message: OutMessage) -> dict[str, Any]:
         key = message.event.extensions.get("partitionkey")
     record: dict[str, Any] = {
         "topic": target["topic"],
-        "value": body,
+        "value": b"" if body is None and key is None else body,  # an event without data is no tombstone of a key
         "key": None if key is None else _key(key),
         "headers": [(name, value.encode()) for name, value in headers.items()],
     }

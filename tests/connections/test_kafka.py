@@ -120,6 +120,42 @@ async def test_what_is_too_large_is_refused(
 
 
 @pytest.mark.broker("kafka")
+async def test_a_topic_or_partition_that_is_not_there_is_named(
+    kafka_server: KafkaServer, connection: KafkaConnection, unique_name: str
+) -> None:
+    title = f"Kafka at {kafka_server.bootstrap}"
+    async with asyncio.timeout(9):  # a step has 10 s
+        with pytest.raises(TransientError) as missing:
+            await connection.send(OutMessage("kafka", {"topic": unique_name}, body=b"1"))
+    assert (missing.value.code, str(missing.value)) == (
+        "publish.no_topic",
+        f"there is no topic {unique_name} on {title}",
+    )
+    assert missing.value.hint == "make it, or correct `topic`"
+    await kafka_server.create_topic(unique_name, 2)
+    with pytest.raises(StepError) as absent:
+        await connection.send(OutMessage("kafka", {"topic": unique_name, "partition": 2}, body=b"1"))
+    assert (absent.value.code, str(absent.value), absent.value.hint) == (
+        "invalid_input",
+        f"the topic {unique_name} on {title} has no partition 2",
+        "it has those from 0 to 1",
+    )
+    sent = await connection.send(OutMessage("kafka", {"topic": unique_name, "partition": 1}, body=b"1"))
+    assert sent == {"topic": unique_name, "partition": 1, "offset": 0}
+
+
+@pytest.mark.broker("kafka")
+async def test_an_event_without_data_and_key_is_sent(
+    kafka_server: KafkaServer, connection: KafkaConnection, unique_name: str
+) -> None:
+    await kafka_server.create_topic(unique_name)
+    event = Event(type="shop.opened", source="/shop", id="1")
+    await connection.send(OutMessage("kafka", {"topic": unique_name}, event=event))
+    (record,) = await received(kafka_server, unique_name, 1)
+    assert (record.key, record.value, dict(record.headers)["ce_type"]) == (None, b"", b"shop.opened")
+
+
+@pytest.mark.broker("kafka")
 async def test_the_test_says_who_answered(kafka_server: KafkaServer, connection: KafkaConnection) -> None:
     text = await connection.test()
     assert text.startswith(f"Kafka at {kafka_server.bootstrap} answered in ")
