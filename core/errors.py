@@ -62,6 +62,7 @@ _CLASSES: dict[str, ErrorClass] = {
     "sql.undefined": "fix",
     "publish.rejected": "park",
     "publish.no_responders": "retry",
+    "publish.no_topic": "retry",
     "smtp.4xx": "retry",
     "smtp.5xx": "park",
     "rejected": "park",
