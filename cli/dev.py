@@ -77,7 +77,8 @@ async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
     def wanted(change: Change, path: str) -> bool:
         return path.endswith(SUFFIXES) and usual(change, path)
 
-    project = {str(Path(serving.app.project.root) / name) for name in FILES}
+    project = [Path(serving.app.project.root) / name for name in FILES]
+    before = [_stamp(file) for file in project]
     seen: AsyncGenerator[set[tuple[Change, str]], None] = awatch(
         *folders,
         watch_filter=wanted,
@@ -89,6 +90,11 @@ async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
     )
     unread = True  # what was changed between the first reading and the first watching
     async for changes in seen:
+        now = [_stamp(file) for file in project]  # these are seldom in the folders that are watched
+        for file, was, stamp in zip(project, before, now, strict=True):
+            if was != stamp:
+                note(f"{relative(file)}: start `reactor dev` again to let it take effect")
+        before = now
         if not changes:
             if unread:
                 unread = False
@@ -97,9 +103,15 @@ async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
         unread = False
         paths = {path for _, path in changes}
         note("changed: " + ", ".join(sorted(relative(path) for path in paths)))
-        if paths & project:
-            note(f"{relative(min(paths & project))}: start `reactor dev` again to let it take effect")
         await _reload(serving)
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 async def _reload(serving: Serving, *, quietly: bool = False) -> None:

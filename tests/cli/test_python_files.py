@@ -55,3 +55,15 @@ def test_dev_reads_them_again(project: Project) -> None:
         assert project.say("run", "ship", "-i", "order=A1", "-o", "json").json["outputs"] == {"pack": "wrapped A1"}
         dev.interrupt()
         assert dev.ended() == 0
+
+
+def test_dev_says_that_the_project_is_read_at_its_start(project: Project) -> None:
+    with_server(project)
+    file = project.root / "reactor.yaml"
+    with project.start("dev") as dev:
+        dev.ready()
+        dev.until(lambda: "watching workflows" in dev.err)
+        file.write_text(file.read_text() + "vars: {a: 1}\n")
+        dev.until(lambda: "reactor.yaml: start `reactor dev` again to let it take effect" in dev.err)
+        dev.interrupt()
+        assert dev.ended() == 0
