@@ -20,6 +20,7 @@ from reactor.connections.addresses import literal, verdict
 from reactor.connections.registry import Registry
 from reactor.core.clock import SYSTEM
 from reactor.core.errors import StepError, code_matches
+from reactor.core.limits import ANSWER_DEPTH_MAX
 from reactor.engine.actions.http import HttpAction
 from reactor.testing.action_suite import ActionSuite, LentServices
 from reactor.tests.actions.mail_server import certificate
@@ -83,7 +84,8 @@ class Site:
         if first == "marked":
             return web.Response(body=b'\xef\xbb\xbf{"a":1}', content_type="application/json")
         if first == "deep":
-            return web.Response(text="[" * 5000 + "]" * 5000, content_type="application/json")
+            depth = int(rest)
+            return web.Response(text="[" * depth + "]" * depth, content_type="application/json")
         if first == "badjson":
             return web.Response(text="{", content_type="application/json")
         if first == "token":
@@ -197,7 +199,8 @@ async def test_bodies_of_the_answer(rig: Rig, site: Site) -> None:
     output = await rig("http", {"url": site.url("binary")})
     assert (output["body"], output["json"]) == (base64.b64encode(b"\x00\xff\x01").decode(), None)
     assert (await rig("http", {"url": site.url("marked")}))["json"] == {"a": 1}
-    assert (await rig("http", {"url": site.url("deep")}))["json"] is None
+    for depth, read in ((ANSWER_DEPTH_MAX, True), (ANSWER_DEPTH_MAX + 1, False), (5_000, False)):
+        assert ((await rig("http", {"url": site.url(f"deep/{depth}")}))["json"] is not None) is read
     output = await rig("http", {"url": site.url("badjson")})
     assert (output["body"], output["json"]) == ("{", None)
     output = await rig("http", {"url": site.url("status/404"), "ok": ["2xx", 404]})
