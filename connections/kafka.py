@@ -164,6 +164,8 @@ class KafkaConnection:
                     response = await admin.create_topics([topic])
                 except TopicAlreadyExistsError:
                     return
+                except AttributeError as e:  # aiokafka reads the number of a controller that there is not
+                    raise NotConnected(f"{self.title}: the brokers have no controller at the moment") from e
                 finally:
                     await admin.close()
         for topic, code, *words in response.topic_errors:

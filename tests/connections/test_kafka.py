@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from reactor.connections.bus import bus_of, run_of
 from reactor.connections.configs import KafkaConfig
@@ -266,6 +267,18 @@ async def test_the_bus_makes_its_topic_if_it_may(
     assert again is not None
     await again([run_event("r", 2)])
     assert len(await received(kafka_server, unique_name, 2)) == 2
+
+
+async def test_brokers_without_a_controller_are_away_for_the_moment(
+    monkeypatch: pytest.MonkeyPatch, connection: KafkaConnection
+) -> None:
+    async def none_yet(self: AIOKafkaAdminClient, topics: object) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'nodeId'")
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "create_topics", none_yet)
+    with pytest.raises(NotConnected) as raised:
+        await connection.create_topic("any")
+    assert str(raised.value) == f"{connection.title}: the brokers have no controller at the moment"
 
 
 @pytest.mark.broker("kafka")

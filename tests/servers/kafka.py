@@ -1,5 +1,6 @@
 """An Apache Kafka of the session: one node, KRaft, no other process."""
 
+import asyncio
 import base64
 import os
 import socket
@@ -15,6 +16,7 @@ from reactor.tests.servers import places
 from reactor.tests.servers.process import Cuttable, GivenServer, Process, ServerError, ServerProcess, free_port
 
 VARIABLE = "REACTOR_TEST_KAFKA"
+CONTROLLER_S_MAX = 30.0
 PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
@@ -49,11 +51,17 @@ class KafkaServer(Cuttable):
     process: Process
 
     async def create_topic(self, name: str, partitions: int = 1) -> None:
-        """A new topic, there when this returns."""
+        """A new topic, there when this returns; a broker that starts may need a moment until it is the controller."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         try:
-            await admin.create_topics([NewTopic(name, partitions, 1)])
+            async with asyncio.timeout(CONTROLLER_S_MAX):
+                while True:
+                    try:
+                        await admin.create_topics([NewTopic(name, partitions, 1)])
+                        return
+                    except AttributeError:  # aiokafka reads the number of a controller that there is not
+                        await asyncio.sleep(0.1)
         finally:
             await admin.close()
 
