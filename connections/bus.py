@@ -184,4 +184,4 @@ def _covers(wide: str, narrow: str) -> bool:
 
 def _token(text: str) -> str:
     """A part of a subject: what NATS gives a meaning to, and empty ones, become `_`."""
-    return re.sub(r"[\s*>.\x00-\x1f]", "_", text) or "_"
+    return re.sub(r"[\s*>.\x00-\x1f\x7f]", "_", text) or "_"

@@ -6,6 +6,7 @@ Source: triggers.md sections 4 (`kafka`) and 6 (`kafka`); CloudEvents 1.0.2, Kaf
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 Acks = Literal["all", 0, 1]
+_YEAR_10000 = 253_402_300_800  # seconds since 1970
 IDEMPOTENCY_HEADER = "idempotency-key"
 TOPIC_S_MAX = 3.0  # for the broker to say that it has a topic, or to make it if it does so by itself
 STOP_S_MAX = 2.5  # a client whose broker is away is given so long to say goodbye
@@ -311,10 +313,23 @@ def _key(key: Any) -> bytes:
 
 
 def _milliseconds(given: Any) -> int:
+    fault = timestamp_fault(given)
+    if fault:
+        raise StepError("invalid_input", f"`timestamp` {fault}")
+    return round((parse_instant(given) if isinstance(given, str) else float(given)) * 1000)
+
+
+def timestamp_fault(given: Any) -> str:
+    """What makes this no time of a record, in words; empty if it is one. Kafka has no times before 1970: it takes a
+    negative one for none at all.
+    """
     try:
-        return round((parse_instant(given) if isinstance(given, str) else float(given)) * 1000)
-    except (ConfigError, TypeError, ValueError) as error:
-        raise StepError("invalid_input", f"`timestamp` is an instant; found {given!r}") from error
+        seconds = parse_instant(given) if isinstance(given, str) else float(given)
+    except (ConfigError, OverflowError, TypeError, ValueError):
+        seconds = math.nan
+    if 0 <= seconds < _YEAR_10000:
+        return ""
+    return f"must be an instant from 1970 to 9999, or its seconds since 1970; found {given!r}"
 
 
 def _words(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import re
 import ssl
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ import msgspec
 from pydantic import BaseModel
 
 from ..core.clock import SYSTEM
+from ..core.depth import too_deep
 from ..core.errors import NotConnected, StepError, TransientError
+from ..core.limits import ANSWER_DEPTH_MAX
 from .cloudevents_http import header_value
 from .cloudevents_messages import bound
 from .configs import NatsConfig
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 MESSAGE_ID = "Nats-Msg-Id"
 PING_S = 10  # a server that does not answer two of these is gone
 CLOSE_S_MAX = 2.0
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 _RETRY_API = (408, 429, 500, 503)
 
 
@@ -209,10 +213,13 @@ class NatsConnection:
         """Publish one.
 
         `to: jetstream`: stored when it returns, output `{stream, sequence, duplicate}`. `to: nats`: the server has it,
-        output `{}`; with `mode: request` the answer, `{subject, headers, json, text}`.
+        output `{}`; with `mode: request` the answer, `{subject, headers, json, text}`. Raises as `translation`.
         """
         target = message.target
         subject = target["subject"]
+        fault = subject_fault(subject)
+        if fault:
+            raise StepError("invalid_input", f"{self.title}: `subject` {fault}")
         headers, body = bound(message, "ce-", header_value)
         if message.key and not any(name.lower() == MESSAGE_ID.lower() for name in headers):
             headers[MESSAGE_ID] = message.key
@@ -239,6 +246,20 @@ class NatsConnection:
     async def send_many(self, messages: Sequence[OutMessage]) -> list[dict[str, Any]]:
         """Publish in order, each confirmed before the next: a stream keeps no order among those under way."""
         return [await self.send(message) for message in messages]
+
+
+def subject_fault(subject: str) -> str:
+    """What makes this no subject to publish to, in words; empty if it is one. The server takes wildcards without a
+    word, and then most subscribers never see the message.
+    """
+    tokens = subject.split(".")
+    if any(token in ("*", ">") for token in tokens):
+        return f"must not have wildcards: a message goes to one subject; found {subject!r}"
+    if _BLANK.search(subject):
+        return f"must not have blanks or control characters; found {subject!r}"
+    if not all(tokens):
+        return f"must not have empty parts: words joined by single dots; found {subject!r}"
+    return ""
 
 
 @contextmanager
@@ -304,9 +325,11 @@ def _answer(message: Any) -> dict[str, Any]:
     }
     try:
         found["text"] = data.decode()
-        found["json"] = msgspec.json.decode(data)
-    except (UnicodeDecodeError, msgspec.DecodeError):
+        value = msgspec.json.decode(data)
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return found
+    if not too_deep(data, value, depth_max=ANSWER_DEPTH_MAX):
+        found["json"] = value
     return found
 
 

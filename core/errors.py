@@ -143,12 +143,17 @@ class ErrorInfo(Struct, frozen=True, rename={"class_": "class"}):
     details: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def codes(self) -> tuple[str, ...]:
-        """Its own code, then the codes of its causes: what `on_error` looks at, outermost first."""
+        """Its own code, then the codes of its causes: what `on_error` looks at, outermost first.
+
+        An error of another step that came before it (see `after`) is none of its own: that one was caught.
+        """
         found: list[str] = []
         error: ErrorInfo | None = self
         while error is not None and len(found) < CAUSES_MAX:
             found.append(error.code)
-            error = error.cause
+            cause = error.cause
+            earlier = cause is not None and cause.step not in (None, error.step) and error.code != "child_failed"
+            error = None if earlier else cause
         return tuple(found)
 
     def after(self, earlier: ErrorInfo) -> ErrorInfo:

@@ -78,7 +78,7 @@ class WorkflowFiles:
         own = {(one.definition.workflow, one.file) for one in beside}  # the program registered them itself
         classes = [one for one in coded.loaded if (one.definition.workflow, one.file) not in own]
         texts = [file for file in files if not file.endswith(SUFFIX)]
-        result = load_files(texts, catalogue, self._texts, [*beside, *classes])
+        result = load_files(texts, catalogue, self._texts, [*beside, *classes], coded.broken)
         result.loaded[:0] = [one for one in classes if not any(one is wrong for wrong in result.wrong)]
         _add(result, coded)
         return result
@@ -135,6 +135,7 @@ class WorkflowFiles:
             try:
                 loaded = self._functions.register(each, catalogue)
             except InvalidDefinition as error:
+                result.broken.add(self._functions.name_of(each))
                 result.diagnostics.add_source(file, body.decode(errors="replace"))
                 result.diagnostics.extend(error.diagnostics)
             else:
@@ -188,6 +189,7 @@ def _add(result: LoadResult, more: LoadResult) -> None:
         result.diagnostics.add_source(file, text)
     result.diagnostics.extend(more.diagnostics.items)
     result.failed |= more.failed
+    result.broken |= more.broken
 
 
 def _workflows(module: ModuleType) -> list[Any]:

@@ -20,7 +20,12 @@ def _closed(**fields: Name) -> Name:
 
 
 _SQL = ("postgres", "sqlite")
-_SINKS: Mapping[str, tuple[str, ...]] = {"kafka": ("kafka",), "jetstream": ("nats",), "http": ("http",)}
+_SINKS: Mapping[str, tuple[str, ...]] = {
+    "kafka": ("kafka",),
+    "nats": ("nats",),
+    "jetstream": ("nats",),
+    "http": ("http",),
+}
 _STREAMS = _closed(
     exit_code=_NUMBER, stdout=TEXT, stderr=TEXT, json=ANY, lines=Name("array"), truncated=_FLAG, duration_ms=_NUMBER
 )

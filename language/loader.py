@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -136,14 +136,16 @@ def load_files(
     catalogue: Catalogue,
     cache: LoadCache | None = None,
     beside: Sequence[Loaded] = (),
+    broken: Collection[str] = (),
 ) -> LoadResult:
     """The workflows of many files, checked against each other too (`check_together`).
 
     With a cache, files whose content is that of the last call are not read again, as long as the catalogue says the
-    same. `beside`: definitions from elsewhere (Python, the API) that these may call.
+    same. `beside`: definitions from elsewhere (Python, the API) that these may call; `broken`: workflows from there
+    that have errors of their own.
     """
     with _no_collections():
-        return _load_files(paths, catalogue, cache if cache is not None else LoadCache(), beside)
+        return _load_files(paths, catalogue, cache if cache is not None else LoadCache(), beside, broken)
 
 
 @contextmanager
@@ -159,7 +161,11 @@ def _no_collections() -> Generator[None]:
 
 
 def _load_files(
-    paths: Iterable[str | FilePath], catalogue: Catalogue, kept: LoadCache, beside: Sequence[Loaded]
+    paths: Iterable[str | FilePath],
+    catalogue: Catalogue,
+    kept: LoadCache,
+    beside: Sequence[Loaded],
+    broken: Collection[str],
 ) -> LoadResult:
     revision = catalogue.revision
     if kept.revision != revision:
@@ -186,7 +192,7 @@ def _load_files(
         entries[file] = (digest, one)
         _take(result, one)
     kept.entries = entries
-    between, result.wrong = check_together([*beside, *result.loaded], result.broken, catalogue.triggers)
+    between, result.wrong = check_together([*beside, *result.loaded], {*broken, *result.broken}, catalogue.triggers)
     result.diagnostics.extend(between.items)
     result.failed.update(each.file for each in result.wrong)
     wrong = {id(each) for each in result.wrong}

@@ -15,6 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from ...connections.contract import OutMessage, Sender
 from ...connections.fields import Duration, Fault, Keys, Word, has_template
 from ...connections.http import HttpConnection
+from ...connections.kafka import timestamp_fault
+from ...connections.nats import subject_fault
 from ...core.durations import format_instant
 from ...core.event import Event, InvalidEvent, check as check_event
 from ...language.diagnostics import did_you_mean
@@ -123,6 +125,11 @@ class PublishAction(ActionBase):
             faults.append(("", f"`{needed}` is missing: `to: {to}` needs it"))
         if to == "http":
             faults += _http_faults(keys)
+        subject, timestamp = keys.get("subject"), keys.get("timestamp")
+        if isinstance(subject, str) and not has_template(subject) and (fault := subject_fault(subject)):
+            faults.append(("subject", fault))
+        if timestamp is not None and not has_template(timestamp) and (fault := timestamp_fault(timestamp)):
+            faults.append(("timestamp", fault))
         return faults + _mode_faults(to, keys)
 
     def host(self, with_: Any) -> str:

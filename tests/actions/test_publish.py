@@ -185,6 +185,19 @@ def test_faults_at_load(rig: Rig) -> None:
     assert faults("publish", {"to": "redis", "json": 1, "connection": "r"}) == [
         ("to", "publishing to redis is not carried out by this version yet")
     ]
+    for subject, fault in {
+        "orders.*": "must not have wildcards: a message goes to one subject; found 'orders.*'",
+        "a b": "must not have blanks or control characters; found 'a b'",
+        "a.": "must not have empty parts: words joined by single dots; found 'a.'",
+    }.items():
+        assert faults("publish", {"to": "jetstream", "subject": subject, "json": 1}) == [("subject", fault)]
+    assert faults("publish", {"to": "nats", "subject": "a.${{ inputs.b }}", "json": 1}) == []
+    for timestamp in (-5, "1969-12-31T23:59:59Z", "yesterday", 253402300800, "2026-03-01"):
+        said = f"must be an instant from 1970 to 9999, or its seconds since 1970; found {timestamp!r}"
+        given = {"to": "kafka", "topic": "t", "timestamp": timestamp, "json": 1}
+        assert faults("publish", given) == [("timestamp", said)]
+    for timestamp in (0, 1.5, "2026-03-01T10:00:00+01:00", "${{ now }}"):
+        assert faults("publish", {"to": "kafka", "topic": "t", "timestamp": timestamp, "json": 1}) == []
     assert faults("publish", {"to": "kafak", "topic": "t", "json": 1}) == [
         ("to", 'expected one of kafka, nats, jetstream, http; found "kafak"; did you mean kafka?')
     ]

@@ -67,3 +67,23 @@ def test_dev_says_that_the_project_is_read_at_its_start(project: Project) -> Non
         dev.until(lambda: "reactor.yaml: start `reactor dev` again to let it take effect" in dev.err)
         dev.interrupt()
         assert dev.ended() == 0
+
+
+def test_a_call_of_one_with_errors_of_its_own_is_not_told_as_unknown(project: Project) -> None:
+    file = project.root / "workflows" / "ship.py"
+    file.write_text(
+        "from reactor import Workflow, step\nclass Ship(Workflow):\n    @step(needs=['pack'])\n    def go(self): ...\n"
+    )
+    project.write(calls="workflow: calls\nsteps: [{run-workflow: {workflow: ship}}]\n")
+    said = project.say("validate")
+    assert (said.code, said.out) == (
+        2,
+        (
+            "error: there is no step `pack`\n"
+            f"  --> {file}:3 (steps.go.needs[0])\n"
+            " 3 |     @step(needs=['pack'])\n"
+            "   | ^\n"
+            "  = found: pack\n"
+            "  = help: one of: go\n\n"
+        ),
+    )

@@ -107,6 +107,11 @@ async def test_acks_are_as_asked(kafka_server: KafkaServer, connection: KafkaCon
     with pytest.raises(StepError) as error:
         await connection.send(OutMessage("kafka", {"topic": unique_name, "acks": 2}, body=b"1"))
     assert (error.value.code, str(error.value)) == ("invalid_input", "`acks` is all, 1 or 0; found 2")
+    for timestamp in (-5, float("inf"), "1969-12-31T23:59:59Z"):
+        with pytest.raises(StepError) as error:
+            await connection.send(OutMessage("kafka", {"topic": unique_name, "timestamp": timestamp}, body=b"1"))
+        said = f"`timestamp` must be an instant from 1970 to 9999, or its seconds since 1970; found {timestamp!r}"
+        assert (error.value.code, str(error.value)) == ("invalid_input", said)
 
 
 @pytest.mark.broker("kafka")

@@ -65,6 +65,31 @@ async def test_a_subject_without_a_stream_is_worth_another_try(connection: NatsC
 
 
 @pytest.mark.broker("nats")
+@pytest.mark.parametrize("to", ["nats", "jetstream"])
+async def test_a_message_goes_to_one_subject(
+    connection: NatsConnection, outside: Any, unique_name: str, to: str
+) -> None:
+    """The server takes any of these without a word; nobody who listens for the subject meant would get it."""
+    sub = await outside.subscribe(f"{unique_name}.>")
+    for subject, fault in [
+        ("*", "must not have wildcards: a message goes to one subject"),
+        (">", "must not have wildcards: a message goes to one subject"),
+        ("a b", "must not have blanks or control characters"),
+        ("a.b\r\nPUB c 0", "must not have blanks or control characters"),
+        ("", "must not have empty parts: words joined by single dots"),
+        ("a..b", "must not have empty parts: words joined by single dots"),
+    ]:
+        with pytest.raises(StepError) as error:
+            await connection.send(OutMessage(to, {"subject": f"{unique_name}.{subject}"}, b"1"))
+        found = repr(f"{unique_name}.{subject}")
+        said = f"{connection.title}: `subject` {fault}; found {found}"
+        assert (error.value.code, str(error.value)) == ("invalid_input", said)
+    if to == "nats":
+        await connection.send(OutMessage(to, {"subject": f"{unique_name}.a*b"}, b"2"))
+        assert (await sub.next_msg(2)).data == b"2"
+
+
+@pytest.mark.broker("nats")
 async def test_subscribers_get_what_is_sent_and_answer(
     connection: NatsConnection, outside: Any, unique_name: str
 ) -> None:
@@ -84,6 +109,11 @@ async def test_subscribers_get_what_is_sent_and_answer(
     await outside.publish(question.reply, b'{"yes": true}', headers={"X-By": "me"})
     answer = await asking
     assert (answer["json"], answer["text"], answer["headers"]) == ({"yes": True}, '{"yes": true}', {"x-by": "me"})
+    deep = "[" * 501 + "]" * 501
+    asking = asyncio.ensure_future(connection.send(OutMessage("nats", target, b"?")))
+    await outside.publish((await sub.next_msg(2)).reply, deep.encode())
+    answer = await asking
+    assert (answer["json"], answer["text"]) == (None, deep)
     await sub.unsubscribe()
     await outside.flush()
     with pytest.raises(TransientError) as error:

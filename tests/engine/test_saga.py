@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reactor.core.errors import StepError
 from reactor.engine.handle import RunFailed, RunHandle
 
 from .conftest import Reopen, World
@@ -285,6 +286,32 @@ steps:
         found.append(error["step"])
         error = error["cause"]
     assert found == [f"main/{name}" for name in told]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "attempts", "state"),
+    [("step_failed", 1, "failed"), ("lab.away", 1, "completed"), ("lab.away", 2, "completed")],
+)
+async def test_a_pattern_takes_the_error_of_catch_and_not_the_one_that_was_caught(
+    rig: Rig, world: World, pattern: str, attempts: int, state: str
+) -> None:
+    await rig.deploy(
+        f"""
+workflow: tried
+steps:
+  - name: main
+    on_error: {{{pattern}: continue}}
+    try:
+      steps: [{{name: card, python: {{function: "m:act", args: {{name: card}}}}}}]
+      catch:
+        - name: bill
+          python: {{function: "m:act", args: {{name: invoice}}}}
+          retry: {{attempts: {attempts}, delay: 1ms, on: ["*"]}}
+"""
+    )
+    world.fail = {"card": [ValueError("card")], "invoice": [StepError("lab.away", "no")] * attempts}
+    run = await rig.run("tried")
+    assert run["state"] == state
 
 
 @pytest.mark.rule("9.1")
