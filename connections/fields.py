@@ -30,6 +30,9 @@ from ..core.errors import ConfigError
 from ..language.diagnostics import Path, did_you_mean, nearest, path_text
 from ..language.renamed import Renamed
 from ..language.source_text import WANTS_TEXT
+from .pydantic_plugins import go_without_broken_plugins
+
+go_without_broken_plugins()  # before the first of our models is made
 
 Fault = tuple[str, str]
 """Where inside a value (`json.items[2]`, empty for the whole), and what is wrong there."""

@@ -21,6 +21,7 @@ from ..language.built_in import BUILT_IN
 from ..language.loader_steps import BLOCKS, STEP
 from ..language.loader_triggers import COMMON, OWN_KINDS
 from ..language.loader_when import ENTRY
+from .requirements import DISTRIBUTION, normalised, unfit
 
 What = Literal["trigger", "action", "middleware", "block"]
 State = Literal["found", "loaded", "importing", "failed", "unavailable"]
@@ -32,13 +33,8 @@ GROUPS: dict[str, What] = {
     "reactor.blocks": "block",
 }
 SUITES = "reactor.suites"
-DISTRIBUTION = "reactor-triggers"
-"""The name with which a plugin requires Reactor."""
-
 _is_name = re.compile(r"[a-z][a-z0-9_-]*").fullmatch
-_is_target = re.compile(r"\w+(\.\w+)*:\w+").fullmatch
-_requirement = re.compile(r"\s*([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*\(?([^;()]*)\)?\s*(?:;.*)?").fullmatch
-_bound = re.compile(r"\s*(~=|==|!=|<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)*)\s*").fullmatch
+_target = re.compile(r"(\w+(?:\.\w+)*:\w+)\s*(?:\[[^\[\]]*\])?").fullmatch
 
 
 class Found(Struct, frozen=True):
@@ -74,7 +70,7 @@ def discover(path: Sequence[str] | None = None) -> list[Found]:
     versions: dict[str, str] = {}
     others: dict[str, str] = {}
     for distribution in metadata.distributions() if path is None else metadata.distributions(path=list(path)):
-        text = distribution.read_text("entry_points.txt") or ""
+        text = _text(distribution)
         if not any(f"[{group}]" in text for group in GROUPS):
             continue
         plugin, version = _named(distribution)
@@ -88,18 +84,36 @@ def discover(path: Sequence[str] | None = None) -> list[Found]:
                 others[plugin] = version
             continue
         versions[plugin] = version
-        unfit = _unfit(distribution.requires or ())
-        suites = {each.name: each.value for each in distribution.entry_points if each.group == SUITES}
-        found.extend(_found(point, plugin, version, suites.get(point.name, ""), unfit) for point in points)
+        bounds = unfit(_requires(distribution))
+        suites = {each.name: _plain(each.value) for each in distribution.entry_points if each.group == SUITES}
+        found.extend(_found(point, plugin, version, suites.get(point.name, ""), bounds) for point in points)
     return sorted(
         (_worded(each, found, others) for each in found), key=lambda each: (each.plugin, each.what, each.name)
     )
 
 
+def _text(distribution: metadata.Distribution) -> str:
+    """Its entry points as they are written; what is no UTF-8 too, so that one can see whether they are for us."""
+    try:
+        return distribution.read_text("entry_points.txt") or ""
+    except UnicodeDecodeError as error:
+        return bytes(error.object).decode(errors="replace")
+
+
+def _requires(distribution: metadata.Distribution) -> list[str]:
+    try:
+        return distribution.requires or []
+    except ValueError:  # its METADATA is no UTF-8
+        return []
+
+
 def _named(distribution: metadata.Distribution) -> tuple[str, str]:
     """Name and version; of what lost its METADATA (an installation that was broken off) those of its folder."""
-    about = distribution.metadata
-    name, version = (str(about[key]) if key in about else "" for key in ("Name", "Version"))
+    try:
+        about = distribution.metadata
+        name, version = (str(about[key]) if key in about else "" for key in ("Name", "Version"))
+    except ValueError:  # it is no UTF-8
+        name, version = "", ""
     folder = getattr(distribution, "_path", None)
     of_folder = re.fullmatch(r"(.+?)-(.+?)\.(?:dist|egg)-info", folder.name) if folder is not None else None
     if of_folder is not None:
@@ -116,26 +130,27 @@ def _unreadable(plugin: str, version: str, text: str) -> Found:
     return found.refused("failed", f"its entry_points.txt cannot be read{where}", f"correct or uninstall {plugin}")
 
 
-def normalised(name: str) -> str:
-    """A distribution's name as definitions write it: lower case, words joined by `-`."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _found(point: metadata.EntryPoint, plugin: str, version: str, suite: str, unfit: str) -> Found:
+def _found(point: metadata.EntryPoint, plugin: str, version: str, suite: str, bounds: str) -> Found:
     what = GROUPS[point.group]
-    found = Found(what, point.name, plugin, version, point.value, suite=suite)
-    if unfit:
+    found = Found(what, point.name, plugin, version, _plain(point.value), suite=suite)
+    if bounds:
         hint = f"install a version of {plugin} for Reactor {__version__}, or another Reactor"
-        return found.refused("failed", f"it needs {DISTRIBUTION}{unfit}; this is {__version__}", hint)
+        return found.refused("failed", f"it needs {DISTRIBUTION}{bounds}; this is {__version__}", hint)
     if what in ("middleware", "block"):
         return found.refused("unavailable", f"{what} plugins are not carried out by this version yet", "")
     if not _is_name(point.name):
         hint = f"correct the entry point of {plugin}: lower-case letters, digits, `_` and `-`"
         return found.refused("failed", f"`{point.name}` cannot be the name of a {_thing(what)}", hint)
-    if not _is_target(point.value):
+    if _target(point.value) is None:
         hint = f"correct the entry point of {plugin}"
         return found.refused("failed", f"`{point.value}` is not of the form package.module:Class", hint)
     return found
+
+
+def _plain(value: str) -> str:
+    """`module:Class`, without the extras that may be named behind it: they are a matter of whoever installs."""
+    found = _target(value)
+    return value if found is None else found[1]
 
 
 def _worded(found: Found, all_: Iterable[Found], others: dict[str, str]) -> Found:
@@ -171,26 +186,3 @@ def taken(what: What) -> Collection[str]:
         return own | {*OWN_KINDS, "trigger", *ENTRY.keys, *COMMON.keys}
     own = {*BUILT_IN.actions, *BUILT_IN.missing.get("action", ()), *BUILT_IN.missing.get("block", ())}
     return own | {*BLOCKS, *STEP.keys}
-
-
-def _unfit(requires: Iterable[str]) -> str:
-    """The bounds on Reactor's version that this version does not keep; empty if it keeps all."""
-    for each in requires:
-        read = _requirement(each)
-        if read is None or normalised(read[1]) != DISTRIBUTION:
-            continue
-        bounds = [bound for bound in (_bound(part) for part in read[2].split(",")) if bound is not None]
-        if not all(_keeps(bound[1], bound[2]) for bound in bounds):
-            return read[2].strip()
-    return ""
-
-
-def _keeps(sign: str, text: str) -> bool:
-    """Does this version of Reactor keep one bound? Versions are compared number by number."""
-    bound = tuple(int(part) for part in text.split("."))
-    own = tuple(int(part) for part in re.findall(r"\d+", __version__)[:3])
-    width = max(len(own), len(bound))
-    a, b = own + (0,) * (width - len(own)), bound + (0,) * (width - len(bound))
-    if sign == "~=":
-        return a >= b and own[: len(bound) - 1] == bound[:-1]
-    return {"==": a == b, "!=": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[sign]

@@ -68,3 +68,26 @@ def test_a_snapshot_needs_a_folder(project: Project, tmp_path: Path) -> None:
         "",
         f"error: there is no folder {target.parent}\n  = help: make it first, or name a file elsewhere\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("points", "why"),
+    [
+        (b"[console_scripts]\nrow\n", "{info}/entry_points.txt cannot be read; correct or uninstall that package"),
+        (b"\xff\xfe", "{info}/entry_points.txt cannot be read; correct or uninstall that package"),
+        (
+            b"[pydantic]\nx = os:getcwd\n",
+            "AttributeError: 'builtin_function_or_method' object has no attribute 'new_schema_validator'",
+        ),
+    ],
+)
+def test_a_package_whose_entry_points_are_torn_stops_nobody(project: Project, points: bytes, why: str) -> None:
+    """Whoever it is: Pydantic reads those of all that is installed."""
+    info = project.root / "site" / "torn-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: torn\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_bytes(points)
+    with project.start("validate", env={"PYTHONPATH": str(info.parent)}) as child:
+        code = child.ended()
+    said = [f"Pydantic's plugins are left out: {why.format(info=info)}"]
+    assert (code, child.out, child.err) == (0, ["hello 1.2.0: 2 steps"], said)

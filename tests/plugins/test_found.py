@@ -77,7 +77,24 @@ def test_of_two_versions_the_first_on_the_path_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "fits", ["", ">=0.1,<0.2", "~=0.1.0", "~=0.1", "==0.1.0", "!=0.2", "(>=0.1)", "[kafka]>=0.1", "<=0.1", ">=0.1.0; x"]
+    "fits",
+    [
+        "[kafka]; extra == 'k'",
+        ">=9; extra == 'dev'",
+        ">=9; python_version < '3'",
+        "==0.1.*",
+        "===0.1.0",
+        "",
+        ">=0.1,<0.2",
+        "~=0.1.0",
+        "~=0.1",
+        "==0.1.0",
+        "!=0.2",
+        "(>=0.1)",
+        "[kafka]>=0.1",
+        "<=0.1",
+        ">=0.1.0; x",
+    ],
 )
 def test_a_version_that_fits(tmp_path: Path, fits: str) -> None:
     install(tmp_path, "lab", {"reactor.actions": {"a": "a:B"}}, requires=("other>=9", f"reactor-triggers{fits}"))
@@ -85,7 +102,9 @@ def test_a_version_that_fits(tmp_path: Path, fits: str) -> None:
 
 
 @pytest.mark.req("T-PLUG-3")
-@pytest.mark.parametrize("bounds", [">=0.2", "<0.1", "~=0.2.0", "==1.0", ">=0.1,<0.1.0", "!=0.1.0", "~=0.0.9"])
+@pytest.mark.parametrize(
+    "bounds", [">=0.2", "<0.1", "~=0.2.0", "==1.0", ">=0.1,<0.1.0", "!=0.1.0", "~=0.0.9", "==0.2.*", "!=0.1.*"]
+)
 def test_a_version_that_does_not_fit_is_named(tmp_path: Path, bounds: str) -> None:
     install(tmp_path, "lab", {"reactor.actions": {"a": "a:B"}}, requires=(f"Reactor_Triggers{bounds}",))
     problem = f"it needs reactor-triggers{bounds}; this is 0.1.0"
@@ -110,6 +129,42 @@ def test_entry_points_that_cannot_be(tmp_path: Path) -> None:
         ),
         ((), "failed", "`a.b` is not of the form package.module:Class", "correct the entry point of lab"),
     ]
+
+
+def test_a_requirement_counts_where_its_marker_holds(tmp_path: Path) -> None:
+    requires = ("reactor-triggers>=9; python_version < '3'", 'reactor-triggers>=2; python_version >= "3"')
+    install(tmp_path, "lab", {"reactor.actions": {"a": "a:B"}}, requires=requires)
+    hint = "install a version of lab for Reactor 0.1.0, or another Reactor"
+    assert brief(discover([str(tmp_path)])) == [((), "failed", "it needs reactor-triggers>=2; this is 0.1.0", hint)]
+
+
+def test_extras_behind_an_entry_point_are_not_part_of_it(tmp_path: Path) -> None:
+    """They say with which extras a package must be installed, and are a matter of whoever installs it."""
+    points = {
+        "reactor.triggers": {"tick": "a.b:C [serial, usb]", "tock": "a:C[]", "torn": "a:C [x"},
+        "reactor.suites": {"tick": "a.b:TestC [test]"},
+    }
+    install(tmp_path, "lab", points)
+    found = {each.name: each for each in discover([str(tmp_path)])}
+    assert (found["tick"].target, found["tick"].suite, found["tick"].words) == (
+        "a.b:C",
+        "a.b:TestC",
+        ("tick", "lab.tick"),
+    )
+    assert found["tock"].target == "a:C"
+    assert found["torn"].problem == "`a:C [x` is not of the form package.module:Class"
+
+
+def test_what_is_no_text_is_named(tmp_path: Path) -> None:
+    install(tmp_path, "lab", {"reactor.actions": {"shout": "a:B"}})
+    install(tmp_path, "noise", {"console_scripts": {"x": "a:B"}})
+    for each in ("lab", "noise"):
+        points = tmp_path / f"{each}-1.0.dist-info" / "entry_points.txt"
+        points.write_bytes(points.read_bytes() + b"\xff\xfe")
+    (tmp_path / "lab-1.0.dist-info" / "METADATA").write_bytes(b"Name: \xff\xfe\n")
+    (found,) = discover([str(tmp_path)])
+    said = "its entry_points.txt cannot be read: line 3, `��` is not of the form name = package.module:Class"
+    assert (found.plugin, found.version, found.problem) == ("lab", "1.0", said)
 
 
 def test_what_lost_its_metadata_is_named_by_its_folder(tmp_path: Path) -> None:
