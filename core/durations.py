@@ -140,7 +140,8 @@ def format_size(size: int) -> str:
 def parse_instant(text: str) -> float:
     """Unix seconds of an RFC 3339 instant; a leap second is the first second of the next minute.
 
-    Raises ConfigError: no date and time, no offset from UTC, or a date that does not exist.
+    Raises ConfigError: no date and time, no offset from UTC, or a date that does not exist, also in UTC (EARLIEST_S,
+    LATEST_S).
     """
     found = _INSTANT.fullmatch(text)
     if found is None:
@@ -158,7 +159,10 @@ def parse_instant(text: str) -> float:
     if found["time"].endswith(":60"):
         extra, text = 1, text[:17] + "59" + text[19:]
     try:
-        return datetime.fromisoformat(text.upper()).timestamp() + extra
+        instant = datetime.fromisoformat(text.upper()).timestamp() + extra
+        if not EARLIEST_S <= instant <= LATEST_S + 1:  # a fraction of the last second may be rounded up
+            raise OverflowError("in UTC its year is not one of 1 to 9999")
+        return instant
     except (ValueError, OverflowError) as error:
         raise ConfigError(
             f"the instant {text!r} does not exist: {error}", hint="check its day, hour and offset"
@@ -166,7 +170,10 @@ def parse_instant(text: str) -> float:
 
 
 def format_instant(instant_s: float) -> str:
-    """RFC 3339 in UTC, with a fraction to the microsecond only where there is one: `2026-12-24T17:00:00.25Z`."""
+    """RFC 3339 in UTC, with a fraction to the microsecond only where there is one: `2026-12-24T17:00:00.25Z`.
+
+    What lies outside of the years 1 to 9999, as the time of a file may, becomes the first or the last instant of them.
+    """
     second, microsecond = divmod(round(instant_s * 1_000_000), 1_000_000)
     text = _second(second)
     return f"{text}.{microsecond:06d}".rstrip("0") + "Z" if microsecond else text + "Z"
@@ -181,7 +188,11 @@ def format_millis(instant_s: float) -> str:
 @functools.lru_cache(64)
 def _second(second: int) -> str:
     """The same instants are written again and again: most of now."""
-    return (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
+    return (_EPOCH + timedelta(seconds=min(max(second, EARLIEST_S), LATEST_S))).isoformat()[:19]
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST_S = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()
+"""The first instant that RFC 3339 writes in UTC, in Unix seconds."""
+LATEST_S = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH).total_seconds()
+"""The last whole second of them."""

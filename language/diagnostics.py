@@ -61,7 +61,7 @@ class Diagnostic:
             lines.append(f"  = found: {self.found}")
         if self.hint:
             lines.append(f"  = help: {self.hint}")
-        return "\n".join(lines)
+        return "\n".join(printable(line) for line in "\n".join(lines).split("\n"))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form for the API and `-o json`."""
@@ -116,7 +116,7 @@ def _excerpt(text: str, place: Place) -> list[str]:
     carets = "^" * max(1, min(place.length, len(text) + 1 - column, start + _EXCERPT_COLUMNS + 1 - column))
     number = str(place.line)
     gutter = " " * len(number)
-    return [f" {number} | {printable(shown)}", f" {gutter} | {before}{carets}"]
+    return [f" {number} | {shown}", f" {gutter} | {before}{carets}"]
 
 
 def printable(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from .diagnostics import Path
@@ -18,6 +17,11 @@ def parse_path(text: str) -> Path:
         hit = _PART.match(text, at)
         if hit is None:
             return (text,)
-        parts.append(hit[1] if hit[1] is not None else int(hit[2]) if hit[2] is not None else json.loads(hit[3]))
+        parts.append(hit[1] if hit[1] is not None else int(hit[2]) if hit[2] is not None else _quoted(hit[3]))
         at = hit.end()
     return tuple(parts)
+
+
+def _quoted(text: str) -> str:
+    """No JSON: whatever is no quote and no backslash stands for itself, a line break too."""
+    return re.sub(r"\\(.)", r"\1", text[1:-1])

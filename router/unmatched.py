@@ -24,6 +24,7 @@ class Unmatched:
         self._store = store
         self._clock = clock
         self._rows: deque[EventRow] = deque()
+        self._writing = asyncio.Lock()  # whoever lists events flushes too: each row is written once
         self._second = 0
         self._taken = 0
         self.left_out = 0  # events of which no row was kept
@@ -61,18 +62,19 @@ class Unmatched:
 
     async def flush(self) -> None:
         """Write what is kept; while the store refuses, it stays in memory (bounded by the rate)."""
-        rows = list(self._rows)
-        if not rows:
-            return
-        try:
-            await self._store.log_unmatched(rows)
-        except StoreUnavailable:
-            while len(self._rows) > 10 * UNMATCHED_PER_S_MAX:
+        async with self._writing:
+            rows = list(self._rows)
+            if not rows:
+                return
+            try:
+                await self._store.log_unmatched(rows)
+            except StoreUnavailable:
+                while len(self._rows) > 10 * UNMATCHED_PER_S_MAX:
+                    self._rows.popleft()
+                    self.left_out += 1
+                return
+            for _ in rows:
                 self._rows.popleft()
-                self.left_out += 1
-            return
-        for _ in rows:
-            self._rows.popleft()
 
     def start(self, fatal: Callable[[StoreFailed], None]) -> asyncio.Task[None]:
         """Flush every FLUSH_S seconds, until cancelled; `fatal` hears that the store closed for good."""

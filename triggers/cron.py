@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol, cast
 from zoneinfo import ZoneInfo
 
+from ..core.durations import LATEST_S
 from ..core.errors import ConfigError
 from ..language.diagnostics import did_you_mean
 
@@ -23,6 +24,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _DAYS_OF_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FROM_S = -2 * 86_400.0  # before 1970 in every zone: the calendar begins there
 
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -198,12 +200,19 @@ def _month_names(months: str) -> str:
 
 
 def next_fire(cron: Cron, after: float, zone: ZoneInfo) -> float | None:
-    """The first instant strictly after `after` that the expression names in this zone; None if none before 9999."""
-    local = datetime.fromtimestamp(after, zone)
-    wall = local.replace(tzinfo=None)
-    if cron.real_time and not local.fold and _instant(wall, zone, 1) > _instant(wall, zone, 0):
-        return _next_before_fold(cron, after, wall, zone)
-    return _first(cron, wall, after, zone)
+    """The first instant strictly after `after` that the expression names in this zone, from 1970 on; None if there is
+    none before the end of the year 9999 in UTC and in the zone.
+    """
+    if after >= LATEST_S:
+        return None
+    try:
+        local = datetime.fromtimestamp(max(after, _FROM_S), zone)
+        wall = local.replace(tzinfo=None)
+        if cron.real_time and not local.fold and _instant(wall, zone, 1) > _instant(wall, zone, 0):
+            return _next_before_fold(cron, after, wall, zone)
+        return _first(cron, wall, after, zone)
+    except (OverflowError, IndexError):  # what is after the last day of the year 9999 has no date, and no last one
+        return None
 
 
 def _first(cron: Cron, wall: datetime, after: float, zone: ZoneInfo) -> float | None:

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ..connections.fields import Keys, shown
-from ..core.durations import format_instant, parse_instant
+from ..core.durations import LATEST_S, format_instant, parse_instant
 from ..core.errors import ConfigError
 from ..core.ids import digest
 from .contract import Duration, TriggerConfig
@@ -121,7 +121,7 @@ class EveryTable(Struct, frozen=True):
         count = max(least, math.floor((instant - origin) / self.interval))
         while (due := round(origin + count * self.interval, 6)) <= instant:
             count += 1
-        return None if self.until is not None and due > self.until else due
+        return None if due > (LATEST_S if self.until is None else self.until) else due
 
 
 class AtTable(Struct, frozen=True):

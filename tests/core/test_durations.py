@@ -159,6 +159,23 @@ def test_a_date_that_does_not_exist() -> None:
     assert str(caught.value) == "the instant '2026-02-30T00:00:00Z' does not exist: day is out of range for month"
 
 
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-00:01", "0001-01-01T00:00:00+00:01"])
+def test_an_instant_that_utc_does_not_have(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_instant(text)
+    assert str(caught.value) == f"the instant {text!r} does not exist: in UTC its year is not one of 1 to 9999"
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.9999999Z", "0001-01-01T00:00:00Z"])
+def test_the_first_and_the_last_instant_are_written(text: str) -> None:
+    assert format_instant(parse_instant(text)) == text[:19] + "Z"
+
+
+def test_what_no_year_has_is_told_as_the_nearest_that_one_has() -> None:
+    assert format_instant(1e13) == "9999-12-31T23:59:59Z"
+    assert format_instant(-1e13) == "0001-01-01T00:00:00Z"
+
+
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_instants_come_back(instant: datetime) -> None:
     text = format_instant(instant.timestamp())

@@ -13,6 +13,7 @@ from reactor.language.diagnostics import (
     nearest,
     path_text,
 )
+from reactor.language.paths import parse_path
 
 
 def test_rendered_as_a_whole() -> None:
@@ -133,3 +134,22 @@ def test_paths_as_people_write_them() -> None:
     assert path_text(("headers", "content-type")) == 'headers["content-type"]'
     assert path_text(("a", 'q"\\')) == 'a["q\\"\\\\"]'
     assert path_text(()) == ""
+
+
+def test_what_a_terminal_would_obey_is_not_shown_to_it() -> None:
+    text = "a: {\x1b[2J: 1}"
+    shown = Diagnostic(
+        "a", "unknown key `\x1b[2J`", Place("f", 1, 5), hint="not \x9b", path=("a", "\x1b[2J"), line_text=text
+    )
+    assert shown.render() == (
+        "error: unknown key `\ufffd[2J`\n"
+        '  --> f:1:5 (a["\ufffd[2J"])\n'
+        " 1 | a: {\ufffd[2J: 1}\n"
+        "   |     ^\n"
+        "  = help: not \ufffd"
+    )
+
+
+@given(st.lists(st.integers(0, 99) | st.text(), max_size=4).map(tuple))
+def test_a_path_is_read_back_as_it_was_written(path: tuple[str | int, ...]) -> None:
+    assert parse_path(path_text(path)) == path

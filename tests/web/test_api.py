@@ -448,6 +448,18 @@ async def test_a_schedule_is_shown_before_it_is_written(site: Site) -> None:
     )
 
 
+@pytest.mark.parametrize("spec", ["* * * * *", "30s", "@yearly"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+async def test_a_schedule_ends_with_the_last_year_that_can_be_written(site: Site, spec: str, zone: str) -> None:
+    for start in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.9999999Z"):
+        asked = {"spec": spec, "from": start, "timezone": zone}
+        assert await site.get("/api/v1/schedule/preview", params=asked) == {"items": [], "next": None}
+    refused = await site.call("GET", "/api/v1/runs", params={"since": "9999-12-31T23:59:59-01:00"})
+    assert refused.problem()["detail"] == (
+        "`since`: the instant '9999-12-31T23:59:59-01:00' does not exist: in UTC its year is not one of 1 to 9999"
+    )
+
+
 # -- the rest
 async def test_unknown_places_and_methods(site: Site) -> None:
     nowhere = (await site.call("GET", "/api/v1/nothing")).problem()

@@ -291,6 +291,15 @@ async def test_many_at_once_are_all_accepted(site: Site) -> None:
     assert len({run for r in replies for run in r.json["runs"]}) == 200
 
 
+async def test_unmatched_events_are_listed_once_to_all_that_ask_at_once(site: Site) -> None:
+    sent = [f"{i}" for i in range(40)]
+    for id in sent:
+        assert (await site.call("POST", "/events", data=json.dumps(event(id)), headers=STRUCTURED)).status == 202
+        pages = await asyncio.gather(*(site.get("/api/v1/events?limit=100") for _ in range(4)))
+        assert all(page == pages[0] for page in pages)
+    assert [one["id"] for one in pages[0]["items"]] == sent[::-1]
+
+
 async def test_a_body_in_parts_is_read_whole(site: Site) -> None:
     async def parts() -> Any:
         for part in (b"{", json.dumps(event())[1:-1].encode(), b"}"):
