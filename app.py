@@ -219,7 +219,7 @@ class App:
     async def load(self) -> LoadResult:
         """Read the project's files and put the good ones in force; a broken one keeps its last good revision."""
         result = await self.files.read(self.project.workflow_files(), self.vocabulary(), self._registered)
-        await self.deploys.sync(result.loaded, failed=result.failed)
+        await self.deploys.sync(result.loaded, failed=result.failed, held=result.may_hold)
         return result
 
     # -- runs and events

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from .errors import ConfigError
@@ -135,6 +136,17 @@ def format_size(size: int) -> str:
         if abs(size) >= factor:
             return f"{size // factor}{unit}" if size % factor == 0 else f"{size / factor:.1f}{unit}"
     return f"{size}B"
+
+
+is_instant: Callable[[str], object | None] = re.compile(
+    r"(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+    r"[Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]+)?(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+).fullmatch
+"""Is a text RFC 3339, and does this instant exist? None if not. Second 60 does: nobody knows the leap seconds to come.
+It is asked of each event that comes, and so is one look.
+"""
 
 
 def parse_instant(text: str) -> float:

@@ -16,13 +16,13 @@ from typing import Any, Literal, Protocol, cast
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from .durations import is_instant
 from .errors import ErrorInfo, PermanentError
 from .limits import EVENT_BATCH_MAX, EVENT_BYTES_MAX, EXTENSION_NAME_CHARS_MAX
 
 Scalar = str | int | bool
 """What a CloudEvents extension may hold (floats and structures travel as text)."""
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)").fullmatch
 _EXTENSION = re.compile(r"[a-z0-9]+").fullmatch
 _ATTRIBUTES = ("subject", "time", "datacontenttype", "dataschema")
 _RESERVED = frozenset(("specversion", "id", "source", "type", "data", "data_base64", "meta", *_ATTRIBUTES))
@@ -265,7 +265,7 @@ def check(event: Event) -> None:
         raise InvalidEvent("`id`, `source` and `type` hold no null characters: a store of text cannot keep them")
     if event.subject == "":
         raise _bad("subject", "non-empty text, or no subject", "")
-    if event.time is not None and _RFC3339(event.time) is None:
+    if event.time is not None and is_instant(event.time) is None:
         raise _bad("time", "an RFC 3339 instant such as 2026-03-01T10:00:00Z", event.time)
     if event.extensions:
         for name, value in event.extensions.items():

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
+import msgspec
 from msgspec import Struct
 
 from ..core.clock import Clock
@@ -116,18 +117,22 @@ class Workflows:
         return [n for n in self.names() if fnmatch.fnmatchcase(n, pattern)]
 
     # -- changes
-    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "") -> list[str]:
-        """Make definitions durable, then current; the names that changed. Equal content is no change (semantics
-        10.2).
+    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "", gone: Collection[str] = ()) -> list[str]:
+        """Make definitions durable, then current, and remove those that are `gone`; the names that changed. Equal
+        content is no change (semantics 10.2).
         """
         rows: list[Definition] = []
         entries: list[Entry] = []
-        states: list[WorkflowState] = []
+        states = [msgspec.structs.replace(self._state(name), removed=True) for name in gone]
+        origins: dict[str, str] = {}
         for one in loaded:
             definition, d = one.definition, digest(one.definition)
             known = self._entries.get(definition.workflow, {}).get(definition.version)
+            came = f"file:{one.file}" if origin == "files" else origin
             if known is not None and known.digest == d:
                 known.loaded = one
+                if origin == "files":  # it may have been moved: that file is looked at when it is missing
+                    origins[definition.workflow] = came
                 if not self._state(definition.workflow).removed:
                     continue
                 revision = known.revision
@@ -140,10 +145,11 @@ class Workflows:
                 )
             self._plans[d] = compile_plan(definition)
             entries.append(Entry(definition, d, revision, one))
-            state = self._state(definition.workflow)
-            came = f"file:{one.file}" if origin == "files" else origin
-            if state.removed or state.origin != came or definition.workflow not in self.states:
-                states.append(WorkflowState(definition.workflow, state.enabled, False, state.pinned, came))
+            origins[definition.workflow] = came
+        for name, came in origins.items():
+            state = self._state(name)
+            if state.removed or state.origin != came or name not in self.states:
+                states.append(WorkflowState(name, state.enabled, False, state.pinned, came))
         if rows or states:
             await self._store.submit(Unit(definitions=tuple(rows), workflows=tuple(states)))
         for state in states:
@@ -155,7 +161,10 @@ class Workflows:
             log.info(
                 "workflow %s %s, revision %d", name, entry.definition.version, entry.revision, extra={"workflow": name}
             )
-        return [e.definition.workflow for e in entries]
+        for name in gone:
+            self._choose(name)
+            _tell_removed(name)
+        return [*(e.definition.workflow for e in entries), *gone]
 
     async def change(
         self, name: str, *, enabled: bool | None = None, removed: bool | None = None, pinned: str | None = None
@@ -180,11 +189,7 @@ class Workflows:
         self.states[name] = state
         self._choose(name)
         if state.removed and not old.removed:
-            log.info(
-                "workflow %s is removed: it starts nothing more, its open runs end normally",
-                name,
-                extra={"workflow": name},
-            )
+            _tell_removed(name)
 
     def from_files(self) -> dict[str, str]:
         """The workflows that came from files and are not removed, with their file."""
@@ -206,3 +211,9 @@ class Workflows:
             self._current[name] = versions[state.pinned]
         else:
             self._current[name] = max(versions.values(), key=lambda e: version_key(e.definition.version))
+
+
+def _tell_removed(name: str) -> None:
+    log.info(
+        "workflow %s is removed: it starts nothing more, its open runs end normally", name, extra={"workflow": name}
+    )

@@ -26,6 +26,7 @@ from .loader_workflow import Draft, read_workflow
 from .paths import parse_path
 from .reader import PlainData, Reader, Source
 from .together import check_together
+from .unread import may_hold
 
 
 @dataclass(slots=True)
@@ -40,6 +41,11 @@ class LoadResult:
     """Workflows that were read but have errors, by name."""
     wrong: list[Loaded] = field(default_factory=list[Loaded])
     """Those that are right by themselves and wrong beside the others; never among `loaded`."""
+
+    def may_hold(self, name: str) -> bool:
+        """Is a workflow that is not among `loaded` still meant to be there, in a file with an error?"""
+        wrong = name in self.broken or any(each.definition.workflow == name for each in self.wrong)
+        return wrong or any(may_hold(name, file) for file in self.failed)
 
     @property
     def definitions(self) -> list[WorkflowDefinition]:

@@ -89,11 +89,12 @@ def called(workflow: Any) -> str:
         return workflow
     if isinstance(workflow, type):
         own: Mapping[str, Any] = getattr(workflow, "__workflow_keys__", {})
-        return str(own.get("name") or _dashed(workflow.__name__))
+        return str(own.get("name") or dashed(workflow.__name__))
     return str(getattr(workflow, "workflow", ""))
 
 
-def _dashed(name: str) -> str:
+def dashed(name: str) -> str:
+    """The name of a workflow that a class of this name has."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name.strip("_"))
     return parted.lower()
 

@@ -35,7 +35,7 @@ _stored = msgspec.json.Decoder(RulesBody).decode
 class Registry(Protocol):
     """The engine's workflows, as a deploy needs them."""
 
-    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "") -> list[str]: ...
+    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "", gone: Collection[str] = ()) -> list[str]: ...
 
     async def change(
         self, name: str, *, enabled: bool | None = None, removed: bool | None = None, pinned: str | None = None
@@ -75,31 +75,34 @@ class Deploys:
             self._rules.revision = stored.revision
             await self._swap(stored.live)
 
-    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "") -> list[str]:
-        """Put definitions in force; the names that changed. Raises ConfigError before anything is changed."""
+    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "", gone: Collection[str] = ()) -> list[str]:
+        """Put definitions in force and remove those that are `gone`, as one swap; the names that changed.
+
+        Raises ConfigError before anything is changed.
+        """
         found = list(loaded)
         for one in found:
             bindings_of(one.definition, digest(one.definition))
         self.check_triggers(one.definition for one in found)
         async with self._lock:
-            changed = await self._registry.deploy(found, origin=origin)
+            changed = await self._registry.deploy(found, origin=origin, gone=gone)
             if changed:
                 await self._swap()
         return changed
 
-    async def sync(self, loaded: Iterable[Loaded], *, failed: Collection[str] = ()) -> list[str]:
+    async def sync(
+        self, loaded: Iterable[Loaded], *, failed: Collection[str] = (), held: Callable[[str], bool] | None = None
+    ) -> list[str]:
         """Put the definitions of files in force as all that there is in files; the rest is removed (semantics 10.3).
 
-        `failed`: files that cannot be read now: the last good revisions of what they held stay.
+        `failed`: files that cannot be read now: the last good revisions of what they held stay. `held`: may one of them
+        hold a workflow that was in another file before?
         """
         found = list(loaded)
         names = {one.definition.workflow for one in found}
-        changed = await self.deploy(found, origin=FILES)
-        for name, file in self._registry.from_files().items():
-            if name not in names and file not in failed:
-                await self.change(name, removed=True)
-                changed.append(name)
-        return changed
+        missing = {n: file for n, file in self._registry.from_files().items() if n not in names and file not in failed}
+        gone = [name for name in missing if held is None or not held(name)]
+        return await self.deploy(found, origin=FILES, gone=gone)
 
     async def change(self, name: str, **to: Any) -> None:
         """Enable, disable, remove or pin a workflow. Raises ConfigError for an unknown one."""

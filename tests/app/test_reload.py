@@ -89,3 +89,60 @@ async def test_a_class_that_is_wrong_beside_others_takes_none_of_its_file_along(
         result = await app.load()
         assert [each.message for each in result.diagnostics.errors] == ["there is no workflow `nobody`"]
         assert sorted(app.engine.workflows.names()) == ["one", "ship"]
+
+
+BAD = SHIP.replace("log:", "lgo:")
+UNREADABLE = SHIP + "  - {log: {message: x}\n"
+
+
+@pytest.mark.rule("10.3")
+@pytest.mark.parametrize("broken", [BAD, UNREADABLE])
+async def test_a_workflow_that_is_moved_and_broken_in_one_edit_stays_in_force(file: Path, broken: str) -> None:
+    async with App(project=file.parents[1]) as app:
+        await app.load()
+        moved = file.with_name("moved.yaml")
+        file.unlink()
+        moved.write_text(broken)
+        assert (await app.load()).failed == {str(moved)}
+        assert len((await app.emit("order")).runs) == 1
+    async with App(project=file.parents[1]) as app:
+        await app.load()
+        moved.write_text(SHIP.replace("order", "offer"))
+        await app.load()
+        assert [len((await app.emit(type)).runs) for type in ("order", "offer")] == [0, 1]
+        moved.unlink()
+        await app.load()
+        assert app.engine.workflows.names() == []
+
+
+@pytest.mark.rule("10.3")
+async def test_a_class_that_is_moved_and_broken_in_one_edit_stays_in_force(file: Path) -> None:
+    one, other = file.with_name("moved_class_one.py"), file.with_name("moved_class_other.py")
+    text = "from reactor import Workflow, on, step\n"
+    text += "class ShipFirst(Workflow, when=[on.event('first')]):\n  @step\n  def a(self) -> int: return 1\n"
+    text += "class Other(Workflow, name='ship-second', when=[on.event('second')]):\n"
+    text += "  @step\n  def a(self) -> int: return 1\n"
+    one.write_text(text)
+    async with App(project=file.parents[1]) as app:
+        assert not (await app.load()).diagnostics.errors
+        one.unlink()
+        other.write_text(text + "1 / 0\n")
+        assert (await app.load()).failed == {str(other)}
+        assert [len((await app.emit(type)).runs) for type in ("first", "second")] == [1, 1]
+        other.write_text("from reactor import Workflow\nnot python\n")  # and what names neither keeps neither
+        assert (await app.load()).failed == {str(other)}
+        assert app.engine.workflows.names() == ["ship"]
+
+
+@pytest.mark.rule("10.3")
+async def test_a_workflow_that_was_moved_unchanged_belongs_to_its_new_file(file: Path) -> None:
+    async with App(project=file.parents[1]) as app:
+        await app.load()
+        moved = file.rename(file.with_name("moved.yaml"))
+        assert not (await app.load()).diagnostics.errors
+        moved.write_text(BAD)
+        await app.load()
+        assert len((await app.emit("order")).runs) == 1
+        moved.unlink()
+        await app.load()
+        assert (await app.emit("order")).runs == ()
