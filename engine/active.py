@@ -42,6 +42,7 @@ class ActiveRun:
         "ending",
         "error",
         "event",
+        "gate",
         "has_folder",
         "id",
         "inputs",
@@ -122,6 +123,7 @@ class ActiveRun:
         self.logs: dict[int, list[tuple[float, str, str, dict[str, Any]]]] = {}
         self.blocks: list[Timer] = []  # the time limits of open blocks
         self.backing_off: set[int] = set()  # steps between two attempts
+        self.gate: asyncio.Event | None = None  # of a paused run: opens when it goes on
         self.repetitions = 0  # over the whole run, against `retry.limit`
         self.refound: set[int] = set()  # steps that were in flight when the process before died
         self.ending = False
@@ -132,6 +134,11 @@ class ActiveRun:
         self.labels: Mapping[str, Any] = _decode(row.labels) if row.labels else _EMPTY
         self.keys: Any = None  # the hash that idempotency keys begin with
         self.view: dict[str, Any] | None = None
+
+    async def going_on(self) -> None:
+        """Return at the end of the pause."""
+        self.gate = self.gate or asyncio.Event()
+        await self.gate.wait()
 
     def come(self) -> tuple[int, int]:
         """How far it has come: steps that ended, handlers that did."""

@@ -25,6 +25,7 @@ from ..core.errors import (
 )
 from ..core.limits import BACKOFF_TIMER_S
 from ..language.definition import Retry
+from ..store.contract import RunState
 from .actions.contract import EmitEffect, StateEffect
 from .active import ActiveRun
 from .plan import wrong
@@ -65,7 +66,7 @@ class Attempts:
         errors: list[ErrorInfo] = []
         started = clock.now()
         if wait_until:
-            await self._back_off(run, work, max(0.0, wait_until - started))
+            await self._back_off(run, work, max(0.0, wait_until - started), kept=True)
         while True:
             run.started[work.node.index] = (started, attempt)
             try:
@@ -90,16 +91,21 @@ class Attempts:
             self._x.tell_step(run, work.node, "retrying", error=error, attempt=attempt, delay_s=delay)
             attempt += 1
             run.repetitions += 1
-            if delay > BACKOFF_TIMER_S and not work.undo:
+            kept = delay > BACKOFF_TIMER_S and not work.undo
+            if kept:
                 await self._x.record_back_off(run, work.node, clock.now() + delay, attempt)
-            await self._back_off(run, work, delay)
+            await self._back_off(run, work, delay, kept=kept)
             work = renewed(work, self._x.actions.action(work.uses))
 
-    async def _back_off(self, run: ActiveRun, work: Work, delay: float) -> None:
+    async def _back_off(self, run: ActiveRun, work: Work, delay: float, *, kept: bool) -> None:
+        """Wait for the next attempt, and for the end of a pause; `kept`: it goes on after a restart."""
         index = work.node.index
         run.backing_off.add(index)
         try:
-            await self._x.clock.sleep(delay)
+            sleep = self._x.clock.sleep(delay)
+            await (self._x.rest(sleep) if kept else sleep)
+            while run.state is RunState.PAUSED:
+                await self._x.rest(run.going_on())
         finally:
             run.backing_off.discard(index)
 

@@ -50,6 +50,9 @@ class Control:
         if Effect.CANCEL_STEPS in move.effects:
             self.stop_steps(run)
         if Effect.START_STEPS in move.effects:
+            if run.gate is not None:
+                run.gate.set()
+                run.gate = None
             self._x.pump(run)
         self._x.look(run)
 

@@ -8,8 +8,9 @@ sequence costs one task. Every move of a run is asked of the table in `run.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -77,6 +78,8 @@ class Executor:
         self.draining = False
         self.closing = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._resting: set[asyncio.Task[Any] | None] = set()  # those of them that only wait
+        self._rests = asyncio.Event()
 
     # -- life of a run
     def begin(self, run: ActiveRun) -> None:
@@ -341,13 +344,36 @@ class Executor:
         start.
         """
         self.draining = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._at_rest()
         self.closing = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.timers.close()
+
+    async def rest(self, waited: Awaitable[Any]) -> Any:
+        """Wait for something that a stop of the process need not wait for: the next start waits for it again."""
+        task = asyncio.current_task()
+        self._resting.add(task)
+        self._rests.set()
+        try:
+            return await waited
+        finally:
+            self._resting.discard(task)
+
+    async def _at_rest(self) -> None:
+        """Return when no task does more than wait."""
+        while working := self._tasks - self._resting:
+            self._rests.clear()
+            rests = asyncio.ensure_future(self._rests.wait())
+            through = asyncio.ensure_future(asyncio.wait(working))
+            try:
+                await asyncio.wait((rests, through), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                rests.cancel()
+                through.cancel()
 
 
 async def _nothing() -> None:

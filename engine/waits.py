@@ -299,7 +299,7 @@ class Waits:
         if row is None:
             raise StepError("not_found", f"`{node.path}` waits for a run that is not in this store")
         if not RunState(row.state).ended:
-            row = await future
+            row = await self._x.rest(future)
         if node.index not in run.parked:
             return
         if row.state == RunState.COMPLETED:

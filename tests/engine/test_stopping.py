@@ -1,0 +1,109 @@
+"""What a pause holds, and what a stop of the server waits for: work, not those that only wait."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from reactor.core.errors import StepError
+from reactor.testing.clock import VirtualClock
+from reactor.tests.waiting import until
+
+from .conftest import World
+from .rig import Rig, steps
+from .test_time import pass_time
+
+TRIED = """
+workflow: tried
+steps:
+  - name: a
+    python: {function: "m:act", args: {name: a}}
+    retry: {attempts: 3, delay: 10s, jitter: false, on: ["*"]}
+"""
+
+
+@pytest.mark.req("J-4")
+async def test_a_pause_holds_the_next_attempt_of_a_step_too(slow_rig: Rig, world: World, hand: VirtualClock) -> None:
+    """Whoever is paused calls nobody: an attempt under way ends, the next one begins after `resume`."""
+    rig = slow_rig
+    tries = world.fail["a"] = [StepError("busy", "not now"), StepError("busy", "not now")]
+    await rig.deploy(TRIED)
+    run = (await rig.runs.start("tried"))["id"]
+    await until(lambda: len(tries) == 1)
+    await rig.runs.pause(run)
+    await pass_time(rig, hand, 3600)
+    paused = await rig.runs.get(run)
+    assert (len(tries), paused["state"], steps(paused)) == (1, "paused", {"a": "retrying"})
+    await rig.runs.resume(run)
+    await until(lambda: not tries)  # at once: its back-off was over
+    await rig.runs.pause(run)
+    await rig.runs.resume(run)
+    await pass_time(rig, hand, 19)
+    assert world.done == [], "a pause that is over in time shortens no back-off"
+    await pass_time(rig, hand, 2)
+    assert (await rig.ended(run))["state"] == "completed"
+
+
+ASKS = """
+workflow: asks
+steps: [{name: ok, approval: {message: Well?}}]
+---
+workflow: calls
+steps: [{name: child, run-workflow: {workflow: asks}}]
+---
+workflow: joins
+inputs: {other: string}
+steps: [{name: joined, wait: {run: "${{ inputs.other }}"}}]
+---
+"""
+STOP_S = 20.0  # far below the grace that is given, far above what it takes
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_stop_waits_for_nobody_who_only_waits(
+    url: str, world: World, hand: VirtualClock, *, paused: bool
+) -> None:
+    """For another run, for the next attempt, for the end of a pause: the next start goes on there."""
+    tries = world.fail["a"] = [StepError("busy", "not now")]
+    rig = Rig(url, {"m:act": world.act}, clock=hand)
+    await rig.open()
+    await rig.deploy(ASKS + TRIED)
+    asked = (await rig.runs.start("asks"))["id"]
+    starts = [await rig.runs.start("calls"), await rig.runs.start("joins", {"other": asked})]
+    waiting = [head["id"] for head in starts]
+    tried = (await rig.runs.start("tried"))["id"]
+    await until(lambda: not tries)
+    if paused:
+        await rig.runs.pause(tried)
+        await pass_time(rig, hand, 11)
+    async with asyncio.timeout(STOP_S):
+        await rig.engine.close(600)
+    await rig.crash()
+    async with Rig(url, {"m:act": world.act}, clock=hand) as rig:
+        assert rig.recovered == 5
+        if paused:
+            await rig.runs.resume(tried)
+        await pass_time(rig, hand, 11)
+        assert (await rig.ended(tried))["steps"][0]["attempts"] == 2
+        page = await rig.runs.list(workflow="asks")
+        for run in page["items"]:
+            await rig.runs.answer(run["id"], "ok", approve=True, by="ann")
+        assert [(await rig.ended(run))["state"] for run in waiting] == ["completed", "completed"]
+
+
+async def test_a_stop_waits_for_a_step_under_way(url: str, world: World) -> None:
+    gate = world.gate("a")
+    async with Rig(url, {"m:act": world.act}) as rig:
+        await rig.deploy(ASKS + TRIED)
+        run = (await rig.runs.start("tried"))["id"]
+        await rig.runs.start("calls")
+        await until(lambda: world.overlap)
+        stopping = asyncio.ensure_future(rig.engine.close(600))
+        await until(lambda: rig.engine.executor.draining)
+        gate.set()
+        async with asyncio.timeout(STOP_S):
+            await stopping
+        row = await rig.store.run(rig.runs.number(run))
+        assert row is not None
+        assert row.ended_at is not None
