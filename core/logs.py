@@ -19,8 +19,9 @@ from .errors import ReactorError
 ABOUT = ("workflow", "run", "step", "attempt", "trigger", "event", "correlation", "code")
 """What a line may be about: the names of `extra` that are shown, in this order."""
 
-CHATTY = ("aiokafka", "asyncpg.pool")
-"""Libraries that log each try, many a second while a server is away; what they raise is told once, by its taker."""
+CHATTY = ("aiokafka", "asyncpg.pool", "python_multipart")
+"""Libraries that log each try, many a second while a server is away, or each fault of what clients send; what they
+raise is told once, by its taker."""
 
 Mask = Callable[[str], str]
 _encode = msgspec.json.Encoder(enc_hook=str).encode

@@ -33,7 +33,8 @@ class Arriving(HttpToolsProtocol):
     _since = 0.0
     _came = 0  # bytes of it
     _body = 0  # of them, bytes of its body
-    _refused = False  # answered, and only waiting for the client to read it
+    _refused = False  # answered, or to be answered, and only waiting for the client to read it
+    _last: tuple[int, ErrorInfo] | None = None  # the refusal that follows the answers to the requests before it
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """See asyncio.Protocol."""
@@ -76,6 +77,15 @@ class Arriving(HttpToolsProtocol):
         """All of it is here."""
         self._arriving = False
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """One is answered."""
+        last = None if self.pipeline else self._last
+        super().on_response_complete()
+        if last is not None and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._answer(*last)
+            self._leave()
 
     # -- what does not come in one piece
     def _begin(self) -> None:
@@ -128,7 +138,15 @@ class Arriving(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _refuse(self, status: int, info: ErrorInfo) -> None:
-        """Answer if no answer has begun, and close; whoever reads the request learns that its client is gone."""
+        """Answer if no answer has begun, and close; whoever reads the request learns that its client is gone. What
+        came before it on this connection is answered first.
+        """
+        if self.pipeline and not self._head:
+            self.pipeline.popleft()  # of this one nobody has read anything
+            self._head = True
+        if self._head and (self.pipeline or self._answering()):
+            self._refused, self._last = True, (status, info)
+            return
         cycle = None if self._head else self.cycle
         if cycle is None or not cycle.response_started:
             self._answer(status, info)

@@ -18,6 +18,7 @@ class Joined:
         self._transport = transport
         self._loop = loop
         self._head = b""
+        self._ended = False
         # asked several times for every request: straight through
         self.is_closing = transport.is_closing
         self.pause_reading = transport.pause_reading
@@ -25,23 +26,28 @@ class Joined:
         self.get_extra_info = transport.get_extra_info
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write, or keep a head until its body is written or this turn of the loop is over."""
+        """Write, or keep a head until its body is written or this turn of the loop is over. After the end, nothing:
+        of several requests on one connection the first may still be answered when the client is gone.
+        """
         if self._head:
             data, self._head = self._head + data, b""
         elif data[:9] == _HEAD:
             self._head = bytes(data)
             self._loop.call_soon(self._flush)
             return
-        self._transport.write(data)
+        if not (self._ended or self.is_closing()):
+            self._transport.write(data)
 
     def _flush(self) -> None:
         if self._head:
             head, self._head = self._head, b""
-            self._transport.write(head)
+            if not (self._ended or self.is_closing()):
+                self._transport.write(head)
 
     def write_eof(self) -> None:
         """Write what is kept, and nothing after it."""
         self._flush()
+        self._ended = True
         self._transport.write_eof()
 
     def close(self) -> None:

@@ -218,3 +218,45 @@ async def test_small_chunks_are_no_endless_head(site: Site, monkeypatch: pytest.
             await one.send(b"1\r\n \r\n" * 1_000)
         await one.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(EVENT), EVENT))
         assert (await one.answer())[0] == 202
+
+
+async def answered_in_turn(site: Site, behind: bytes, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """What follows the answers to two events that `behind` came right after; the first is held till all is here."""
+    publish, go = site.app.events_api.publish, asyncio.Event()
+
+    async def held(events: Any) -> Any:
+        await go.wait()
+        return await publish(events)
+
+    monkeypatch.setattr(site.app.events_api, "publish", held)
+    whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(EVENT) + EVENT
+    async with line(site) as one:
+        await one.send(whole + whole + behind)
+        await site.until(lambda: any(c._refused for c in site.web._server.server_state.connections))
+        go.set()
+        assert [(await one.answer())[0] for _ in range(2)] == [202, 202]
+        last = problem(await one.answer())
+        assert await one.rest() == b""
+    return last[0], last[2]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("behind", "status", "detail"),
+    [
+        (b"hello\r\n\r\n", 400, "what was sent is no HTTP request"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "what was sent is no HTTP request"),
+        (HEAD + b"X-A: " + b"x" * 70_000, 431, "the request's head has more than 64KiB"),
+    ],
+    ids=["no request", "a broken body", "a head without an end"],
+)
+async def test_what_is_refused_behind_requests_is_told_after_their_answers(
+    behind: bytes,
+    status: int,
+    detail: str,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(arriving, "REQUEST_S_MAX", 30.0)
+    assert await answered_in_turn(site, behind, monkeypatch) == (status, detail)
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []

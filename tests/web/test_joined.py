@@ -26,7 +26,7 @@ class Written(asyncio.Transport):
         self.calls.append("closed")
 
     def write_eof(self) -> None:
-        self.calls.append("closed")
+        self.calls.append("ended")
 
 
 async def test_head_and_body_are_one_write_and_what_follows_goes_at_once() -> None:
@@ -56,11 +56,35 @@ async def test_a_head_alone_leaves_with_this_turn_of_the_loop() -> None:
     assert connection.calls == [b"HTTP/1.1 200 OK\r\n\r\n"]
 
 
-@pytest.mark.parametrize("end", ["close", "write_eof"])
-async def test_a_head_is_not_lost_when_the_connection_ends(end: str) -> None:
+@pytest.mark.parametrize(("end", "called"), [("close", "closed"), ("write_eof", "ended")])
+async def test_a_head_is_not_lost_when_the_connection_ends(end: str, called: str) -> None:
     """It is written first."""
     connection = Written()
     joined = Joined(connection, asyncio.get_running_loop())
     joined.write(b"HTTP/1.1 204 No Content\r\n\r\n")
     getattr(joined, end)()
-    assert connection.calls == [b"HTTP/1.1 204 No Content\r\n\r\n", "closed"]
+    assert connection.calls == [b"HTTP/1.1 204 No Content\r\n\r\n", called]
+
+
+@pytest.mark.parametrize(("end", "called"), [("close", "closed"), ("write_eof", "ended")])
+async def test_what_comes_after_the_end_is_not_written(end: str, called: str) -> None:
+    """The first of several requests may be answered when its client is gone: uvloop would raise."""
+    connection = Written()
+    joined = Joined(connection, asyncio.get_running_loop())
+    getattr(joined, end)()
+    joined.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    await asyncio.sleep(0)
+    joined.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    joined.write(b"{}")
+    joined.write(b"more")
+    assert connection.calls == [called]
+
+
+async def test_a_head_that_is_kept_goes_nowhere_once_the_client_is_gone() -> None:
+    """It went between the head and the end of this turn of the loop."""
+    connection = Written()
+    joined = Joined(connection, asyncio.get_running_loop())
+    joined.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    connection.close()
+    await asyncio.sleep(0)
+    assert connection.calls == ["closed"]
