@@ -14,7 +14,7 @@ from .active import ActiveRun
 from .admission import release
 from .patience import patiently
 from .plan import Node
-from .pure import shown_output
+from .pure import fitting, shown_output
 from .run import (
     CancelRequest,
     Cause,
@@ -210,12 +210,12 @@ class Endings:
         """Result, outcome and event in one unit; False if a cancel was committed first (it is then in `run.cancel`)."""
         x, row = self._x, run.row
         state = end_state(run.cause, len(handlers), len(run.undo_failed))
-        ended_at = x.clock.now()
+        ended_at, mask = x.clock.now(), x.telling.secrets.mask_bytes
         ended = msgspec.structs.replace(
             row,
             state=int(state),
-            output=_encode(outputs) if run.cause is None else None,
-            error=_encode(self.error_of(run, handlers)) if run.cause is not None else None,
+            output=mask(_encode(outputs)) if run.cause is None else None,
+            error=mask(_encode(self.error_of(run, handlers))) if run.cause is not None else None,
             steps=_encode(self.summary(run)),
             ended_at=ended_at,
             transitions=row.transitions + 1,
@@ -306,11 +306,11 @@ class Endings:
             "failed_step": (failure[1].step or nodes[failure[0]].path) if failure is not None else None,
             "compensated": done,
             "not_compensated": [nodes[i].path for i in with_handler if nodes[i].path not in done],
-            "results": {
-                nodes[i].name: run.progress.outputs[i]
+            "results": fitting(
+                (nodes[i].name, run.progress.outputs[i])
                 for i in run.progress.completed
                 if nodes[i].part == run.plan.root.index
-            },
+            ),
         }
 
     def summary(self, run: ActiveRun) -> list[StepSummary]:

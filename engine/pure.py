@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -71,3 +71,17 @@ def shown_output(node: Node, output: Any, mask: Callable[[bytes], bytes]) -> Any
         return None
     shown = mask(body)
     return output if shown is body else _any(shown)
+
+
+def fitting(outputs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Outputs by name as an error keeps them: in their order up to INLINE_BYTES_MAX together, null for the others."""
+    found: dict[str, Any] = {}
+    left = INLINE_BYTES_MAX
+    for name, output in outputs:
+        try:
+            size = len(_encode(output))
+        except (TypeError, ValueError, RecursionError):
+            size = left + 1
+        found[name] = output if size <= left else None
+        left -= size if size <= left else 0
+    return found
