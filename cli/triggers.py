@@ -13,7 +13,7 @@ from ..triggers.catalogue import UNAVAILABLE, Kinds
 from . import output, values
 from .client import Client
 from .explanation import findings
-from .failures import Unreachable
+from .failures import Unreachable, text_of
 from .parsing import Given
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NEXT = 3  # fires that are shown ahead
 SWITCH_S_MAX = 2.0  # until a resumed trigger says that it reads
+MUST_ACT = ("gap", "failed")  # states that nobody but a person ends
 
 
 async def list_(given: Given, client: Client) -> None:
@@ -163,7 +164,13 @@ async def _switch(given: Given, client: Client, word: str, body: dict[str, Any])
         found = await client.get("triggers", name)
     if given.output != "table":
         output.dump(found, given.output)
-        return
-    print(f"{name}  {found['state']}")
+    else:
+        print(f"{name}  {found['state']}", flush=True)
+    error = found["error"]
+    if word == "resume" and error:
+        wrong = ReactorError(error["message"], code=error["code"], hint=error["hint"])
+        if found["state"] in MUST_ACT:
+            raise wrong
+        output.note(text_of(wrong))
     if word == "pause" and found["guarantee"] == "at_most_once":
         output.note(f"a source of kind {found['kind']} keeps nothing: what comes during the pause is lost")

@@ -1,5 +1,6 @@
 """The verbs of triggers, beside a server and without one."""
 
+import asyncio
 import contextlib
 import socket
 import sys
@@ -8,10 +9,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import nats
 import pytest
 
 from reactor.tests.cli.rig import Process, Project, with_server
 from reactor.tests.plugins.pack import SOURCE, install
+from reactor.tests.servers.nats import NatsServer
 
 BEAT = "workflow: beat\nwhen: [{trigger: hourly, if: event.data.n > 1}]\nsteps: [{log: {message: hi}}]\n"
 FOLDER = "workflow: seen\nwhen: [{file: {path: inbox}}]\nsteps: [{log: {message: hi}}]\n"
@@ -142,3 +145,53 @@ def slow_server(seconds: float) -> Iterator[int]:
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
         yield int(listener.getsockname()[1])
         listener.shutdown(socket.SHUT_RDWR)
+
+
+async def _on_stream(server: str, stream: str, *, messages: int = 0, purge: bool = False) -> None:
+    client = await nats.connect(server)
+    try:
+        js = client.jetstream()
+        await js.add_stream(name=stream, subjects=[stream])
+        for number in range(messages):
+            await js.publish(stream, str(number).encode())
+        if purge:
+            await js.purge_stream(stream)
+    finally:
+        await client.close()
+
+
+def test_a_resume_that_a_gap_stops_says_what_to_do(project: Project, nats_server: NatsServer, unique_name: str) -> None:
+    """The command did not do what it was asked to: it says how to, and its exit code tells."""
+    asyncio.run(_on_stream(nats_server.url, unique_name))
+    project.write(beat=BEAT.replace("trigger: hourly", "trigger: orders"))
+    with_server(
+        project,
+        connections={"main": {"nats": {"servers": [nats_server.url]}}},
+        triggers={"orders": {"jetstream": {"connection": "main", "stream": unique_name}}},
+    )
+    with project.start("serve") as server:
+        server.ready()
+        assert project.say("trigger", "pause", "orders").out == "orders  paused\n"
+        asyncio.run(_on_stream(nats_server.url, unique_name, messages=3, purge=True))
+        said = project.say("trigger", "resume", "orders")
+        found = project.say("trigger", "list", "-o", "json").json[0]["error"]
+        assert found["code"] == "source_gap"
+        help_ = "say where to go on: reactor trigger resume orders --start earliest (or latest)"
+        assert said == (2, "orders  gap\n", f"error: {found['message']}\n  = help: {help_}\n")
+        said = project.say("trigger", "resume", "orders", "-o", "json")
+        assert (said.code, said.json["state"]) == (2, "gap")
+        assert project.say("trigger", "resume", "orders", "--start", "earliest") == (0, "orders  connected\n", "")
+
+
+def test_a_resume_whose_source_is_away_says_so_and_goes_on_trying(project: Project) -> None:
+    project.write(beat=BEAT.replace("trigger: hourly", "jetstream: {connection: main, stream: orders}"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with_server(
+            project, connections={"main": {"nats": {"servers": [f"nats://127.0.0.1:{taken.getsockname()[1]}"]}}}
+        )
+        with project.start("serve") as server:
+            server.ready()
+            [found] = project.say("trigger", "list", "-o", "json").json
+            said = project.say("trigger", "resume", found["name"])
+            assert said == (0, f"{found['name']}  down\n", f"error: {found['error']['message']}\n")
