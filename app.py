@@ -74,7 +74,7 @@ class App:
         given = project_of(project, self.words(), os.environ)
         self.project = given.plus(store, connections or {}, triggers or {}, vars or {})
         self.clock, self._in_folder = clock, project is not None
-        self.listen = listen  # read triggers; without, only what is handed in is taken
+        self._open, self.listen = False, listen  # read triggers; without, only what is handed in is taken
         self.carry_on = carry_on  # with the runs under way; without, they stay as they are, to be looked at
         self.secrets = self.project.secrets(os.environ)
         self.functions = Functions(self.project.root, self.vocabulary)
@@ -93,7 +93,6 @@ class App:
         self.failed: asyncio.Future[ReactorError] | None = None
         self._registered: list[Loaded] = []
         self._loops: list[asyncio.Task[Any]] = []
-        self._open = False
 
     async def __aenter__(self) -> App:
         await self.open()
@@ -165,6 +164,7 @@ class App:
         )
         self.deploys = Deploys(store, self.rules, self.engine.workflows, project.triggers, self._apply)
         self.events_api.rules_at, self.intake.completes = self.deploys.rules_at, self.deploys.settles_completed
+        self.deploys.leave = self.supervisor.leave
         self.workflows_api = WorkflowsApi(self.engine, self.deploys)
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -78,6 +79,9 @@ class Behind(Protocol):
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
+HOLD_S_MAX = 15.0
+"""How long a request waits for a path that changes hands: far longer than the old handler has time to end."""
+
 SLASH = "\udc2f"
 """Stands in a path for a slash inside a segment (`%2F`): no decoded text holds a lone surrogate."""
 
@@ -95,6 +99,7 @@ class Route:
     bytes_max: int
     match: Callable[[str], re.Match[str] | None]
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    held: bool = False
 
 
 class Routes:
@@ -103,6 +108,7 @@ class Routes:
     def __init__(self) -> None:
         self.exposed = False  # is the server reached from other machines?
         self.behind: Behind | None = None
+        self.changes: asyncio.Future[None] | None = None
         self._routes: dict[tuple[str, str], Route] = {}
         self._plain: dict[tuple[str, str], Route] = {}
 
@@ -132,10 +138,35 @@ class Routes:
         if "{" not in path:
             self._plain[method, path] = route
 
-    def remove(self, owner: str) -> None:
-        """Serve nothing of this owner any more."""
+    def hold(self, owner: str) -> bool:
+        """Its paths may get another handler: whoever asks for them, or for none that is there, waits at the door until
+        `go_on`. Had it any?
+        """
+        owned = [route for route in self._routes.values() if route.owner == owner]
+        for route in owned:
+            route.held = True
+        if owned and self.changes is None:
+            self.changes = asyncio.get_running_loop().create_future()
+        return bool(owned)
+
+    def go_on(self) -> None:
+        """Who waits at the door finds what there is by now."""
+        changes, self.changes = self.changes, None
+        if changes is not None:
+            changes.set_result(None)
+
+    async def settled(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
+        """As `find`, once no path is about to change hands; or after HOLD_S_MAX."""
+        found = self.find(method, path)
+        if self.changes is not None and (found is None or found[0].held):
+            await asyncio.wait((self.changes,), timeout=HOLD_S_MAX)
+            found = self.find(method, path)
+        return found
+
+    def remove(self, handler: Handler) -> None:
+        """Serve nothing by this handler any more."""
         for table in (self._routes, self._plain):
-            for key in [k for k, route in table.items() if route.owner == owner]:
+            for key in [k for k, route in table.items() if route.handler == handler]:
                 del table[key]
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:

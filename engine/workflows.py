@@ -156,7 +156,10 @@ class Workflows:
             self.states[state.workflow] = state
         for entry in entries:
             name = entry.definition.workflow
-            self._entries.setdefault(name, {})[entry.definition.version] = entry
+            versions = self._entries.setdefault(name, {})
+            if entry.definition.version in versions:
+                self.plan(versions[entry.definition.version].digest)  # for what still comes by the rules of before
+            versions[entry.definition.version] = entry
             self._choose(name)
             log.info(
                 "workflow %s %s, revision %d", name, entry.definition.version, entry.revision, extra={"workflow": name}

@@ -62,6 +62,7 @@ class Deploys:
         self._registry = registry
         self._named = named
         self._apply = apply
+        self.leave: Callable[[Mapping[str, TriggerSpec]], Awaitable[None]] | None = None
         self._lock = asyncio.Lock()
         self._digests: dict[str, bytes] = {}
         self._old: dict[int, Rules] = {}  # revisions that were asked for last
@@ -151,8 +152,18 @@ class Deploys:
                     )
 
     async def _swap(self, stored: Mapping[str, str] | None = None) -> None:
-        """Rules and triggers as the registry has them now; a new revision, unless `stored` says the same."""
+        """Rules and triggers as the registry has them now; a new revision, unless `stored` says the same.
+
+        Triggers that are no more end first (`leave`): what came by them meets the rules under which it came.
+        """
         live = {entry.definition.workflow: entry for entry in self._registry.live()}
+        specs = dict(self._named)
+        for entry in live.values():
+            for when in entry.definition.when:
+                if when.spec is not None:
+                    specs[when.trigger] = when.spec
+        if self.leave is not None:
+            await self.leave(specs)
         changed = False
         for name in [n for n in self._digests if n not in live]:
             self._rules.replace(name, None, ())
@@ -168,10 +179,5 @@ class Deploys:
             self._rules.revision += 1
             body = msgspec.json.encode(RulesBody(self._rules.revision, self._rules.body()))
             await self._store.submit(Unit(rules=(self._rules.revision, body)))
-        specs = dict(self._named)
-        for entry in live.values():
-            for when in entry.definition.when:
-                if when.spec is not None:
-                    specs[when.trigger] = when.spec
         self.specs = specs
         await self._apply(specs)

@@ -44,6 +44,8 @@ class HttpTrigger:
         self._bytes = 0
         self._open = 0  # requests not answered yet
         self._more: asyncio.Future[None] | None = None
+        self._none_open: asyncio.Future[None] | None = None
+        self._closed = False
         self._check: Check
         self._bodies: Bodies
         self._bucket = Bucket(config.rate, context.clock) if config.rate is not None else None
@@ -76,7 +78,7 @@ class HttpTrigger:
             for method in config.methods:
                 routes.add(self._context.name, method, config.path, self.handle, bytes_max=spec.max_bytes, facts=facts)
         except ConfigError:
-            routes.remove(self._context.name)
+            routes.remove(self.handle)
             raise
 
     async def read(self) -> Delivery:
@@ -92,12 +94,19 @@ class HttpTrigger:
 
     async def close(self) -> None:
         """Serve nothing more; who is not settled yet is told to come again: what became durable is a duplicate then."""
+        self._closed = True
         if self._context.routes is not None:
-            self._context.routes.remove(self._context.name)
+            self._context.routes.remove(self.handle)
         for waiting in (*self._queue, *self._taken):
             await _settle(waiting, Settlement(again=True))
         self._queue.clear()
         self._bytes = 0
+
+    async def answered(self) -> None:
+        """Return when no request is open."""
+        while self._open:
+            self._none_open = asyncio.get_running_loop().create_future()
+            await self._none_open
 
     def details(self) -> Mapping[str, Any]:
         """Where it is served, and how many requests are open."""
@@ -130,6 +139,8 @@ class HttpTrigger:
             return await self._answers.make(events, settlement.receipts, self._behind)
         finally:
             self._open -= 1
+            if self._none_open is not None and not self._open and not self._none_open.done():
+                self._none_open.set_result(None)
 
     @property
     def _behind(self) -> Any:
@@ -147,8 +158,11 @@ class HttpTrigger:
                 headers={"Retry-After": "1"},
             )
         waiting = Waiting(events, size)
-        self._queue.append(waiting)
-        self._bytes += size
+        if self._closed:  # its body took so long
+            await _settle(waiting, Settlement(again=True))
+        else:
+            self._queue.append(waiting)
+            self._bytes += size
         if self._more is not None and not self._more.done():
             self._more.set_result(None)
         settlement = await waiting.settled

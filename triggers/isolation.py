@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
 from ..core.clock import Clock
 from ..core.errors import ReactorError, TransientError
+from ..core.limits import CLOSE_S_MAX
 from ..core.loops import LOOPS
 
 T = TypeVar("T")
@@ -143,3 +144,27 @@ async def until_it_comes(clock: Clock, trigger: Any, seconds: float) -> None:
     finally:
         if not coming.cancel() and not coming.cancelled():
             coming.exception()  # taken: the next attempt says what is wrong
+
+
+async def awhile(clock: Clock, call: Coroutine[Any, Any, None]) -> None:
+    """Await a call, for CLOSE_S_MAX at most."""
+    waiting = asyncio.ensure_future(call)
+    await within(clock, CLOSE_S_MAX, waiting)
+    waiting.cancel()
+
+
+async def answered(clock: Clock, trigger: Any) -> None:
+    """Let a trigger that nothing new comes to answer what came (`answered`), for CLOSE_S_MAX at most."""
+    through: Callable[[], Coroutine[Any, Any, None]] | None = getattr(trigger, "answered", None)
+    if through is not None:
+        await awhile(clock, through())
+
+
+def details_of(trigger: Any, kind: str) -> Mapping[str, Any]:
+    """What a connected trigger tells of itself (`details`); its failure to, in place of that."""
+    tell: Callable[[], Mapping[str, Any]] | None = getattr(trigger, "details", None)
+    try:
+        with guarding(f"`details` of {kind}"):
+            return tell() if tell is not None else {}
+    except ReactorError as error:
+        return {"error": str(error)}

@@ -23,7 +23,7 @@ from ..core.loops import LOOPS
 from ..language.definition import TriggerSpec
 from .catalogue import Kinds, takes_context
 from .contract import Guarantee, Trigger, TriggerContext, as_written
-from .isolation import Crashed, Hangs, Limits, guarding, until_it_comes, within
+from .isolation import Crashed, Hangs, Limits, answered, awhile, details_of, guarding, until_it_comes, within
 from .status import State, Switches, TriggerStatus, Trouble
 
 CONNECT_S_MAX = 330.0
@@ -79,8 +79,7 @@ class Supervisor:
         """Read these and no others: equal ones go on undisturbed, the rest is closed, new ones start."""
         wanted = {name: spec for name, spec in specs.items() if self.kinds.reads(spec.kind)}
         async with self._one_at_a_time:
-            ended = [name for name, reader in self.readers.items() if wanted.get(name) != reader.spec]
-            await asyncio.gather(*(self._stop(self.readers.pop(name)) for name in ended))
+            await self._leave(specs)
             self._paused &= wanted.keys()
             for number, (name, spec) in enumerate(wanted.items()):
                 if number % _START_AT_ONCE == 0:
@@ -89,6 +88,22 @@ class Supervisor:
                     reader = self.readers[name] = Reader(self, spec)
                     if spec.enabled and name not in self._paused:
                         self._start(reader)
+            if self.routes is not None and self.routes.changes is not None:
+                await self.tried()
+                self.routes.go_on()
+
+    async def leave(self, specs: Mapping[str, TriggerSpec]) -> None:
+        """Stop reading what is not among these. Until `apply`, which is to follow, requests wait at the door."""
+        async with self._one_at_a_time:
+            await self._leave(specs)
+
+    async def _leave(self, specs: Mapping[str, TriggerSpec]) -> None:
+        ended = [reader for name, reader in self.readers.items() if specs.get(name) != reader.spec]
+        held = [one.trigger for one in ended if self.routes is not None and self.routes.hold(one.spec.name)]
+        await asyncio.gather(*(answered(self.clock, trigger) for trigger in held))
+        await asyncio.gather(*(self._stop(reader) for reader in ended))
+        for reader in ended:
+            del self.readers[reader.spec.name]
 
     async def tried(self, limit_s: float = 2.0) -> None:
         """Wait until every reader has tried to connect, at most so long: what happens from then on is not missed."""
@@ -162,9 +177,7 @@ class Reader:
         self.next_attempt_at: float | None = None
         self.trigger: Trigger | None = None
         self.read = 0  # events
-        self.settled = 0
-        self.refused = 0
-        self.reconnects = 0
+        self.settled = self.refused = self.reconnects = 0
         self._guarantee: Guarantee | Literal[""] = ""
         self._unsettled: dict[int, tuple[float, int]] = {}  # delivery → when it was read, how many events; oldest first
         self._in_flight = 0
@@ -210,18 +223,8 @@ class Reader:
             in_flight=self._in_flight,
             oldest_unsettled_s=self.oldest_unsettled_s,
             held=self._hold_until > self.owner.clock.monotonic(),
-            details=self._details(),
+            details=details_of(self.trigger, self.spec.kind) if self.state == "connected" else {},
         )
-
-    def _details(self) -> Mapping[str, Any]:
-        tell = cast("Callable[[], Mapping[str, Any]] | None", getattr(self.trigger, "details", None))
-        if tell is None or self.state != "connected":
-            return {}
-        try:
-            with guarding(f"`details` of {self.spec.kind}"):
-                return tell()
-        except ReactorError as error:
-            return {"error": str(error)}
 
     def enter(self, state: State, error: ErrorInfo | None = None, next_attempt_at: float | None = None) -> None:
         """Change the state, and say so."""
@@ -289,9 +292,8 @@ class Reader:
         self._guarantee = make.traits.guarantee
         if not takes_context(make):
             return cast("Trigger", make(config))
-        connection = (
-            owner.connections(kind.connection, getattr(config, "connection", None)) if kind.connection else None
-        )
+        named = getattr(config, "connection", None)
+        connection = owner.connections(kind.connection, named) if kind.connection else None
         context = TriggerContext(
             name=spec.name,
             spec=spec,
@@ -384,9 +386,7 @@ class Reader:
                 await self._settling()
 
         if self._unsettled:
-            waiting = asyncio.ensure_future(settled())
-            await within(self.owner.clock, CLOSE_S_MAX, waiting)
-            waiting.cancel()
+            await awhile(self.owner.clock, settled())
 
     async def _close(self) -> None:
         trigger, self.trigger = self.trigger, None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from ..core.errors import ReactorError
-from ..core.http import SLASH, HttpRequest, HttpResponse, Refused
+from ..core.http import SLASH, HttpRequest, HttpResponse, Refused, Route
 from .access import check_local
 from .events_in import handshake
 from .problems import problem_of
@@ -35,19 +35,23 @@ class Hooks:
         if b"%2F" in raw or b"%2f" in raw:
             path = slashes_kept(raw, len(scope["path"]) - len(path))
         found = self._routes.find(method, path)
+        if found is None or found[0].held:
+            found = await self._routes.settled(method, path)
         if found is None:
             if method == "OPTIONS" and self._routes.methods(path):
                 await self._asked(send, headers, path)
                 return
             raise self._missing(method, path)
         route, params = found
-        origins: tuple[str, ...] = route.facts.get("origins", ())
-        if not route.facts.get("auth"):
-            check_local(scope, headers, origins)
+        origins = _admitted(route, scope, headers)
         more = _cors(headers, origins)
         try:
             peer = scope.get("client")
             body = await read_body(receive, headers, route.bytes_max)
+            now = await self._routes.settled(method, path)
+            if now is not None and now[0] is not route:  # it was replaced while the body came
+                route, params = now
+                origins = _admitted(route, scope, headers)
             asked = path.replace(SLASH, "%2F")
             request = HttpRequest(method, asked, headers, _query(scope), body, peer[0] if peer else "", params)
             response = await route.handler(request)
@@ -99,6 +103,14 @@ class Hooks:
             f"no http trigger serves /hooks{shown}",
             hint="`reactor trigger list` shows those that are connected",
         )
+
+
+def _admitted(route: Route, scope: Scope, headers: dict[str, str]) -> tuple[str, ...]:
+    """The origins whose pages a route takes requests of. Raises Refused: it is for this machine alone."""
+    origins: tuple[str, ...] = route.facts.get("origins", ())
+    if not route.facts.get("auth"):
+        check_local(scope, headers, origins)
+    return origins
 
 
 def _query(scope: Scope) -> tuple[tuple[str, str], ...]:
