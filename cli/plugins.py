@@ -50,6 +50,9 @@ def check(given: Given) -> int:
             print(f"{each.what} {each.name} of {each.plugin} {each.version}: {'passed' if each.passed else 'failed'}")
             for test in each.tests:
                 print(f"  {test.outcome:<8} {test.name}" + (f": {output.cell(test.message)}" if test.message else ""))
+                if test.place or test.promise:
+                    where = f"at {test.place}; " if test.place else ""
+                    print(f"           {where}the promise: {test.promise or test.name}")
             if each.problem:
                 print(f"  {each.problem}" + (f"\n  = help: {each.hint}" if each.hint else ""))
             if each.earned:

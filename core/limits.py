@@ -70,6 +70,7 @@ IMPORT_S_MAX = 2.0  # of a plugin's module, trial and all: the loop may wait so 
 TRIAL_S_MAX = 60.0  # of its first import, in a process of its own, until it counts as one that hangs
 FILE_IMPORT_S_MAX = 20.0  # of a Python file among the workflows, until the others are read without it
 CHECK_S_MAX = 600.0  # of the public suite over one kind or action
+CHECK_TEST_S_MAX = 120.0  # of one test of it
 
 assert EVENT_BATCH_MAX <= FAN_OUT_RUNS_MAX
 assert INLINE_BYTES_MAX <= GROUP_BYTES_MAX

@@ -8,28 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
-from ..core.errors import ConfigError
-from ..core.limits import CHECK_S_MAX
+from ..core.errors import ConfigError, shortened
+from ..core.limits import CHECK_S_MAX, CHECK_TEST_S_MAX, KIB
 from ..language.diagnostics import did_you_mean
 from .found import SUITES, Found, What, discover
 from .loading import Loader
 
 
 class Outcome(Struct, frozen=True):
-    """One test of the suite. `excused`: the suite itself left it out, because of a trait that is not declared."""
+    """One test of the suite. `excused`: the suite itself left it out, because of a trait that is not declared.
+
+    Of one that failed: `place` is the line of the plugin where it raised or waited, empty if it had no part in it, and
+    `promise` what the suite asks for.
+    """
 
     name: str
     outcome: Literal["passed", "failed", "excused"]
     message: str = ""
+    place: str = ""
+    promise: str = ""
 
 
 class Checked(Struct, frozen=True):
@@ -98,40 +105,93 @@ async def _checked(found: Found, limit_s: float) -> Checked:
 async def _run(found: Found, limit_s: float) -> tuple[tuple[Outcome, ...], str, str]:
     """The suite in its own process: the tests, or why there are none, and what to do."""
     with tempfile.TemporaryDirectory(prefix="reactor-check-") as folder:
-        report = Path(folder, "report.json")
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", f"{__package__}.suite_child", found.suite, found.what, str(report),
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
+        report, said = Path(folder, "report.jsonl"), Path(folder, "said.txt")
+        test_s = str(min(CHECK_TEST_S_MAX, limit_s))
+        output = await asyncio.to_thread(said.open, "wb")  # no pipe: a program that is left behind would keep it open
+        with output:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-P", "-m", f"{__package__}.suite_child",
+                found.suite, found.what, found.target, str(report), test_s,
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
         try:
             async with asyncio.timeout(limit_s):
-                said, _ = await child.communicate()
+                await child.wait()
         except TimeoutError:
-            return (), f"the suite of {found.name} did not end within {limit_s:g} s", "see which of its tests hangs"
+            problem = f"the suite of {found.name} did not end within {limit_s:g} s"
+            tests = _seen(report).outcomes(f"it had not ended after {limit_s:g} s, the limit of the whole suite")
+            return tests, problem, "see which of its tests hangs, or what it waits for when it is imported"
         finally:
             if child.returncode is None:
-                child.kill()
+                os.killpg(child.pid, signal.SIGKILL)
                 await child.wait()
-        return _told(found, report, said, child.returncode)
+        return _told(found, _seen(report), await asyncio.to_thread(_tail, said), child.returncode or 0)
 
 
-def _told(found: Found, report: Path, said: bytes, ended: int | None) -> tuple[tuple[Outcome, ...], str, str]:
-    if not report.exists():
-        lines = said.decode(errors="replace").strip().splitlines()
-        problem = f"the process of the suite of {found.name} ended with {ended} before its report"
-        return (), f"{problem}: {lines[-1]}" if lines else problem, "run the plugin's own tests with pytest"
-    told = msgspec.json.decode(report.read_bytes(), type=_Told)
-    return told.tests, told.problem, told.hint
+def _tail(said: Path) -> bytes:
+    """The last of what it printed, whatever the amount."""
+    with said.open("rb") as file:
+        file.seek(max(0, said.stat().st_size - 64 * KIB))
+        return file.read()
 
 
-class _Told(Struct):
-    """What `suite_child` writes."""
+def _told(found: Found, seen: _Seen, said: bytes, ended: int) -> tuple[tuple[Outcome, ...], str, str]:
+    """The tests, and what is wrong with the whole."""
+    lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
+    how = f"by {signal.Signals(-ended).name}" if ended < 0 else f"with exit code {ended}"
+    last = next((line for line in lines if line.startswith("Fatal Python error")), lines[-1] if lines else "")
+    words = f": {shortened(last.strip())}" if last else ""
+    tests = seen.outcomes(f"it ended the process, {how}{words}")
+    if seen.problem or not seen.promises:
+        hint = "run the plugin's own tests with pytest"
+        early = f"the process of the suite of {found.name} ended {how} before its report{words}"
+        return tests, seen.problem or early, seen.hint or hint
+    missing = len(seen.promises.keys() - {test.name for test in tests})
+    if missing:
+        return tests, f"{missing} of {len(seen.promises)} tests did not run", "correct what failed, and check again"
+    return tests, "", ""
 
-    tests: tuple[Outcome, ...] = ()
+
+class _Seen(Struct):
+    """What `suite_child` wrote, as far as it came."""
+
+    tests: dict[str, Outcome] = {}
+    promises: dict[str, str] = {}
+    begun: str = ""
+    ended: bool = False
     problem: str = ""
     hint: str = ""
+
+    def outcomes(self, broken_off: str) -> tuple[Outcome, ...]:
+        """Every test that ran or was excused; `broken_off` is what is wrong with the one that never ended."""
+        tests = dict(self.tests)
+        if self.begun and not self.ended and self.begun not in tests:
+            tests[self.begun] = Outcome(self.begun, "failed", broken_off)
+        return tuple(
+            msgspec.structs.replace(each, promise=self.promises.get(each.name, ""))
+            if each.outcome == "failed"
+            else each
+            for each in tests.values()
+        )
+
+
+def _seen(report: Path) -> _Seen:
+    seen = _Seen({}, {})
+    lines = report.read_bytes().splitlines() if report.exists() else []
+    for line in lines:
+        try:
+            told: dict[str, Any] = msgspec.json.decode(line)
+            if "outcome" in told:
+                outcome = msgspec.convert(told, Outcome)
+                seen.tests[outcome.name] = outcome
+            else:
+                for name, value in told.items():
+                    setattr(seen, name, value)
+        except (msgspec.DecodeError, msgspec.ValidationError, AttributeError):
+            continue  # the last one, cut in two
+    return seen

@@ -15,11 +15,13 @@ What is excused is no test of the subclass at all, neither passed nor skipped; i
 from __future__ import annotations
 
 import asyncio
+import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from msgspec import UNSET
 
@@ -78,18 +80,27 @@ class Rig(ABC):
 
 async def connect(trigger: Trigger, limit_s: float) -> None:
     """Connect as the supervisor does: again after NotConnected."""
-    async with asyncio.timeout(limit_s):
-        while True:
-            try:
-                return await trigger.connect()
-            except NotConnected:
-                await asyncio.sleep(0)
+    refusal: NotConnected | None = None
+    try:
+        async with asyncio.timeout(limit_s):
+            while True:
+                try:
+                    return await trigger.connect()
+                except NotConnected as error:
+                    refusal = error
+                    await asyncio.sleep(0)
+    except TimeoutError as error:
+        why = f"; the last time it raised NotConnected: {refusal}" if refusal is not None else ""
+        raise AssertionError(f"`connect` did not come to an end within {limit_s:g} s{why}") from refusal or error
 
 
 async def close(trigger: Trigger) -> None:
     """Close within CLOSE_S_MAX, else fail."""
-    async with asyncio.timeout(CLOSE_S_MAX):
-        await trigger.close()
+    try:
+        async with asyncio.timeout(CLOSE_S_MAX):
+            await trigger.close()
+    except TimeoutError as error:
+        raise AssertionError(f"`close` did not come to an end within {CLOSE_S_MAX:g} s") from error
 
 
 _CONDITIONAL: dict[str, tuple[str, str]] = {}
@@ -110,6 +121,10 @@ def _only_if(trait: str, without: str) -> Callable[[_Test], _Test]:
 def excuses(traits: Traits) -> dict[str, str]:
     """The tests of TriggerSuite that these traits leave out, each with why."""
     return {name: without for name, (trait, without) in _CONDITIONAL.items() if not getattr(traits, trait)}
+
+
+def _count(deliveries: Sequence[Delivery]) -> int:
+    return sum(len(delivery.events) for delivery in deliveries)
 
 
 class TriggerSuite:
@@ -167,6 +182,21 @@ class TriggerSuite:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         await close(trigger)
+
+    async def test_closing_leaves_nothing_at_work(self, rig: Rig) -> None:
+        """No task and no thread of a trigger outlives its `close`."""
+        await close(await rig.open())  # what is shared, such as a connection, is there from now on
+        before = (len(asyncio.all_tasks()), threading.active_count())
+        for _ in range(3):
+            await close(await rig.open())
+        left = [len(asyncio.all_tasks()), threading.active_count()]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S_MAX):
+                while any(now >= then + 3 for now, then in zip(left, before, strict=True)):
+                    await asyncio.sleep(0.01)
+                    left = [len(asyncio.all_tasks()), threading.active_count()]
+        for name, now, then in zip(("tasks", "threads"), left, before, strict=True):
+            assert now < then + 3, f"{now - then} {name} are left of three triggers that were opened and closed"
 
     async def test_settling_after_close_harms_nobody(self, rig: Rig) -> None:
         """A receipt may come late."""
@@ -360,6 +390,8 @@ class TriggerSuite:
             except NotConnected:
                 await connect(trigger, self.LIMIT_S)
                 continue
+            found = cast("object", delivery)
+            assert isinstance(found, Delivery), f"`read` must give a Delivery; it gave {type(found).__name__}"
             if delivery.events:
                 return delivery
             await self._accept(rig, delivery)
@@ -371,15 +403,15 @@ class TriggerSuite:
     async def _read(self, rig: Rig, trigger: Trigger, events: int) -> list[Delivery]:
         """Deliveries with at least so many events, not settled."""
         found: list[Delivery] = []
-        async with asyncio.timeout(self.LIMIT_S):
-            while sum(len(delivery.events) for delivery in found) < events:
+        async with self._limit(found, events):
+            while _count(found) < events:
                 found.append(await self._next(rig, trigger))
         return found
 
     async def _some(self, rig: Rig, trigger: Trigger, events: int) -> list[Delivery]:
         """As many as it gives while none is settled; those without events are accepted, and not counted."""
         found: list[Delivery] = []
-        while sum(len(delivery.events) for delivery in found) < events:
+        while _count(found) < events:
             reading = asyncio.ensure_future(self._next(rig, trigger))
             await asyncio.wait({reading}, timeout=3 * self.QUIET_S)
             if not reading.done():
@@ -393,11 +425,19 @@ class TriggerSuite:
     async def _accepted(self, rig: Rig, trigger: Trigger, events: int) -> list[Delivery]:
         """Deliveries with so many events, each accepted before the next is read."""
         found: list[Delivery] = []
-        async with asyncio.timeout(self.LIMIT_S):
-            while sum(len(delivery.events) for delivery in found) < events:
+        async with self._limit(found, events):
+            while _count(found) < events:
                 found.append(await self._next(rig, trigger))
                 await self._accept(rig, found[-1])
         return found
+
+    @asynccontextmanager
+    async def _limit(self, found: Sequence[Delivery], events: int) -> AsyncGenerator[None]:
+        try:
+            async with asyncio.timeout(self.LIMIT_S):
+                yield
+        except TimeoutError as error:
+            raise AssertionError(f"{_count(found)} of {events} events came within {self.LIMIT_S:g} s") from error
 
     async def _payloads(self, rig: Rig, trigger: Trigger, events: int) -> list[bytes]:
         return [rig.payload(event) for event in self._events(await self._accepted(rig, trigger, events))]

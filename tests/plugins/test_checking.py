@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from reactor.core.errors import ConfigError
-from reactor.plugins.checking import Checked, check_plugin
+from reactor.plugins import checking
+from reactor.plugins.checking import Checked, Outcome, check_plugin
 from reactor.plugins.found import discover
 from reactor.plugins.template import new_plugin
 from reactor.tests.plugins.pack import install
@@ -95,15 +96,19 @@ SUITES = {
         ),
         (
             "lab_dies:TestA",
-            "the process of the suite of a ended with 7 before its report: no more",
+            "the process of the suite of a ended with exit code 7 before its report: no more",
             "run the plugin's own tests with pytest",
         ),
         (
             "lab_raises:TestA",
             "the suite cannot be imported from lab_raises: ZeroDivisionError: division by zero",
-            "correct the entry point `reactor.suites`",
+            "correct lab_raises, or the entry point `reactor.suites`",
         ),
-        ("lab_hangs:TestA", "the suite of a did not end within 3 s", "see which of its tests hangs"),
+        (
+            "lab_hangs:TestA",
+            "the suite of a did not end within 3 s",
+            "see which of its tests hangs, or what it waits for when it is imported",
+        ),
         (
             "",
             "lab ships no suite for a: nothing is proven",
@@ -131,6 +136,229 @@ async def test_only_the_suite_itself_excuses_a_test(tmp_path: Path, monkeypatch:
     assert not checked.passed
     message = "skipped by the plugin: only the suite itself excuses a test, by the traits"
     assert {test.message for test in checked.tests if test.outcome == "failed"} == {message}
+
+
+TRIGGER = """
+import asyncio, os, subprocess, sys, threading, time
+from reactor.triggers.contract import Delivery, Event, NotConnected, Traits, TriggerConfig
+
+class Source:
+    Config = TriggerConfig
+    traits = Traits(acknowledges=False, stable_ids=False, ordered=True, replays=False, shared=False)
+
+    def __init__(self, config):
+        self.queue = asyncio.Queue()
+
+    async def connect(self):
+        pass
+
+    async def read(self):
+        payload = await self.queue.get()
+        return Delivery((Event(type="lab.row", source="/lab", data=payload.decode()),))
+
+    async def close(self):
+        pass
+"""
+OF_TRIGGER = """
+import pytest
+from lab_source import Source
+from reactor.testing import Rig, TriggerSuite
+
+class World(Rig):
+    async def make(self):
+        self.made = Source(Source.Config())
+        return self.made
+
+    async def emit(self, payload):
+        self.made.queue.put_nowait(payload)
+
+    def payload(self, event):
+        return event.data.encode()
+
+    async def cut(self, trigger):
+        pass
+
+class TestSource(TriggerSuite):
+    trigger = Source
+    LIMIT_S = 0.5
+    QUIET_S = 0.05
+
+    @pytest.fixture
+    async def rig(self):
+        async with World() as rig:
+            yield rig
+"""
+
+
+async def of_a_trigger(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, source: tuple[str, str] = ("", ""), suite: tuple[str, str] = ("", "")
+) -> Checked:
+    """Checked with one thing of the source, or of its suite, replaced."""
+    points = {"reactor.triggers": {"rows": "lab_source:Source"}, "reactor.suites": {"rows": "lab_suite:TestSource"}}
+    modules = {"lab_source": TRIGGER.replace(*source), "lab_suite": OF_TRIGGER.replace(*suite)}
+    monkeypatch.syspath_prepend(str(install(folder, "lab", points, modules)))
+    (checked,) = await check_plugin("lab", discover([str(folder)]), limit_s=100.0)
+    monkeypatch.delitem(sys.modules, "lab_source", raising=False)
+    return checked
+
+
+OPEN = """    async def open(self):
+        from reactor.testing.trigger_suite import connect
+        trigger = await self.make()
+        await connect(trigger, 0.2)
+        return trigger
+
+"""
+SOON = ("    async def cut(", OPEN + "    async def cut(")
+FIRST = "test_closes_after_a_cancelled_read"
+PROMISE = "Nothing of a read that was cancelled holds `close` up."
+WAITS = "payload = await self.queue.get()"
+PASS = "async def connect(self):\n        pass"
+
+
+@pytest.mark.slow
+@pytest.mark.req("T-PLUG-3")
+@pytest.mark.parametrize(
+    ("source", "told", "problem"),
+    [
+        (
+            (WAITS, "os._exit(7)"),
+            Outcome(FIRST, "failed", "it ended the process, with exit code 7", "", PROMISE),
+            "9 of 19 tests did not run",
+        ),
+        (
+            (WAITS, "os.write(2, b'no more\\n'); os.kill(os.getpid(), 9)"),
+            Outcome(FIRST, "failed", "it ended the process, by SIGKILL: no more", "", PROMISE),
+            "9 of 19 tests did not run",
+        ),
+        (
+            (WAITS, "time.sleep(1e6)"),
+            Outcome(
+                FIRST,
+                "failed",
+                "it did not end within 3 s, and kept the others from running",
+                "lab_source.py:16",
+                PROMISE,
+            ),
+            "9 of 19 tests did not run",
+        ),
+        (
+            (WAITS, "payload = 1 / 0"),
+            Outcome(FIRST, "failed", "ZeroDivisionError: division by zero", "lab_source.py:16", PROMISE),
+            "",
+        ),
+        (
+            (WAITS, "await asyncio.Event().wait()"),
+            Outcome(
+                "test_reads_what_came_before_reading_began",
+                "failed",
+                "AssertionError: 0 of 1 events came within 0.5 s",
+                "lab_source.py:16",
+                "From `connect` on nothing is missed.",
+            ),
+            "",
+        ),
+        (
+            (PASS, "async def connect(self):\n        raise NotConnected('no line')"),
+            Outcome(
+                "test_opens_and_closes",
+                "failed",
+                "AssertionError: `connect` did not come to an end within 0.2 s; "
+                "the last time it raised NotConnected: no line",
+                "lab_source.py:13",
+                "Connect, then close within CLOSE_S_MAX.",
+            ),
+            "",
+        ),
+        (
+            ("return Delivery(", "return ("),
+            Outcome(
+                "test_reads_what_came_before_reading_began",
+                "failed",
+                "AssertionError: `read` must give a Delivery; it gave tuple",
+                "",
+                "From `connect` on nothing is missed.",
+            ),
+            "",
+        ),
+        (
+            (PASS, "async def connect(self):\n        self.task = asyncio.ensure_future(asyncio.Event().wait())"),
+            Outcome(
+                "test_closing_leaves_nothing_at_work",
+                "failed",
+                "AssertionError: 3 tasks are left of three triggers that were opened and closed",
+                "",
+                "No task and no thread of a trigger outlives its `close`.",
+            ),
+            "",
+        ),
+    ],
+    ids=["exits", "is-killed", "blocks", "raises", "waits", "never-connects", "gives-a-tuple", "leaves-a-task"],
+)
+async def test_a_broken_trigger_is_told_with_its_place_and_the_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: tuple[str, str], told: Outcome, problem: str
+) -> None:
+    monkeypatch.setattr(checking, "CHECK_TEST_S_MAX", 3.0 if "sleep" in source[1] else 60.0)
+    checked = await of_a_trigger(tmp_path, monkeypatch, source, SOON if "NotConnected" in source[1] else ("", ""))
+    (found,) = [each for each in checked.tests if each.name == told.name]
+    place = found.place.rpartition("/")[2]
+    assert (checked.passed, checked.earned, checked.problem) == (False, "", problem)
+    assert Outcome(found.name, found.outcome, found.message, place, found.promise) == told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "source",
+    [
+        ("async def close(self):", "async def close(self, *, _=subprocess.Popen(['sleep', '900'])):"),
+        ("class Source:", "threading.Thread(target=time.sleep, args=(900,)).start()\n\nclass Source:"),
+        (WAITS, WAITS + "; print('rubbish', flush=True); os.write(1, b'\\xff' * 300_000)"),
+        (PASS, "async def connect(self):\n        os.close(1); os.close(2); os.open('/dev/null', 2); os.dup(1)"),
+    ],
+    ids=["a-program", "a-thread", "rubbish", "closed-output"],
+)
+async def test_what_a_plugin_leaves_behind_or_prints_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: tuple[str, str]
+) -> None:
+    checked = await of_a_trigger(tmp_path, monkeypatch, source)
+    assert (checked.passed, checked.earned) == (True, "at_most_once"), checked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suite", "problem", "hint"),
+    [
+        (
+            ("    trigger = Source", "    trigger = type('Other', (Source,), {})"),
+            "lab_suite:TestSource tests lab_suite:Other, not lab_source:Source",
+            "name what is to be proven: trigger = Source",
+        ),
+        (
+            ("    @pytest.fixture\n    async def rig", "    async def _rig"),
+            "lab_suite:TestSource has no `rig`",
+            "it says what is tested, and in which world: see the page of plugins",
+        ),
+        (
+            (
+                "    LIMIT_S",
+                "    excused = {'test_opens_and_closes': 'no'}\n    test_opens_and_closes = None\n    LIMIT_S",
+            ),
+            "lab_suite:TestSource replaces tests of the suite: test_opens_and_closes",
+            "leave them as they are",
+        ),
+        (
+            ("import pytest", "raise KeyboardInterrupt"),
+            "the suite cannot be imported from lab_suite: KeyboardInterrupt: ",
+            "correct lab_suite, or the entry point `reactor.suites`",
+        ),
+    ],
+    ids=["another", "no-rig", "excuses-itself", "ctrl-c"],
+)
+async def test_a_suite_that_proves_nothing_earns_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suite: tuple[str, str], problem: str, hint: str
+) -> None:
+    checked = await of_a_trigger(tmp_path, monkeypatch, suite=suite)
+    assert (checked.passed, checked.earned, checked.problem, checked.hint) == (False, "", problem, hint)
 
 
 async def test_a_plugin_that_cannot_be_used_is_not_checked(tmp_path: Path) -> None:

@@ -211,6 +211,12 @@ class HangsInClose(MemoryTrigger):
             await asyncio.sleep(60)
 
 
+class LeavesATask(MemoryTrigger):
+    async def connect(self) -> None:
+        await super().connect()
+        self.task = asyncio.ensure_future(asyncio.Event().wait())
+
+
 class CannotCloseTwice(MemoryTrigger):
     closed = False
 

@@ -74,6 +74,7 @@ async def failures(
         (broken.Shuffles, "keeps_the_order_of_a_partition"),
         (broken.HasNoIds, "events_are_whole"),
         (broken.HangsInClose, "opens_and_closes"),
+        (broken.LeavesATask, "closing_leaves_nothing_at_work"),
         (broken.CannotCloseTwice, "closes_twice_and_before_it_was_connected"),
         (broken.ReadsOnlyWhatIsNew, "reads_what_came_before_reading_began"),
     ],
