@@ -24,7 +24,7 @@ from ..core.limits import MISFIRE_RUNS_MAX
 from .contract import Traits, TriggerContext
 from .shape import Shaper
 from .timetable import AtConfig, AtTable, CronConfig, EveryConfig
-from .wheel import wheel
+from .wheel import LOOK_S_MAX, wheel
 
 MARK = "schedule"
 _YIELD_EVERY = 64  # instants computed at a stretch while catching up
@@ -94,8 +94,10 @@ class ScheduleTrigger:
             due = self._due(self._position.last)
             if due is None:
                 raise EndOfEvents(f"the schedule {self._context.name} has no instant left")
-            await wheel(self._context.clock).at(self._planned(due))
-            ready.extend(reversed(await self._fires(due)))
+            planned = self._planned(due)
+            awaited = planned > self._context.clock.now()
+            await wheel(self._context.clock).at(planned)
+            ready.extend(reversed(await self._fires(due, awaited=awaited)))
 
     async def close(self) -> None:
         """Nothing is held open: what is not settled is due again after the next start."""
@@ -118,12 +120,17 @@ class ScheduleTrigger:
 
     # -- what is due
 
-    async def _fires(self, first: float) -> list[Delivery]:
-        """Deliveries for all that is due by now, the oldest being `first`: fires, and ledger rows of the others."""
+    async def _fires(self, first: float, *, awaited: bool = False) -> list[Delivery]:
+        """Deliveries for all that is due by now, the oldest being `first`: fires, and ledger rows of the others.
+
+        `awaited`: its time was waited for. Then what the wake-up took, LOOK_S_MAX at most, is no misfire: else nothing
+        would be on time under `grace: 0s`.
+        """
         due, unlisted = await self._overdue(first)
         now = self._context.clock.now()
         misfire = self._plan.misfire
-        late = [each for each in due if now - self._planned(each) > misfire.grace]
+        patience = max(misfire.grace, LOOK_S_MAX) if awaited else misfire.grace
+        late = [each for each in due if now - self._planned(each) > patience]
         on_time = due[len(late) :]
         rows: list[Due] = []
         if unlisted:

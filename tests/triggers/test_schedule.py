@@ -89,6 +89,13 @@ class Ticker:
         return [(time, outcome) for time, outcome, _ in self.ledger]
 
 
+class LateClock(VirtualClock):
+    """As real ones: who sleeps is woken a moment late."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds + 0.2)
+
+
 class PlainClock:
     """A virtual clock that keeps its steps to itself."""
 
@@ -260,6 +267,19 @@ class TestMisfire:
         assert (first, outcome) == ("10:00:01", "coalesced" if policy == "run_once" else "skipped")
         assert reason == "and those until 2026-03-31T09:43:35Z: over 1000 were missed"
         assert t.ledger[-1][0] == clock_time(t.clock.now() // 1)
+
+    @pytest.mark.parametrize("policy", ["run_once", "run_all", "skip"])
+    async def test_what_a_wake_up_takes_is_no_misfire(self, ticker: Any, policy: str) -> None:
+        """No clock wakes anybody to the microsecond: `skip` without grace would never fire."""
+        t = ticker(
+            "cron", {"schedule": "*/10 * * * *", "misfire": {"policy": policy, "grace": "0s"}}, clock=LateClock()
+        )
+        await t.start()
+        await t.clock.advance(25 * 60)
+        assert t.outcomes == [("00:10:00", "fired"), ("00:20:00", "fired")]
+        assert t.events[0].data["late_ms"] == 200
+        await t.away(20 * 60)
+        assert {outcome for _, outcome in t.outcomes[2:]} <= {"late", "skipped", "coalesced"}
 
     async def test_an_interval_as_well(self, ticker: Any) -> None:
         t = ticker("every", {"interval": "10m"})
