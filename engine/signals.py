@@ -271,6 +271,7 @@ class Signals:
             started_at=now,
         )
         outbox = self._e.telling.entered_outbox(row, state, number_, body.at, again=True)
+        await self._e.workflows.needed(row.digest)
         committed = await self._e.store.submit(Unit(journal=(journal,), changes=(change,), outbox=outbox))
         if committed.refused:
             raise SignalRefused(f"the run {self._text(number)} is open again already")

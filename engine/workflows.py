@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -41,6 +41,8 @@ class Workflows:
         self._plans: dict[bytes, Plan] = {}
         self._current: dict[str, Entry] = {}
         self.states: dict[str, WorkflowState] = {}
+        self.needed: Callable[[bytes], Awaitable[None]] = _nobody
+        """Told of a definition, by its digest, before a run of it that had ended goes on."""
 
     async def open(self) -> None:
         """Read what is stored: a server without its files still has its workflows."""
@@ -67,6 +69,13 @@ class Workflows:
         for name, entry in sorted(self._current.items()):
             if self._state(name).enabled:
                 yield entry
+
+    def beside(self) -> Iterator[Entry]:
+        """Those that no event starts, and a person or another workflow may: other versions, workflows switched off."""
+        for name in self._current:
+            for entry in self._entries[name].values():
+                if entry is not self._current[name] or not self._state(name).enabled:
+                    yield entry
 
     def versions(self, name: str) -> Mapping[str, Entry]:
         """Every version of a workflow."""
@@ -214,6 +223,10 @@ class Workflows:
             self._current[name] = versions[state.pinned]
         else:
             self._current[name] = max(versions.values(), key=lambda e: version_key(e.definition.version))
+
+
+async def _nobody(digest_: bytes) -> None:
+    pass
 
 
 def _tell_removed(name: str) -> None:

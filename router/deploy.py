@@ -23,10 +23,13 @@ OLD_REVISIONS = 4
 
 
 class RulesBody(msgspec.Struct, frozen=True):
-    """A stored revision of the rules: the digests, in hex, of the definitions in force, by workflow."""
+    """A stored revision of the rules: the digests, in hex, of the definitions in force, by workflow; and of those
+    whose runs still wait for events.
+    """
 
     revision: int
     live: Mapping[str, str]
+    aside: tuple[str, ...] = ()
 
 
 _stored = msgspec.json.Decoder(RulesBody).decode
@@ -35,6 +38,8 @@ _stored = msgspec.json.Decoder(RulesBody).decode
 class Registry(Protocol):
     """The engine's workflows, as a deploy needs them."""
 
+    needed: Callable[[bytes], Awaitable[None]]
+
     async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "", gone: Collection[str] = ()) -> list[str]: ...
 
     async def change(
@@ -42,6 +47,8 @@ class Registry(Protocol):
     ) -> None: ...
 
     def live(self) -> Iterator[Any]: ...
+
+    def beside(self) -> Iterator[Any]: ...
 
     def from_files(self) -> Mapping[str, str]: ...
 
@@ -64,7 +71,8 @@ class Deploys:
         self._apply = apply
         self.leave: Callable[[Mapping[str, TriggerSpec]], Awaitable[None]] | None = None
         self._lock = asyncio.Lock()
-        self._digests: dict[str, bytes] = {}
+        self._live: dict[str, Any] = {}  # the entries whose rules are in force, by workflow
+        registry.needed = self._needed
         self._old: dict[int, Rules] = {}  # revisions that were asked for last
         self.specs: dict[str, TriggerSpec] = dict(named)
 
@@ -74,7 +82,7 @@ class Deploys:
             newest = await self._store.rules(0)
             stored = _stored(newest) if newest is not None else RulesBody(0, {})
             self._rules.revision = stored.revision
-            await self._swap(stored.live)
+            await self._swap(await self._open(), stored)
 
     async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "", gone: Collection[str] = ()) -> list[str]:
         """Put definitions in force and remove those that are `gone`, as one swap; the names that changed.
@@ -86,9 +94,10 @@ class Deploys:
             bindings_of(one.definition, digest(one.definition))
         self.check_triggers(one.definition for one in found)
         async with self._lock:
+            opened = await self._open()
             changed = await self._registry.deploy(found, origin=origin, gone=gone)
             if changed:
-                await self._swap()
+                await self._swap(opened)
         return changed
 
     async def sync(
@@ -108,8 +117,9 @@ class Deploys:
     async def change(self, name: str, **to: Any) -> None:
         """Enable, disable, remove or pin a workflow. Raises ConfigError for an unknown one."""
         async with self._lock:
+            opened = await self._open()
             await self._registry.change(name, **to)
-            await self._swap()
+            await self._swap(opened)
 
     async def rules_at(self, revision: int) -> Rules | None:
         """The rules of a stored revision, for `explain` (semantics 11.4); None if they are not kept any more."""
@@ -124,10 +134,13 @@ class Deploys:
             return None
         rules = Rules()
         rules.revision = revision
-        for name, text in _stored(body).live.items():
+        found = _stored(body)
+        for name, text in found.live.items():
             row = await self._store.definition(bytes.fromhex(text))
             if row is not None:
                 rules.replace(name, row.digest, bindings_of(decode(row.body), row.digest))
+        for digest_, definition in (await self._definitions(map(bytes.fromhex, found.aside))).items():
+            rules.set_aside(digest_, bindings_of(definition, digest_))
         while len(self._old) >= OLD_REVISIONS:
             del self._old[next(iter(self._old))]
         self._old[revision] = rules
@@ -151,8 +164,26 @@ class Deploys:
                         hint="declare it under `triggers:` in reactor.yaml",
                     )
 
-    async def _swap(self, stored: Mapping[str, str] | None = None) -> None:
+    async def _definitions(self, digests: Iterable[bytes]) -> dict[bytes, WorkflowDefinition]:
+        rows = [await self._store.definition(each) for each in digests]
+        return {row.digest: decode(row.body) for row in rows if row is not None}
+
+    async def _open(self) -> dict[bytes, WorkflowDefinition]:
+        """The definitions of open runs that are not in force: read before anything is changed, for it may fail."""
+        in_force = {entry.digest for entry in self._live.values()}
+        return await self._definitions(d for d in await self._store.open_digests() if d not in in_force)
+
+    async def _needed(self, digest_: bytes) -> None:
+        """A run that had ended is to go on: what it may wait for."""
+        async with self._lock:
+            if digest_.hex() not in self._rules.aside():
+                await self._swap({**await self._open(), **await self._definitions([digest_])})
+
+    async def _swap(self, opened: Mapping[bytes, WorkflowDefinition], stored: RulesBody | None = None) -> None:
         """Rules and triggers as the registry has them now; a new revision, unless `stored` says the same.
+
+        Open runs keep the definition that they began with (semantics 10.1): what those that are not in force wait for,
+        and what cancels their runs, stays in the index. `opened`: the definitions of open runs.
 
         Triggers that are no more end first (`leave`): what came by them meets the rules under which it came.
         """
@@ -164,20 +195,40 @@ class Deploys:
                     specs[when.trigger] = when.spec
         if self.leave is not None:
             await self.leave(specs)
-        changed = False
-        for name in [n for n in self._digests if n not in live]:
-            self._rules.replace(name, None, ())
-            del self._digests[name]
-            changed = True
+        before = (self._rules.body(), self._rules.aside())
+        # a run of what is in force until now may be on its way to the store
+        aside = {**opened, **{entry.digest: entry.definition for entry in self._live.values()}}
+        aside |= {entry.digest: entry.definition for entry in self._registry.beside()}
+        for entry in live.values():
+            aside.pop(entry.digest, None)
+        waits = {d: _waits(each, d) for d, each in aside.items() if d.hex() not in before[1]}
+        for text in before[1]:
+            if bytes.fromhex(text) not in aside:
+                self._rules.set_aside(bytes.fromhex(text), ())
+        for name, entry in self._live.items():
+            if name not in live or live[name].digest != entry.digest:
+                self._rules.replace(name, None, ())
+        for digest_, bindings in waits.items():
+            self._rules.set_aside(digest_, bindings)
         for name, entry in live.items():
-            if self._digests.get(name) != entry.digest:
-                bindings: list[tuple[Binding, dict[str, Any]]] = bindings_of(entry.definition, entry.digest)
-                self._rules.replace(name, entry.digest, bindings)
-                self._digests[name] = entry.digest
-                changed = True
-        if changed and self._rules.body() != stored:
+            if name not in self._live or self._live[name].digest != entry.digest:
+                self._rules.set_aside(entry.digest, ())
+                self._rules.replace(name, entry.digest, bindings_of(entry.definition, entry.digest))
+        self._live = live
+        now = RulesBody(self._rules.revision, self._rules.body(), self._rules.aside())
+        if (now.live, now.aside) != before and (stored is None or (now.live, now.aside) != (stored.live, stored.aside)):
             self._rules.revision += 1
-            body = msgspec.json.encode(RulesBody(self._rules.revision, self._rules.body()))
+            body = msgspec.json.encode(msgspec.structs.replace(now, revision=self._rules.revision))
             await self._store.submit(Unit(rules=(self._rules.revision, body)))
         self.specs = specs
         await self._apply(specs)
+
+
+def _waits(definition: WorkflowDefinition, digest_: bytes) -> list[tuple[Binding, dict[str, Any]]]:
+    """The bindings of a definition that is not in force; none if this version of Reactor cannot read them."""
+    try:
+        return bindings_of(definition, digest_)
+    except ConfigError as e:
+        name = definition.workflow
+        log.warning("open runs of %s %s wait for no event: %s", name, definition.version, e, extra={"workflow": name})
+        return []

@@ -57,10 +57,13 @@ def _findings(
     scope = Activation({"event": event.view(), **vars_})
     taken: set[str] = set()
     bindings = dict(rules.bindings)  # as they are now, whatever is deployed meanwhile
+    aside = rules.rules_aside()
     for explanation in rules.index.explain_all(event.view()):
         binding = bindings[str(explanation.rule_id)]
         if workflow and binding.workflow != workflow:
             continue
+        if not explanation.matched and binding.rule in aside:
+            continue  # the wait of a definition that is not in force any more: nobody asks why it took nothing
         entry: dict[str, Any] = {"workflow": binding.workflow, **_what(binding)}
         if not explanation.matched:
             entry |= {

@@ -36,24 +36,40 @@ class Rules:
         self._of: dict[str, list[str]] = {}  # workflow -> its rules
         self._follows: dict[str, bool] = {}  # types of our own events that were asked for
         self._live: dict[str, str] = {}  # workflow -> digest, in hex
+        self._aside: dict[str, list[str]] = {}  # digest, in hex, of a definition that is not in force -> its rules
 
     def replace(self, workflow: str, digest: bytes | None, bindings: Iterable[tuple[Binding, dict[str, Any]]]) -> None:
         """Put a workflow's rules in place of those it had; none for a workflow that is gone or switched off."""
-        for rule in self._of.pop(workflow, ()):
+        self._remove(self._of.pop(workflow, ()))
+        added = self._add(bindings)
+        if added:
+            self._of[workflow] = added
+        if digest is None:
+            self._live.pop(workflow, None)
+        else:
+            self._live[workflow] = digest.hex()
+
+    def set_aside(self, digest: bytes, bindings: Iterable[tuple[Binding, dict[str, Any]]]) -> None:
+        """What the open runs of a definition that is not in force wait for; none once they have ended."""
+        self._remove(self._aside.pop(digest.hex(), ()))
+        added = self._add((binding, pattern) for binding, pattern in bindings if not isinstance(binding, StartBinding))
+        if added:
+            self._aside[digest.hex()] = added
+
+    def _remove(self, rules: Iterable[str]) -> None:
+        for rule in rules:
             self.index.remove(rule)
             del self.bindings[rule]
+        self._follows.clear()
+
+    def _add(self, bindings: Iterable[tuple[Binding, dict[str, Any]]]) -> list[str]:
         added: list[str] = []
         for binding, pattern in bindings:
             self.index.add(binding.rule, pattern)
             self.bindings[binding.rule] = binding
             added.append(binding.rule)
-        if added:
-            self._of[workflow] = added
         self._follows.clear()
-        if digest is None:
-            self._live.pop(workflow, None)
-        else:
-            self._live[workflow] = digest.hex()
+        return added
 
     def follows(self, type: str) -> bool:
         """Does any rule name this type of our own events? If none does, no such event is built."""
@@ -67,6 +83,14 @@ class Rules:
     def body(self) -> Mapping[str, str]:
         """What a stored revision holds: the definitions in force, by workflow."""
         return dict(sorted(self._live.items()))
+
+    def aside(self) -> tuple[str, ...]:
+        """The digests, in hex, of the definitions that are not in force and still have rules."""
+        return tuple(sorted(self._aside))
+
+    def rules_aside(self) -> frozenset[str]:
+        """The rules of these definitions."""
+        return frozenset(rule for rules in self._aside.values() for rule in rules)
 
     def match(self, event: Event) -> list[Binding]:
         """The bindings whose pattern an event satisfies, in order. Pure and synchronous."""
@@ -105,7 +129,7 @@ def bindings_of(definition: WorkflowDefinition, digest: bytes) -> list[tuple[Bin
         guard = compile_expression(cancel.if_, SCOPE) if cancel.if_ else None
         by = compile_expression(cancel.by, SCOPE) if cancel.by else None
         own_types = _own_types((cancel.event,))
-        binding = CancelBinding(f"{name}/cancel/{i}", name, f"{short}/cancel/{i}", guard, by, own_types)
+        binding = CancelBinding(f"{name}/cancel/{short}/{i}", name, f"{short}/cancel/{i}", guard, by, own_types)
         found.append((binding, _cancel_pattern(cancel, i)))
     return found
 

@@ -27,7 +27,7 @@ from .records import (
     RunRow as RunRow,
     RunState as RunState,
     WorkflowState as WorkflowState,
-)
+)  # fmt: skip
 
 Guard = Literal["open", "live", "held", "ended", "any"]
 """What must be true of a run for a change to be written: `open` neither ended nor cancelled; `live` not ended; `held`
@@ -278,9 +278,7 @@ class Store(Protocol):
         ...
 
     async def held(self, key: FlowKey, *, lane: int | None = None, limit: int) -> Sequence[RunRow]:
-        """Held runs that wait for this key, in one lane or all: by priority (PRIORITY_AGE_S waited is a level), then
-        by acceptance.
-        """
+        """Held runs that wait for this key, in one lane or all: by priority (PRIORITY_AGE_S: a level), then age."""
         ...
 
     async def held_lanes(self, key: FlowKey, *, after: int = -1, limit: int) -> Sequence[HeldLane]:
@@ -371,6 +369,10 @@ class Store(Protocol):
         """The definition with this digest, or None."""
         ...
 
+    async def open_digests(self) -> Sequence[bytes]:
+        """The digests of the definitions whose runs have not all ended, in order."""
+        ...
+
     async def workflows(self) -> Mapping[str, WorkflowState]:
         """What people decided about each workflow, by name."""
         ...
@@ -388,9 +390,8 @@ class Store(Protocol):
         ...
 
     async def retain(self, keep: Mapping[str, float], *, limit: int) -> Mapping[str, int]:
-        """Remove at most `limit` rows a table that are older than `keep` seconds, by name (semantics 11.2).
-
-        Names are those of `retention:`. How many went, by table: the caller comes again while something goes.
+        """Remove at most `limit` rows a table that are older than `keep` seconds, by their name in `retention:`
+        (semantics 11.2). How many went, by table: the caller comes again while something goes.
         """
         ...
 

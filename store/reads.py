@@ -225,6 +225,10 @@ class Reads(abc.ABC):
         sql = "SELECT digest, workflow, version, body, at, revision FROM definition WHERE digest = ?"
         return _first(Definition, await self._all(sql, digest))
 
+    async def open_digests(self) -> Sequence[bytes]:
+        rows = await self._page("SELECT DISTINCT digest FROM run WHERE state < 10 ORDER BY digest")
+        return [bytes(row[0]) for row in rows]
+
     async def workflows(self) -> Mapping[str, WorkflowState]:
         rows = await self._all("SELECT workflow, enabled, removed, pinned, origin FROM workflow ORDER BY workflow")
         return {name: WorkflowState(name, bool(on), bool(gone), pin, origin) for name, on, gone, pin, origin in rows}

@@ -199,6 +199,16 @@ class StoreSuite(FlowTests, RetentionTests):
         assert [c.run.id for c in await again.claim(runs_max=10)] == [2]
         assert list(await again.claim(runs_max=10)) == []
 
+    @pytest.mark.rule("10.1")
+    async def test_definitions_of_open_runs_are_told(self, store: Store) -> None:
+        """Each once, held runs among them; not those whose runs have all ended."""
+        digests = {1: b"a" * 16, 2: b"b" * 16, 3: b"b" * 16, 4: b"c" * 16}
+        rows = [run_row(number, digest=digest) for number, digest in digests.items()]
+        await store.submit(Unit(runs=tuple(RunStart(row) for row in rows)))
+        await store.submit(end(1))
+        await store.submit(end(2, state=RunState.FAILED))
+        assert list(await store.open_digests()) == [b"b" * 16, b"c" * 16]
+
     async def test_lists_of_runs_narrow(self, store: Store) -> None:
         """By each field of the filter, newest first."""
         rows = [

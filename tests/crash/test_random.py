@@ -1,0 +1,50 @@
+"""Workflows made by chance come to the same end with deaths as without, on both stores."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reactor.testing.clock import VirtualClock
+from reactor.tests.crash.lives import Trial
+from reactor.tests.crash.random_flows import Maker, Seen, scenario
+
+SEEDS = int(os.environ.get("REACTOR_CRASH_SEEDS", "0")) or (400 if os.environ.get("REACTOR_SOAK") else 12)
+DEATHS = 5  # lives that are cut short, of each workflow
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "postgres":
+        yield str(request.getfixturevalue("postgres_url"))
+    else:
+        yield f"sqlite:///{tmp_path}/r.db"
+
+
+@pytest.mark.uncovered
+@pytest.mark.rule("4.1")
+@pytest.mark.rule("4.2")
+@pytest.mark.rule("4.5")
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_a_workflow_by_chance_ends_alike_wherever_its_process_dies(url: str, seed: int) -> None:
+    flow, found = Maker(seed).make(), list[Seen]()
+    clock = VirtualClock(auto=True, patience_s=0.005)
+    calm = Trial(scenario(flow, found), url, lambda: clock)
+    _, reached = await calm.case("case0000")
+    assert len(found) == 1, "it did not come to its end without a death"
+    (wanted,) = found
+    chance = random.Random(seed)
+    wrong: dict[str, object] = {}
+    for number in range(1, 1 + DEATHS):
+        deaths = tuple(chance.randint(1, reached) for _ in range(chance.choice((1, 1, 2, 3))))
+        found.clear()
+        trial = Trial(scenario(flow, found), url, lambda: clock)
+        trial.scenario.wanted, trial.scenario.runs = wanted.done, wanted.workflows
+        faults, _ = await trial.case(f"case{number:04}", *deaths)
+        if faults or found != [wanted]:
+            wrong[f"{deaths}"] = faults or [(a, b) for a, b in zip(found[0].runs, wanted.runs, strict=False) if a != b]
+    assert wrong == {}, flow
