@@ -77,7 +77,9 @@ class SmtpConnection:
         return await self._session(send)
 
     async def _session(self, work: Callable[[smtplib.SMTP], T]) -> T:
-        """Do something logged in, in a thread; cancelled, cut the connection and wait for the thread."""
+        """Do something logged in, in a thread; cancelled, cut the connection and wait for the thread. One that has not
+        connected yet is not waited for: it sends nothing any more.
+        """
         clients: list[smtplib.SMTP] = []
         stopped: list[bool] = []
 
@@ -102,13 +104,13 @@ class SmtpConnection:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             stopped.append(True)
-            for client in clients:
-                if client.sock is not None:
-                    with contextlib.suppress(OSError):
-                        client.sock.shutdown(socket.SHUT_RDWR)
-            await asyncio.wait([future])
-            if not future.cancelled():
-                future.exception()
+            connected = [client.sock for client in clients if client.sock is not None]
+            for sock in connected:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+            future.add_done_callback(_looked_at)
+            if connected:
+                await asyncio.wait([future])
             raise
 
     def _connect(self, clients: list[smtplib.SMTP]) -> smtplib.SMTP:
@@ -140,6 +142,11 @@ class SmtpConnection:
             client.ehlo()
         if config.username is not None:
             client.login(config.username, config.password or "")
+
+
+def _looked_at(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _noop(client: smtplib.SMTP) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import re
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email import policy
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, Field
@@ -26,6 +28,13 @@ from .payload import Part
 ATTACHMENTS_BYTES_MAX = 25 * MIB
 RECIPIENTS_MAX = 1_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
+_ATOM = r"[^\s()<>\[\]:;@\\,.\"]+"
+_ADDRESS = re.compile(rf"({_ATOM}(?:\.{_ATOM})*)@({_ATOM}(?:\.{_ATOM})*|\[[0-9A-Fa-f:.]+\])")
+_WORD = r"[A-Za-z0-9!#$&^_.+-]+"
+_MEDIA_TYPE = re.compile(rf"({_WORD})/({_WORD}(?:\s*;\s*{_WORD}={_WORD})*)")
+_ENCODED = "=?"
+"""How an encoded word begins (RFC 2047). The library decodes those in what it is given, line breaks included, and some
+of its versions then write these as they are: a header of the sender's choice."""
 
 
 def _listed(value: Any) -> Any:
@@ -123,7 +132,7 @@ def _composed(call: Call, given: EmailInput, own: str | None) -> tuple[EmailMess
     for name, header in (("cc", "Cc"), ("reply_to", "Reply-To")):
         if lists[name]:
             message[header] = tuple(lists[name])
-    message["Subject"] = given.subject
+    message["Subject"] = _literal(given.subject)
     message["Date"] = format_datetime(datetime.fromtimestamp(call.clock.now(), UTC))
     message["Message-ID"] = f"<{call.key or fresh_id()}@{sender.domain}>"
     if given.text is not None:
@@ -142,20 +151,42 @@ def _composed(call: Call, given: EmailInput, own: str | None) -> tuple[EmailMess
     return message, sender.addr_spec, recipients
 
 
+def _literal(subject: str) -> str:
+    """What the library reads as this very text."""
+    return Header(subject, "utf-8", maxlinelen=sys.maxsize).encode() if _ENCODED in subject else subject
+
+
 def address_of(text: str, where: str) -> Address:
-    """`name <a@b>` or `a@b`. Raises StepError `invalid_input`."""
+    """One address, `name <a@b>` or `a@b`; a domain that is not ASCII becomes its A-labels. Raises StepError
+    `invalid_input`.
+
+    It is read strictly: the library's own reader leaves out what it does not understand, and a message would go to some
+    of its recipients, or to others.
+    """
     if _CONTROL.search(text):
         raise StepError("invalid_input", f"an address in `{where}` holds a line break or another control character")
-    name, spec = parseaddr(text)
-    if "@" not in spec:
-        raise StepError("invalid_input", f"`{text}` in `{where}` is no address: expected name@host")
+    name, spec = "", text.strip()
+    if spec.endswith(">"):
+        name, _, spec = spec[:-1].rpartition("<")
+        name, spec = _unquoted(name.strip()), spec.strip()
+    found = _ADDRESS.fullmatch(spec)
+    if found is None or "@" in name or _ENCODED in name:
+        hint = "one address each, as name@host or Name <name@host>; several are a list"
+        raise StepError("invalid_input", f"`{text}` in `{where}` is no address: expected name@host", hint=hint)
+    local, domain = found.groups()
+    if not local.isascii():
+        raise StepError("invalid_input", f"`{text}` in `{where}`: what is before the @ must be ASCII")
     try:
-        address = Address(name, addr_spec=spec)
-    except (ValueError, IndexError) as e:
-        raise StepError("invalid_input", f"`{text}` in `{where}` is no address: {e}") from None
-    if not address.username or not address.domain:
-        raise StepError("invalid_input", f"`{text}` in `{where}` is no address: expected name@host")
-    return address
+        domain = domain if domain.isascii() else domain.encode("idna").decode()
+    except UnicodeError:
+        raise StepError("invalid_input", f"`{text}` in `{where}`: `{domain}` cannot be the name of a host") from None
+    return Address(name, local, domain)
+
+
+def _unquoted(name: str) -> str:
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        return re.sub(r"\\(.)", r"\1", name[1:-1])
+    return name
 
 
 def _attach(message: EmailMessage, call: Call, attachments: list[Part]) -> None:
@@ -166,10 +197,10 @@ def _attach(message: EmailMessage, call: Call, attachments: list[Part]) -> None:
         if room < 0:
             raise StepError("too_large", f"the attachments have more than {format_size(ATTACHMENTS_BYTES_MAX)} in all")
         name = part.file_name()
-        if _CONTROL.search(name) or _CONTROL.search(part.type or ""):
-            raise StepError("invalid_input", "an attachment's `name` or `type` holds a control character")
+        if _CONTROL.search(name) or _ENCODED in name:
+            raise StepError("invalid_input", "an attachment's `name` holds a control character or an encoded word")
         kind = part.type or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        main, _, sub = kind.partition("/")
-        if not main or not sub:
-            raise StepError("invalid_input", f"`{kind}` is no media type: expected one such as application/pdf")
-        message.add_attachment(data, maintype=main, subtype=sub, filename=name)
+        found = _MEDIA_TYPE.fullmatch(kind)
+        if found is None or found[1].lower() == "multipart":
+            raise StepError("invalid_input", f"`{kind}` is no file's media type: expected one such as application/pdf")
+        message.add_attachment(data, maintype=found[1], subtype=found[2], filename=name)

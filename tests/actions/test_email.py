@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import smtplib
+import threading
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -121,6 +123,33 @@ async def test_some_recipients_refused(server: MailServer, tmp_path: Path) -> No
         ({"from": "a@b.c\n"}, "an address in `from` holds a line break or another control character"),
         ({"to": "nobody"}, "`nobody` in `to` is no address: expected name@host"),
         ({"to": "a@b@c"}, None),
+        ({"to": "a@b.c, x@y.z"}, "`a@b.c, x@y.z` in `to` is no address: expected name@host"),
+        ({"to": "<a@b.c> SIZE=1"}, "`<a@b.c> SIZE=1` in `to` is no address: expected name@host"),
+        ({"to": "x@y.z, b <a@b.c>"}, "`x@y.z, b <a@b.c>` in `to` is no address: expected name@host"),
+        ({"to": "all: a@b.c, x@y.z;"}, "`all: a@b.c, x@y.z;` in `to` is no address: expected name@host"),
+        ({"to": '"a> b"@b.c'}, '`"a> b"@b.c` in `to` is no address: expected name@host'),
+        ({"to": "a@b.c."}, "`a@b.c.` in `to` is no address: expected name@host"),
+        (
+            {"cc": "=?utf-8?q?a=0d=0aBcc:x@y.z?= <a@b.c>"},
+            "`=?utf-8?q?a=0d=0aBcc:x@y.z?= <a@b.c>` in `cc` is no address: expected name@host",
+        ),
+        (
+            {"reply_to": "=?utf-8?q?a=0d=0aX-Evil:1?= <a@b.c>"},
+            "`=?utf-8?q?a=0d=0aX-Evil:1?= <a@b.c>` in `reply_to` is no address: expected name@host",
+        ),
+        ({"to": "jürgen@b.c"}, "`jürgen@b.c` in `to`: what is before the @ must be ASCII"),
+        (
+            {"attachments": [{"base64": "aGk=", "name": "=?utf-8?q?a=0d=0aX-Evil:1?="}]},
+            "an attachment's `name` holds a control character or an encoded word",
+        ),
+        (
+            {"attachments": [{"base64": "aGk=", "name": "a", "type": "te xt/plain"}]},
+            "`te xt/plain` is no file's media type: expected one such as application/pdf",
+        ),
+        (
+            {"attachments": [{"base64": "aGk=", "name": "a", "type": "multipart/mixed"}]},
+            "`multipart/mixed` is no file's media type: expected one such as application/pdf",
+        ),
     ],
 )
 async def test_headers_cannot_be_smuggled_in(server: MailServer, tmp_path: Path, change: Any, text: str | None) -> None:
@@ -128,6 +157,67 @@ async def test_headers_cannot_be_smuggled_in(server: MailServer, tmp_path: Path,
     assert (error.code, error.class_) == ("invalid_input", "park")
     if text is not None:
         assert str(error) == text
+    assert server.mails == []
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "=?utf-8?q?a=0d=0aBcc:x@y.z?=",
+        "hi =?utf-8?b?YQ0KWC1FdmlsOiAx?= there",
+        "ü =?utf-8?q?a=0d=0aX-Evil:1?= ü",
+        "=?utf-8?q?=0d=0a=0d=0abody?= " * 50,
+    ],
+)
+async def test_an_encoded_word_in_a_subject_makes_no_header(server: MailServer, tmp_path: Path, subject: str) -> None:
+    """The library decodes it, line breaks and all: it must not come out as a line of its own."""
+    await rig_for(server, tmp_path)("email", {**LETTER, "subject": subject})
+    (mail,) = server.mails
+    plain = await rig_for(server, tmp_path)("email", {**LETTER, "subject": "plain"})
+    assert plain["accepted"]
+    assert mail.message.keys() == server.mails[1].message.keys()
+    assert mail.message.get_content() == server.mails[1].message.get_content()
+
+
+@pytest.mark.parametrize(
+    ("written", "sent", "shown"),
+    [
+        ("Müller, Jürgen <j@shop.test>", "j@shop.test", "Müller, Jürgen"),
+        ('"J. \\"Jay\\" M." <j@shop.test>', "j@shop.test", 'J. "Jay" M.'),
+        ("j+tag@müller.example", "j+tag@xn--mller-kva.example", ""),
+        (" j@[127.0.0.1] ", "j@[127.0.0.1]", ""),
+    ],
+)
+async def test_addresses(server: MailServer, tmp_path: Path, written: str, sent: str, shown: str) -> None:
+    await rig_for(server, tmp_path)("email", {**LETTER, "to": written})
+    (mail,) = server.mails
+    (address,) = mail.message["To"].addresses
+    assert (mail.recipients, address.addr_spec, address.display_name) == ([sent], sent, shown)
+
+
+async def test_a_step_that_is_stopped_while_it_connects_ends_at_once_and_sends_nothing(
+    server: MailServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that does not answer at all (its host is off, a firewall drops) is waited for by the thread alone."""
+    begun, go = threading.Event(), threading.Event()
+    connect = smtplib.SMTP.connect
+
+    def late(self: smtplib.SMTP, *where: Any) -> Any:
+        begun.set()
+        assert go.wait(10)
+        return connect(self, *where)
+
+    monkeypatch.setattr(smtplib.SMTP, "connect", late)
+    rig = rig_for(server, tmp_path)
+    sending = asyncio.ensure_future(rig("email", LETTER))
+    assert await asyncio.to_thread(begun.wait, 10)
+    sending.cancel()
+    done, _ = await asyncio.wait([sending], timeout=5)
+    assert done
+    assert sending.cancelled()
+    go.set()
+    connection = rig.services.connection("smtp", None)
+    await asyncio.to_thread(connection._threads.shutdown)
     assert server.mails == []
 
 
