@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import collections
+import re
 import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 _REDIRECTS = (301, 302, 303, 307, 308)
-_CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
+_CREDENTIALS = re.compile(r"auth|cookie|token|secret|password|credential|signature|session|api-?_?key", re.IGNORECASE)
 _OF_A_BODY = ("content-type", "content-length", "content-encoding", IDEMPOTENCY_HEADER.lower())
 TOKEN_EARLY_S = 30.0  # a token is fetched anew so long before it ends
 
@@ -301,12 +302,16 @@ class _Asked:
         return self.target.origin() == self._home
 
     def without_credentials(self) -> dict[str, str]:
-        dropped = {*_CREDENTIALS}
+        dropped: set[str] = set()
         if self.config is not None:
             dropped |= {name.lower() for name in self.config.headers}
             if self.config.auth is not None and self.config.auth.api_key is not None:
                 dropped.add(self.config.auth.api_key.header.lower())
-        return {name: value for name, value in self.headers.items() if name.lower() not in dropped}
+        return {
+            name: value
+            for name, value in self.headers.items()
+            if not _CREDENTIALS.search(name) and name.lower() not in dropped
+        }
 
     def follow(self, status: int, location: str, most: int) -> None:
         """Go where an answer points. RFC 9110: 303 becomes GET, as does, by custom, POST after 301 and 302; 307 and 308

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 from ..core.errors import ErrorInfo, NotConnected, ReactorError, StepError, TransientError
 
 _OWN_CODES = {401: "unauthorized", 403: "forbidden", 429: "rate_limited"}
+_number = re.compile(r"^400, message[:=] *")
+_user = re.compile(r"//[^/@]*@")
 _HINTS = {
     "unauthorized": "check the credentials of the connection",
     "forbidden": "the credentials are known, but do not allow this",
@@ -49,13 +52,20 @@ def translation(title: str) -> Generator[None]:
 
 
 def _words(error: BaseException | None) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return text.strip() or type(error).__name__
+    """The library's numbers look like a status that the other side gave: they are left out."""
+    said: Any = getattr(error, "strerror", None) or getattr(error, "message", None)
+    text = said if isinstance(said, str) and said else str(error).partition(": <")[0]
+    return _number.sub("", " ".join(text.split())) or type(error).__name__
 
 
 def _tls_words(error: BaseException) -> str:
     found: Any = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     return str(getattr(found, "verify_message", "") or getattr(found, "reason", "") or found)
+
+
+def shown_address(url: str) -> str:
+    """An address without what may be secret: user, password, query."""
+    return _user.sub("//", url.partition("?")[0].partition("#")[0], count=1)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -73,8 +83,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 def refusal_of(status: int, method: str, url: str, headers: Mapping[str, str], now: float, body: str = "") -> StepError:
     """A status that is no success: `http.<status>`, or a code of its own whose cause is `http.<status>`."""
-    address = url.partition("?")[0].partition("#")[0]
-    message = f"{method} {address} answered {status}"
+    message = f"{method} {shown_address(url)} answered {status}"
     wait = retry_after(headers, now)
     details: dict[str, Any] = {"status": status}
     if wait is not None:

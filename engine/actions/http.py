@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from ...connections.contract import StepError
 from ...connections.fields import Fault, Keys, Size, Word, has_template
 from ...connections.http import IDEMPOTENCY_HEADER, HttpConnection, plain_headers
-from ...connections.http_errors import refusal_of, translation
+from ...connections.http_errors import refusal_of, shown_address, translation
 from ...core.charsets import decode_text
 from ...core.depth import too_deep
 from ...core.durations import format_size
@@ -28,6 +28,7 @@ from .places import disk_errors, locate
 MAX_RESPONSE_DEFAULT = 10 * MIB
 MAX_RESPONSE_MAX = 1024 * MIB
 DETAIL_BYTES_MAX = 2_048
+DETAIL_S_MAX = 2.0
 _SAFE = ("GET", "HEAD")
 _BODIES = ("json", "form", "text", "base64", "multipart")
 
@@ -136,11 +137,9 @@ class HttpAction(ActionBase):
             event_driven=call.event_driven,
         ) as response:
             if not _accepted(given.ok, response.status):
-                seen = await response.content.read(DETAIL_BYTES_MAX)
-                now = call.clock.now()
-                shown = seen.decode(errors="replace")
-                raise refusal_of(response.status, given.method, url, response.headers, now, shown)
-            title = f"{given.method} {url.partition('?')[0]}"
+                shown = (await _detail(response)).decode(errors="replace")
+                raise refusal_of(response.status, given.method, url, response.headers, call.clock.now(), shown)
+            title = f"{given.method} {shown_address(url)}"
             found = plain_headers(response.headers)
             text: str | None = None
             parsed: Any = None
@@ -207,6 +206,17 @@ def _content(given: HttpInput, call: Call) -> tuple[dict[str, str], Any]:
         if call.tracestate:
             headers["tracestate"] = call.tracestate
     return headers, body
+
+
+async def _detail(response: Any) -> bytes:
+    """The beginning of a refusal's body, if it comes soon and can be read: the status counts whatever becomes of it."""
+    import aiohttp
+
+    try:
+        async with asyncio.timeout(DETAIL_S_MAX):
+            return await response.content.read(DETAIL_BYTES_MAX)
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return b""
 
 
 def _accepted(ok: list[int | str], status: int) -> bool:
