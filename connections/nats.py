@@ -16,13 +16,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-import msgspec
 from pydantic import BaseModel
 
 from ..core.clock import SYSTEM
-from ..core.depth import too_deep
+from ..core.depth import decoded
 from ..core.errors import NotConnected, StepError, TransientError
-from ..core.limits import ANSWER_DEPTH_MAX
 from .cloudevents_http import header_value
 from .cloudevents_messages import bound
 from .configs import NatsConfig
@@ -325,11 +323,9 @@ def _answer(message: Any) -> dict[str, Any]:
     }
     try:
         found["text"] = data.decode()
-        value = msgspec.json.decode(data)
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        found["json"] = decoded(data)
+    except ValueError:
         return found
-    if not too_deep(data, value, depth_max=ANSWER_DEPTH_MAX):
-        found["json"] = value
     return found
 
 

@@ -25,3 +25,9 @@ def decode_text(data: bytes, charset: str) -> str:
     if charset != "utf-8":
         text.encode()
     return text
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, ended as files have them (`\\n`, `\\r\\n`, `\\r`): a form feed or U+2028 ends none."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]

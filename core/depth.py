@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from .limits import EVENT_DEPTH_MAX
+import msgspec
+
+from .limits import ANSWER_DEPTH_MAX, EVENT_DEPTH_MAX
 
 _FLAT = bytes.maketrans(b"{}", b"[]")
 _REST = bytes(sorted(set(range(256)) - set(b'[]{}"')))
@@ -46,3 +48,21 @@ def is_deep(value: Any, depth_max: int = EVENT_DEPTH_MAX) -> bool:
 def too_deep(text: bytes, value: Any, *, depth_max: int = EVENT_DEPTH_MAX) -> bool:
     """Is the value of this valid JSON text nested deeper?"""
     return may_be_deep(text, depth_max) and is_deep(value, depth_max)
+
+
+def decoded(text: bytes | str) -> Any:
+    """The value of JSON text that an action was given from outside; a byte order mark before it is none of it.
+
+    Raises ValueError, with what is wrong: no JSON, no UTF-8 (UnicodeDecodeError), or nested over ANSWER_DEPTH_MAX.
+    """
+    body = text.removeprefix("\ufeff").encode() if isinstance(text, str) else text.removeprefix(b"\xef\xbb\xbf")
+    try:
+        value = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from None
+    except RecursionError:
+        pass
+    else:
+        if not too_deep(body, value, depth_max=ANSWER_DEPTH_MAX):
+            return value
+    raise ValueError(f"it is nested over {ANSWER_DEPTH_MAX} deep")

@@ -8,7 +8,7 @@ MIB = 1024 * KIB
 # events
 EVENT_BYTES_MAX = 1 * MIB  # one event, encoded: `server.limits.body`, a trigger's `max_bytes`
 EVENT_DEPTH_MAX = 64  # nesting of its data: `server.limits.depth`
-ANSWER_DEPTH_MAX = 500  # nesting of JSON that `http` is answered; deeper has no `json`
+ANSWER_DEPTH_MAX = 500  # nesting of JSON that an action is answered, reads or is given by a program
 EVENT_BATCH_MAX = 1_000  # events of one batched POST (semantics 1.10)
 EVENT_HOPS_MAX = 16  # runs chained by events (semantics 7.5)
 CAUSE_RUNS_MAX = 10_000  # runs of one correlationid (semantics 7.5)

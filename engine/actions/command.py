@@ -13,11 +13,12 @@ import signal
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast
 
-import msgspec
 from pydantic import BaseModel, Field
 
 from ...connections.fields import Duration, Fault, Keys, Size, Word, shown
 from ...core import host
+from ...core.charsets import lines_of
+from ...core.depth import decoded
 from ...core.durations import format_duration, format_size
 from ...core.limits import KIB, MIB
 from .contract import ActionBase, Call, StepError
@@ -283,7 +284,7 @@ class _Program:
             "stdout": stdout,
             "stderr": stderr,
             "json": parsed,
-            "lines": stdout.splitlines() if given.parse == "lines" else None,
+            "lines": lines_of(stdout) if given.parse == "lines" else None,
             "truncated": truncated,
             "duration_ms": duration_ms,
         }
@@ -297,8 +298,8 @@ class _Program:
                 hint="raise `limits.output`",
             )
         try:
-            return msgspec.json.decode(stdout)
-        except msgspec.DecodeError as e:
+            return decoded(stdout)
+        except ValueError as e:
             raise StepError(
                 "invalid_output", f"`{self.title}` did not write JSON: {e}; found {shown(stdout)}"
             ) from None

@@ -17,7 +17,10 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from ...connections.fields import Fault, Keys
+from ...core.charsets import lines_of
+from ...core.depth import decoded
 from ...core.durations import format_instant, format_size
+from ...core.errors import legible
 from ...core.keys import distinct
 from ...core.limits import MIB
 from .blocking import StopSign, blocking
@@ -32,6 +35,7 @@ LIST_FILES_MAX = 100_000
 CHUNK_BYTES = 1 * MIB
 
 Op = Literal["read", "write", "append", "copy", "move", "delete", "list", "stat", "mkdir", "hash"]
+_NO_DELIMITERS = ('"', "\n", "\r")
 _CONTENT = ("text", "json", "base64")
 _KEYS_OF: dict[str, tuple[str, ...]] = {
     "read": ("as", "delimiter", "header", "missing"),
@@ -112,6 +116,8 @@ class FileAction(ActionBase):
         faults = [(name, f"is not read by `{op}`") for name in keys if name in known and name not in allowed]
         if "to" in _KEYS_OF[op] and "to" not in keys:
             faults.append(("", f"`to` is missing: `{op}` needs it"))
+        if keys.get("delimiter") in _NO_DELIMITERS:
+            faults.append(("delimiter", "must not be a quotation mark or a line break"))
         if op in ("write", "append") and not any(name in keys for name in _CONTENT):
             faults.append(("", "one of `text`, `json` or `base64` is missing: what is to be written?"))
         return faults
@@ -171,15 +177,15 @@ def parsed(data: bytes, given: FileInput) -> Any:
         return base64.b64encode(data).decode()
     try:
         if given.as_ == "json":
-            return msgspec.json.decode(data)
+            return decoded(data)
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         hint = "read it `as: base64`"
         raise StepError("invalid_data", f"`{given.path}` is not UTF-8: byte {e.start}", hint=hint) from None
-    except msgspec.DecodeError as e:
+    except ValueError as e:
         raise StepError("invalid_data", f"`{given.path}` is not JSON: {e}") from None
     if given.as_ == "lines":
-        return text.splitlines()
+        return lines_of(text)
     if given.as_ == "ndjson":
         return _ndjson(text, given.path)
     return _csv(text, given) if given.as_ == "csv" else text
@@ -190,13 +196,14 @@ def _ndjson(text: str, path: str) -> list[Any]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                found.append(msgspec.json.decode(line))
-            except msgspec.DecodeError as e:
+                found.append(decoded(line))
+            except ValueError as e:
                 raise StepError("invalid_data", f"`{path}`, line {number}, is not JSON: {e}") from None
     return found
 
 
 def _csv(text: str, given: FileInput) -> list[Any]:
+    csv.field_size_limit(max(csv.field_size_limit(), READ_BYTES_MAX))  # the library's own: 128 KiB, for the process
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=given.delimiter, strict=True)
     found: list[Any] = []
     try:
@@ -376,8 +383,8 @@ def _entry(place: Place, name: str) -> dict[str, Any] | None:
     kind = "folder" if stat.S_ISDIR(found.st_mode) else "link" if stat.S_ISLNK(found.st_mode) else "file"
     shown = os.path.normpath(os.path.join(place.written, name))
     return {
-        "path": shown,
-        "name": os.path.basename(name),
+        "path": legible(shown),
+        "name": legible(os.path.basename(name)),
         "kind": kind,
         "size": found.st_size,
         "mtime": format_instant(found.st_mtime),

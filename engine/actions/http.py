@@ -16,9 +16,9 @@ from ...connections.fields import Fault, Keys, Size, Word, has_template
 from ...connections.http import IDEMPOTENCY_HEADER, HttpConnection, plain_headers
 from ...connections.http_errors import refusal_of, shown_address, translation
 from ...core.charsets import decode_text
-from ...core.depth import too_deep
+from ...core.depth import decoded
 from ...core.durations import format_size
-from ...core.limits import ANSWER_DEPTH_MAX, MIB
+from ...core.limits import MIB
 from .contract import ActionBase, Call
 from .file_write import AtomicFile
 from .hosts import host_template
@@ -263,10 +263,8 @@ def _decoded(data: bytes, content_type: str, charset: str | None) -> tuple[str, 
     if "\0" in text:
         return base64.b64encode(data).decode(), None
     if kind == "application/json" or kind.endswith("+json"):
-        body = text.removeprefix("\ufeff").encode()
         try:
-            value = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return text, decoded(text)
+        except ValueError:
             return text, None
-        return text, None if too_deep(body, value, depth_max=ANSWER_DEPTH_MAX) else value
     return text, None

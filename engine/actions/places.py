@@ -112,6 +112,7 @@ def disk_errors(written: str, op: str) -> Generator[None]:
             errno.EROFS: "forbidden",
             errno.ELOOP: "forbidden",
             errno.ENOTEMPTY: "conflict",
+            errno.EINVAL: "conflict",  # a folder into itself
             errno.ENAMETOOLONG: "invalid_input",
         }.get(e.errno or 0, "step_failed")
         raise StepError(code, f"{op}: `{written}`: {e.strerror or e}") from e

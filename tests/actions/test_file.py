@@ -145,6 +145,44 @@ async def test_the_runs_temporary_folder(rig: Rig, tmp_path_factory: Any) -> Non
     assert (temp / "a").read_text() == "x"
 
 
+async def test_json_that_others_write(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "marked.json").write_bytes(b'\xef\xbb\xbf{"a":1}')
+    assert (await rig("file", {"op": "read", "path": "marked.json", "as": "json"}))["content"] == {"a": 1}
+    for depth in (501, 100_000):  # the second is more than the interpreter bears
+        (tmp_path / "deep.json").write_text("[" * depth + "]" * depth)
+        for as_, where in (("json", ""), ("ndjson", ", line 1,")):
+            error = await failure(rig, {"op": "read", "path": "deep.json", "as": as_})
+            said = f"`deep.json`{where} is not JSON: it is nested over 500 deep"
+            assert (error.code, error.class_, str(error)) == ("invalid_data", "park", said)
+
+
+async def test_a_line_ends_where_files_end_one(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes("a\x0cb\r\nc\u2028d\x85e\rf\n\ng".encode())
+    found = await rig("file", {"op": "read", "path": "lines", "as": "lines"})
+    assert found["content"] == ["a\x0cb", "c\u2028d\x85e", "f", "", "g"]
+    for text, lines in (("", []), ("a\n", ["a"]), ("a\n\n", ["a", ""])):
+        (tmp_path / "lines").write_text(text)
+        assert (await rig("file", {"op": "read", "path": "lines", "as": "lines"}))["content"] == lines
+
+
+async def test_large_fields(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"a,b\n{'x' * 200_000},1\n")
+    (row,) = (await rig("file", {"op": "read", "path": "a.csv", "as": "csv"}))["content"]
+    assert (len(row["a"]), row["b"]) == (200_000, "1")
+
+
+async def test_a_name_that_is_no_text_is_shown_by_its_bytes(rig: Rig, tmp_path: Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/\xff.txt", "wb"):
+        found = await rig("file", {"op": "list", "path": "."})
+    assert [(each["name"], each["path"]) for each in found["files"]] == [("\\udcff.txt", "\\udcff.txt")]
+
+
+async def test_a_folder_does_not_go_into_itself(rig: Rig, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    error = await failure(rig, {"op": "move", "path": "a", "to": "a/b"})
+    assert (error.code, error.class_, str(error)) == ("conflict", "park", "move: `a`: Invalid argument")
+
+
 async def test_missing(rig: Rig) -> None:
     for op in ("read", "stat", "hash", "list"):
         error = await failure(rig, {"op": op, "path": "none"})
@@ -309,3 +347,7 @@ def test_faults_at_load(rig: Rig) -> None:
     names = "read, write, append, copy, move, delete, list, stat, mkdir, hash"
     assert (path, text) == ("op", f'expected one of {names}; found "wirte"; did you mean write?')
     assert faults("file", {"op": "read", "path": "${{ inputs.path }}"}) == []
+    for delimiter in ('"', "\n", "\r"):  # Python's own reader takes them, or not, by its version
+        assert rig.catalogue.faults("file", {"op": "read", "path": "a", "as": "csv", "delimiter": delimiter}) == [
+            ("delimiter", "must not be a quotation mark or a line break")
+        ]
