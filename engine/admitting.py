@@ -131,6 +131,7 @@ class Admitting:
     async def _try(self, row: RunRow, closed: set[Limit]) -> bool:
         """Begin a held run, if its limits admit it; those that do not are added to `closed`."""
         e, limits = self._e, admission.of_row(row)
+        await self._ask(lambda: e.workflows.stored_plan(row.digest))  # its definition may not be in force any more
         now, number = e.clock.now(), row.transitions + 1
         met: list[Closed] = []
         admit = Admit(row.id, admission.admit(limits, row.id, met), now, number)

@@ -15,6 +15,7 @@ from reactor.tests.crash.random_flows import Maker, Seen, scenario
 
 SEEDS = int(os.environ.get("REACTOR_CRASH_SEEDS", "0")) or (400 if os.environ.get("REACTOR_SOAK") else 12)
 DEATHS = 5  # lives that are cut short, of each workflow
+QUIET_S = 30.0  # other work on this machine slows the virtual clock down
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -33,7 +34,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 async def test_a_workflow_by_chance_ends_alike_wherever_its_process_dies(url: str, seed: int) -> None:
     flow, found = Maker(seed).make(), list[Seen]()
     clock = VirtualClock(auto=True, patience_s=0.005)
-    calm = Trial(scenario(flow, found), url, lambda: clock)
+    calm = Trial(scenario(flow, found), url, lambda: clock, quiet_s=QUIET_S)
     _, reached = await calm.case("case0000")
     assert len(found) == 1, "it did not come to its end without a death"
     (wanted,) = found
@@ -42,7 +43,7 @@ async def test_a_workflow_by_chance_ends_alike_wherever_its_process_dies(url: st
     for number in range(1, 1 + DEATHS):
         deaths = tuple(chance.randint(1, reached) for _ in range(chance.choice((1, 1, 2, 3))))
         found.clear()
-        trial = Trial(scenario(flow, found), url, lambda: clock)
+        trial = Trial(scenario(flow, found), url, lambda: clock, quiet_s=QUIET_S)
         trial.scenario.wanted, trial.scenario.runs = wanted.done, wanted.workflows
         faults, _ = await trial.case(f"case{number:04}", *deaths)
         if faults or found != [wanted]:

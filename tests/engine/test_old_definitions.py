@@ -107,6 +107,42 @@ async def test_a_run_of_an_older_revision_that_is_retried_waits(lives: Reopen, w
     assert (await rig.ended(run))["state"] == "completed"
 
 
+@pytest.mark.rule("10.1")
+@pytest.mark.parametrize("how", ["a later version", "another revision", "removed", "switched off"])
+async def test_a_held_run_begins_under_its_own_definition_after_a_restart(
+    lives: Reopen, world: World, how: str
+) -> None:
+    one = WAITS + "limits: {concurrency: {max: 1}}\n"
+    rig = await lives()
+    await rig.deploy(one)
+    runs = [(await rig.emit("new", {"id": id})).runs[0] for id in ("a", "b")]
+    await rig.until(lambda: waits(rig, runs[0]))
+    await changed(rig, how)
+    rig = await lives()
+    await rig.emit("paid", {"id": "a"})
+    assert (await rig.ended(runs[0]))["state"] == "completed"
+    await rig.emit("paid", {"id": "b"})
+    assert (await rig.ended(runs[1]))["state"] == "completed"
+
+
+@pytest.mark.rule("10.1")
+async def test_a_held_run_of_an_older_revision_whose_place_is_free_begins_with_the_start(
+    lives: Reopen, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process died between the end of the one and the start of the next."""
+    rig = await lives()
+    await rig.deploy(WAITS + "limits: {concurrency: {max: 1}}\n")
+    runs = [(await rig.emit("new", {"id": id})).runs[0] for id in ("a", "b")]
+    await rig.until(lambda: waits(rig, runs[0]))
+    await rig.deploy(OTHER)
+    monkeypatch.setattr(rig.engine.admitting, "soon", lambda key: None)
+    await rig.emit("paid", {"id": "a"})
+    await rig.ended(runs[0])
+    rig = await lives()
+    await rig.emit("paid", {"id": "b"})
+    assert (await rig.ended(runs[1]))["state"] == "completed"
+
+
 @pytest.mark.rule("6.6")
 @pytest.mark.rule("11.4")
 async def test_nothing_is_kept_of_a_revision_whose_runs_have_ended(rig: Rig, world: World) -> None:
