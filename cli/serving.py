@@ -42,6 +42,7 @@ class Serving:
     def __init__(self, app: App) -> None:
         self.app = app
         self.stopping = asyncio.Event()
+        self.up = asyncio.Event()  # have the files been read for the first time?
         self.url = ""
         self.changed: list[str] = []  # workflows that the last reading of the files changed
         self._known: dict[str, WorkflowDefinition] = {}
@@ -90,6 +91,7 @@ class Serving:
         task.add_done_callback(self._tasks.discard)
 
     async def _reload_again(self) -> None:
+        await self.up.wait()  # what is asked for while it starts is done then
         self.say("reading the workflow files again")
         try:
             await self.reload()
@@ -159,6 +161,9 @@ async def _serve(app: App, hello: Callable[[Serving, LoadResult], None], beside:
         starting.enter_context(uncollected())
         async with serving.signals(), app:
             result = await serving.reload()
+            if serving.stopping.is_set():
+                return 0  # it was stopped before it was there
+            serving.up.set()
             async with WebServer(app) as web:
                 serving.url = web.url
                 hello(serving, result)

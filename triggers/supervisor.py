@@ -70,8 +70,7 @@ class Supervisor:
         self.changed = changed
         self.limits = Limits(clock)
         self.readers: dict[str, Reader] = {}
-        self._paused: set[str] = set()
-        self._switches = Switches()
+        self._switches = Switches(publish, read_marks)
         self._abandoned: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -80,13 +79,13 @@ class Supervisor:
         wanted = {name: spec for name, spec in specs.items() if self.kinds.reads(spec.kind)}
         async with self._one_at_a_time:
             await self._leave(specs)
-            self._paused &= wanted.keys()
+            await self._switches.only(wanted)
             for number, (name, spec) in enumerate(wanted.items()):
                 if number % _START_AT_ONCE == 0:
                     await asyncio.sleep(0)
                 if name not in self.readers:
                     reader = self.readers[name] = Reader(self, spec)
-                    if spec.enabled and name not in self._paused:
+                    if spec.enabled and name not in self._switches.paused:
                         self._start(reader)
             if self.routes is not None and self.routes.changes is not None:
                 await self.tried()
@@ -116,11 +115,10 @@ class Supervisor:
         return [self.readers[name].status() for name in sorted(self.readers)]
 
     async def pause(self, name: str, *, key: str = "") -> None:
-        """Stop reading: events wait at the source, also over a reload; once for a `key`. Raises KeyError."""
+        """Stop reading: events wait at the source, also over a restart; once for a `key`. Raises KeyError."""
         async with self._one_at_a_time:
             reader = self.readers[name]
-            if self._switches.first(name, "pause", key):
-                self._paused.add(name)
+            if await self._switches.switch(name, pause=True, key=key):
                 await self._stop(reader)
                 reader.enter("paused")
 
@@ -128,8 +126,7 @@ class Supervisor:
         """Read on after a pause or a failure; after a gap from `start` (`earliest`, `latest`, …). Raises KeyError."""
         async with self._one_at_a_time:
             reader = self.readers[name]
-            if self._switches.first(name, "resume", key):
-                self._paused.discard(name)
+            if await self._switches.switch(name, pause=False, key=key):
                 await self._stop(reader)
                 reader.enter("connecting")
                 self._start(reader, {} if start is None else {"start": start})

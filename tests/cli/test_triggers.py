@@ -110,7 +110,13 @@ def test_a_pause_lasts_until_it_is_resumed(project: Project) -> None:
         assert isinstance(server.ready(), Process)
         assert project.say("trigger", "pause", "hourly") == (0, "hourly  paused\n", "")
         assert project.say("trigger", "list", "-o", "json").json[0]["state"] == "paused"
+    with project.start("serve") as server:  # which may have been stopped for what it was paused for
+        assert isinstance(server.ready(), Process)
+        assert project.say("trigger", "list", "-o", "json").json[0]["state"] == "paused"
         assert project.say("trigger", "resume", "hourly").out == "hourly  connected\n"
+    with project.start("serve") as server:
+        assert isinstance(server.ready(), Process)
+        assert project.say("trigger", "list", "-o", "json").json[0]["state"] == "connected"
         address = server.out[0].rpartition(" ")[2]
         assert project.say("trigger", "pause", "hourli") == (
             3,

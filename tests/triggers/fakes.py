@@ -9,6 +9,7 @@ from reactor.language.definition import TriggerSpec
 from reactor.testing.clock import VirtualClock
 from reactor.triggers.catalogue import Kinds
 from reactor.triggers.contract import Traits, TriggerConfig, TriggerContext
+from reactor.triggers.status import SCOPE
 from reactor.triggers.supervisor import Supervisor
 
 WORLD: dict[str, "Source"] = {}
@@ -85,8 +86,12 @@ class Inbox:
     def __init__(self, room: int = 1_000_000) -> None:
         self.taken: list[tuple[str, Delivery]] = []
         self.room = asyncio.Semaphore(room)
+        self.switched = Settlement()  # what becomes of pauses
 
     async def __call__(self, trigger: str, delivery: Delivery) -> None:
+        if trigger == SCOPE:
+            await delivery.settle(self.switched)
+            return
         await self.room.acquire()
         self.taken.append((trigger, delivery))
 

@@ -17,6 +17,7 @@ from reactor.core.event import Delivery, Settlement
 from reactor.core.limits import CLOSE_S_MAX
 from reactor.language.definition import TriggerSpec
 from reactor.tests.triggers.fakes import WORLD, Bench, Source, fake_spec
+from reactor.triggers.status import SCOPE
 from reactor.triggers.supervisor import CONNECT_S_MAX
 
 
@@ -492,3 +493,33 @@ async def test_tells_when_all_have_tried_to_connect(bench: Bench, source: Source
     waiting = asyncio.ensure_future(bench.supervisor.tried(5))
     await bench.clock.advance(5.1)
     assert waiting.done(), "it waits no longer than it was told"
+
+
+async def test_a_pause_that_the_store_does_not_take_is_none(bench: Bench, source: Source) -> None:
+    """It is durable or it is refused; sent again with the same key it is carried out."""
+    await bench.start(orders=fake_spec())
+    bench.inbox.switched = Settlement(again=True)
+    with pytest.raises(StoreUnavailable) as caught:
+        await bench.supervisor.pause("orders", key="k")
+    assert (str(caught.value), caught.value.hint) == (
+        "nothing was changed: the store refuses writes now",
+        "repeat the request",
+    )
+    assert bench.status().state == "connected"
+    bench.inbox.switched = Settlement()
+    await bench.supervisor.pause("orders", key="k")
+    assert bench.status().state == "paused"
+
+
+async def test_a_pause_ends_with_its_trigger(bench: Bench, source: Source) -> None:
+    await bench.start(orders=fake_spec())
+    await bench.supervisor.pause("orders")
+    await bench.supervisor.apply({})
+    await bench.start(orders=fake_spec())
+    assert bench.status().state == "connected"
+
+
+async def test_a_pause_of_before_is_one_still(bench: Bench, source: Source) -> None:
+    bench.marks[SCOPE] = {"orders": b"1", "gone": b"1"}
+    await bench.start(orders=fake_spec(), others=fake_spec("others"))
+    assert [bench.status(name).state for name in ("orders", "others")] == ["paused", "connected"]
