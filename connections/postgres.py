@@ -13,12 +13,13 @@ import msgspec
 from pydantic import BaseModel
 
 from ..core.clock import SYSTEM
+from ..core.depth import decoded
 from ..core.errors import ConfigError, NotConnected, ReactorError, StepError, TransientError
 from ..core.http import is_loopback
 from .configs import PostgresConfig
 from .contract import Tls
-from .postgres_values import bound
-from .sql import ONCE_TABLE, Gathered, SqlRequest, Statement
+from .postgres_values import bound, legible_row
+from .sql import ONCE_TABLE, Gathered, SqlRequest, Statement, left_open
 from .tls import client_context
 
 Session = Any
@@ -134,7 +135,7 @@ class PostgresConnection:
     async def run(self, request: SqlRequest) -> Any:
         """As SqlConnection."""
         pool = await self._opened()
-        with translated(self.title):
+        with translated(self.title), _readable():
             async with pool.acquire(timeout=self.config.timeout) as session:
                 if request.once and not self._once_ready:
                     await _make_once_table(session)
@@ -145,6 +146,9 @@ class PostgresConnection:
                     prepared = await session.prepare(statement.text)
                     if not prepared.get_attributes():  # may be one that no transaction takes
                         await _execute(request, statement, params, prepared, gathered)
+                        if session.is_in_transaction():
+                            await session.execute("ROLLBACK")
+                            raise left_open()
                         return gathered.output()
                 async with session.transaction(isolation=request.isolation, readonly=request.read_only):
                     return await (_once(session, request) if request.once else _work(session, request))
@@ -164,7 +168,7 @@ async def _prepare(session: Any) -> None:
             name,
             schema="pg_catalog",
             encoder=_json_text,
-            decoder=msgspec.json.decode,
+            decoder=decoded,
         )
 
 
@@ -182,13 +186,15 @@ async def _work(session: Session, request: SqlRequest) -> Any:
 async def _execute(request: SqlRequest, statement: Statement, params: Any, prepared: Any, gathered: Gathered) -> None:
     values = request.values(statement, params)
     types = prepared.get_parameters()
+    if len(types) > len(values):
+        raise StepError("sql.syntax", "the query has places such as `$1`", hint="name its parameters: `:name`")
     given = [bound(name, value, kind) for name, value, kind in zip(statement.names, values, types, strict=True)]
     columns = [attribute.name for attribute in prepared.get_attributes()]
     rows: list[Any] = []
     if columns:
         cursor = await prepared.cursor(*given)
         rows = await cursor.fetch(gathered.room)
-        gathered.take(columns, [tuple(row) for row in rows], len(rows))
+        gathered.take(columns, [legible_row(row) for row in rows], len(rows))
     else:
         await prepared.fetch(*given)
         last = str(prepared.get_statusmsg()).rpartition(" ")[2]
@@ -216,6 +222,18 @@ async def _once(session: Session, request: SqlRequest) -> Any:
     kept = msgspec.json.encode(output).decode()
     await session.execute(f"UPDATE {ONCE_TABLE} SET result = $2 WHERE key = $1", request.key, kept)
     return output
+
+
+@contextlib.contextmanager
+def _readable() -> Generator[None]:
+    """A value of the result that Python has no form for, such as a date before Christ; deeply nested JSON."""
+    try:
+        yield
+    except (OverflowError, ValueError) as e:
+        if isinstance(e, _library().InterfaceError):
+            raise
+        hint = "cast it to text in the query"
+        raise StepError("sql.data", f"a value in the result cannot be read: {e}", hint=hint) from e
 
 
 @contextlib.contextmanager

@@ -37,7 +37,9 @@ def _value(value: Any, kind: str) -> Any:
     if kind in _TEXT:
         return value if isinstance(value, str) else msgspec.json.encode(value).decode()
     if kind in _INT:
-        return int(value) if isinstance(value, float) and value.is_integer() else value
+        if isinstance(value, float) and not value.is_integer():
+            raise ValueError("it is no whole number")  # the library would cut it
+        return int(value) if isinstance(value, float) else value
     if kind in ("float4", "float8"):
         return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if kind == "numeric":
@@ -67,3 +69,17 @@ def _from_text(value: str, kind: str) -> Any:
     if kind == "bytea":
         return base64.b64decode(value, validate=True)
     return value
+
+
+def legible_row(row: Any) -> tuple[Any, ...]:
+    """A row with what JSON has no form for as PostgreSQL writes it: ranges, bits."""
+    return tuple(_written(value) if type(value).__module__.startswith("asyncpg.") else value for value in row)
+
+
+def _written(value: Any) -> Any:
+    if hasattr(value, "lower_inc"):
+        if value.isempty:
+            return "empty"
+        ends = ["" if end is None else str(end) for end in (value.lower, value.upper)]
+        return f"{'[' if value.lower_inc else '('}{','.join(ends)}{']' if value.upper_inc else ')'}"
+    return value.as_string().replace(" ", "") if hasattr(value, "as_string") else value

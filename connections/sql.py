@@ -84,6 +84,12 @@ def scan(query: str, dialect: Dialect) -> Statement:
     return Statement("".join(parts) + query[at:], tuple(names))
 
 
+def left_open() -> StepError:
+    """The refusal of a query that begins a transaction: it is rolled back, or those who come next would be in it."""
+    said = "the query begins a transaction and does not end it: it is rolled back"
+    return StepError("sql.syntax", said, hint="the list `queries` is one transaction")
+
+
 def _several() -> StepError:
     said = "the query holds more than one statement"
     return StepError("sql.syntax", said, hint="write several as a list under `queries`")

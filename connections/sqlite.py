@@ -18,13 +18,15 @@ from pydantic import BaseModel
 
 from ..core.clock import SYSTEM
 from ..core.errors import ReactorError, StepError, TransientError
+from ..core.limits import MIB
 from .configs import SqliteConfig
-from .sql import ONCE_TABLE, Gathered, SqlRequest, Statement
+from .sql import ONCE_TABLE, Gathered, SqlRequest, Statement, left_open
 
 Database = Any
 """A connection of apsw, imported at first use."""
 
 CONNECTIONS_MAX = 4
+VALUE_BYTES_MAX = 256 * MIB  # of one text or blob: the library's own limit would fill the memory
 
 
 class SqliteConnection:
@@ -105,6 +107,7 @@ class SqliteConnection:
             return self._free.pop()
         connection = apsw.Connection(self.path)
         connection.set_busy_timeout(self._busy_ms)
+        connection.limit(apsw.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
         return connection
 
 
@@ -114,7 +117,14 @@ def _nothing(connection: Database) -> None:
 
 def _carry_out(request: SqlRequest, connection: Database) -> Any:
     if request.plain:
-        return _work(connection, request)
+        try:
+            output = _work(connection, request)
+            if connection.in_transaction:
+                raise left_open()
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        return output
     if request.read_only:
         connection.execute("PRAGMA query_only = 1")
     try:
@@ -200,6 +210,9 @@ def translated(path: str) -> Generator[None]:
         raise
     except apsw.Error as e:
         raise error_of(e, path) from e
+    except UnicodeDecodeError as e:
+        hint = "cast it to a blob: it is given as base64 then"
+        raise StepError("sql.data", "a text in the result is not UTF-8", hint=hint) from e
 
 
 def error_of(error: Exception, path: str) -> ReactorError:
@@ -225,7 +238,7 @@ def error_of(error: Exception, path: str) -> ReactorError:
         apsw.SQLITE_CONSTRAINT: "sql.unique" if extended in unique else "sql.constraint",
         apsw.SQLITE_MISMATCH: "sql.data",
         apsw.SQLITE_RANGE: "sql.data",
-        apsw.SQLITE_TOOBIG: "sql.data",
+        apsw.SQLITE_TOOBIG: "too_large",
         apsw.SQLITE_READONLY: "forbidden",
         apsw.SQLITE_PERM: "forbidden",
         apsw.SQLITE_AUTH: "forbidden",

@@ -287,6 +287,67 @@ async def test_postgres_types(postgres: Rig) -> None:
     assert (await failure(postgres, {"query": "SELECT 1/0"})).code == "sql.data"
 
 
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("SELECT int4range(1, 5)", "[1,5)"),
+        ("SELECT daterange('2024-01-01', NULL, '(]')", "[2024-01-02,)"),
+        ("SELECT 'empty'::int4range", "empty"),
+        ("SELECT '10100000'::bit(8)", "10100000"),
+        ("SELECT ARRAY[[1, 2], [3, NULL]]", [[1, 2], [3, None]]),
+        ("SELECT 'infinity'::timestamptz > now()", True),
+        ("SELECT ROW(1, 'a')", [1, "a"]),
+        ("SELECT '10.0.0.1/24'::inet", "10.0.0.1/24"),
+    ],
+)
+async def test_postgres_values_as_json(postgres: Rig, query: str, value: Any) -> None:
+    assert await postgres("sql", {"query": query, "result": "value"}) == value
+
+
+@pytest.mark.parametrize(
+    ("with_", "code", "text"),
+    [
+        (
+            {"query": "SELECT '0044-03-15 BC'::date"},
+            "sql.data",
+            "a value in the result cannot be read: ordinal must be >= 1",
+        ),
+        (
+            {"query": "SELECT (repeat('[', 5000) || repeat(']', 5000))::json"},
+            "sql.data",
+            "a value in the result cannot be read: it is nested over 500 deep",
+        ),
+        ({"query": "SELECT $1"}, "sql.syntax", "the query has places such as `$1`"),
+        (
+            {"query": "SELECT :n::int", "params": {"n": 5.5}},
+            "sql.data",
+            "parameter `:n`: 5.5 is no int4: it is no whole number",
+        ),
+    ],
+)
+async def test_postgres_values_that_cannot_be(postgres: Rig, with_: Any, code: str, text: str) -> None:
+    error = await failure(postgres, with_)
+    assert (error.code, str(error)) == (code, text)
+    assert await postgres("sql", {"query": "SELECT :n::int", "params": {"n": 5.0}, "result": "value"}) == 5
+
+
+@pytest.mark.parametrize("query", ["BEGIN", "SAVEPOINT a"])
+async def test_a_query_that_leaves_a_transaction_open_takes_nobody_with_it(db: Rig, kind: str, query: str) -> None:
+    """What others wrote into it would have been lost, without a word, at the end."""
+    if (kind, query) == ("postgres", "SAVEPOINT a"):
+        query = "START TRANSACTION"  # the other one is refused outside of a transaction there
+    error = await failure(db, {"query": query})
+    assert (error.code, str(error), error.hint) == (
+        "sql.syntax",
+        "the query begins a transaction and does not end it: it is rolled back",
+        "the list `queries` is one transaction",
+    )
+    await db("sql", {"query": "CREATE TABLE later (a integer)"})
+    await db("sql", {"query": "INSERT INTO later VALUES (1)", "once": True})
+    await db.services._connections.close()
+    assert await db("sql", {"query": "SELECT count(*) FROM later", "result": "value"}) == 1
+
+
 async def test_postgres_statements_that_no_transaction_takes(postgres: Rig) -> None:
     await postgres("sql", {"query": "CREATE TABLE t (a int)"})
     await postgres("sql", {"query": "VACUUM t"})
@@ -358,6 +419,13 @@ async def test_sqlite_values(sqlite: Rig) -> None:
     assert row == {"l": "[1,2]", "m": '{"a":null}', "y": 1, "x": None, "n": 2**62, "b": "AP8="}
     error = await failure(sqlite, {"query": "SELECT :n", "params": {"n": 2**64}})
     assert str(error) == "parameter `:n`: 18446744073709551616 does not fit into 64 bits"
+
+
+async def test_sqlite_values_that_cannot_be(sqlite: Rig) -> None:
+    error = await failure(sqlite, {"query": "SELECT CAST(x'ff' AS text)"})
+    assert (error.code, str(error)) == ("sql.data", "a text in the result is not UTF-8")
+    error = await failure(sqlite, {"query": "SELECT zeroblob(300000000)"})
+    assert (error.code, str(error)) == ("too_large", "string or blob too big")
 
 
 async def test_sqlite_locked_by_another(sqlite: Rig, tmp_path: Path) -> None:
