@@ -99,6 +99,9 @@ class Endings:
             if run.cause is not None and run.plan.starts_runs:
                 request = run.cancel or CancelRequest("its parent was stopped", "parent", self._x.clock.now())
                 await self._x.waits.end_children(run, request)
+            if run.state is RunState.PAUSED:
+                run.ending = False  # `resume` looks at it again
+                return
             if handlers and run.state is not RunState.COMPENSATING:
                 run.state = advance(run.state, Signal.UNDO).state or run.state
                 error = _encode(run.error) if run.error is not None else None

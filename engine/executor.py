@@ -303,7 +303,7 @@ class Executor:
         if failure is not None and run.progress.failing and run.cause is None and run.state is RunState.RUNNING:
             run.cause, run.error = Cause.FAILURE, failure[1]
             self.waits.stop_all(run, children=False)
-        if run.progress.through and not run.ending and not (run.state is RunState.PAUSED and run.cause is None):
+        if run.progress.through and not run.ending and run.state is not RunState.PAUSED:
             run.ending = True
             self.spawn(self.endings.end(run), f"{run.id}/end", run)
 

@@ -5,14 +5,16 @@ they must come to with one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from reactor.core.clock import Clock
 from reactor.core.errors import ReactorError
 from reactor.core.ids import run_text
 from reactor.store.contract import RunFilter, RunState
@@ -23,7 +25,7 @@ _CHANGES = re.compile(r"\b[0-9a-f]{32}\b|\b[0-9a-f]{8}-\d+-\d+\b|\be\d+-\d+\b|\d
 _OF_A_LIFE = (
     "attempts", "attempt", "created_at", "started_at", "ended_at", "at", "execution_ms", "waited_ms",
     "metadata", "recoveries", "recovered",
-    "value",  # of the durable number: branches raise it beside one another
+    "version", "previous",  # of the durable number: branches and runs raise it beside one another
     "place",  # of errors: known of the files of this process alone
     "failed_step",  # of a cancel: nothing is in flight where the process died behind it
 )  # fmt: skip
@@ -230,13 +232,6 @@ def scenario(flow: Flow, found: list[Seen]) -> Scenario:
     """The flow as a scenario without wishes; what each life that came to its end came to is added to `found`."""
 
     async def drive(life: Life, id: str) -> None:
-        ticking = asyncio.ensure_future(_tick(life))
-        try:
-            await send(life, id)
-        finally:
-            ticking.cancel()
-
-    async def send(life: Life, id: str) -> None:
         rig = life.rig
         for n in range(flow.runs):
             await life.post(id if not n else f"{id}-{n}", "order.new", {"id": id})
@@ -267,10 +262,19 @@ def scenario(flow: Flow, found: list[Seen]) -> Scenario:
     return Scenario(f"seed {flow.seed}", flow.text, drive, {}, {}, prepare, judge, virtual=True)
 
 
-async def _tick(life: Life) -> None:
-    """Let the clock take small steps: hours pass for nobody who is answered, or gets what it waits for."""
-    while True:
-        await life.clock.sleep(10.0)
+@contextlib.asynccontextmanager
+async def in_small_steps(clock: Clock) -> AsyncIterator[Clock]:
+    """Let a clock that jumps take small steps: hours pass for nobody who is answered, or gets what it waits for."""
+
+    async def tick() -> None:
+        while True:
+            await clock.sleep(10.0)
+
+    ticking = asyncio.ensure_future(tick())
+    try:
+        yield clock
+    finally:
+        ticking.cancel()
 
 
 async def _meddle(life: Life, run: str, flow: Flow, paused: bool) -> bool:

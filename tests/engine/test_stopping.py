@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,69 @@ async def test_a_pause_holds_the_next_attempt_of_a_step_too(slow_rig: Rig, world
     assert world.done == [], "a pause that is over in time shortens no back-off"
     await pass_time(rig, hand, 2)
     assert (await rig.ended(run))["state"] == "completed"
+
+
+UNDONE = """
+workflow: undone
+steps:
+  first:
+    python: {function: "m:act", args: {name: first}}
+    compensate: {python: {function: "m:undo", args: {name: first}}}
+  bad: {needs: [first], python: {function: "m:act", args: {name: bad}}}
+  long: {needs: [first], python: {function: "m:act", args: {name: long}}}
+"""
+
+
+@pytest.mark.rule("9.6")
+@pytest.mark.req("J-4")
+async def test_a_pause_holds_the_handlers_of_a_run_that_fails_meanwhile(rig: Rig, world: World) -> None:
+    world.fail["bad"] = [StepError("broken", "no")]
+    gate = world.gate("long")
+    await rig.deploy(UNDONE)
+    run = (await rig.runs.start("undone"))["id"]
+
+    async def failed() -> bool:
+        return steps(await rig.runs.get(run))["bad"] == "failed"
+
+    await rig.until(failed)
+    await rig.runs.pause(run)
+    gate.set()
+    await rig.until(lambda: "long" in world.done)
+    await rig.until(lambda: not rig.engine.executor._tasks)
+    shown = await rig.runs.get(run)
+    assert (shown["state"], shown["error"]) == ("paused", None)
+    await rig.runs.resume(run)
+    assert (await rig.ended(run))["state"] == "compensated"
+    assert world.done[-1] == "undo first"
+
+
+@pytest.mark.rule("9.6")
+@pytest.mark.req("J-4")
+async def test_a_pause_while_the_children_of_a_run_are_stopped_holds_its_handlers(
+    rig: Rig, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fail["bad"] = [StepError("broken", "no")]
+    await rig.deploy(
+        UNDONE.replace("  long", "  apart: {run-workflow: {workflow: undone, mode: detached}, if: 1 > 2}\n  long")
+    )
+    end_children = rig.engine.executor.waits.end_children
+
+    async def paused(*about: Any) -> None:
+        await end_children(*about)
+        if not held:
+            held.append(True)
+            await rig.runs.pause(run)
+
+    held: list[bool] = []
+    monkeypatch.setattr(rig.engine.executor.waits, "end_children", paused)
+    gate = world.gate("first")
+    run = (await rig.runs.start("undone"))["id"]
+    gate.set()
+    await rig.until(lambda: held and not rig.engine.executor._tasks)
+    shown = await rig.runs.get(run)
+    assert (shown["state"], shown["error"]) == ("paused", None)
+    await rig.runs.resume(run)
+    assert (await rig.ended(run))["state"] == "compensated"
 
 
 ASKS = """
