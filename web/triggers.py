@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -76,14 +76,12 @@ async def show_trigger(call: Call) -> dict[str, Any]:
 
 async def pause_trigger(call: Call) -> dict[str, Any]:
     """Stop reading: events wait at the source."""
-    await call.app.supervisor.pause(_read_here(call), key=call.key)
-    return await show_trigger(call)
+    return await _switched(call, call.app.supervisor.pause(_read_here(call), key=call.key))
 
 
 async def resume_trigger(call: Call) -> dict[str, Any]:
     """Read on, after a pause, a failure or a gap."""
-    await call.app.supervisor.resume(_read_here(call), call.body.start, key=call.key)
-    return await show_trigger(call)
+    return await _switched(call, call.app.supervisor.resume(_read_here(call), call.body.start, key=call.key))
 
 
 async def test_trigger(call: Call) -> dict[str, Any]:
@@ -109,6 +107,14 @@ async def test_trigger(call: Call) -> dict[str, Any]:
     findings = await explain(app.rules, shaped, app.arrivals.vars, runs={}, notes={}, dead={})
     matches = [f["workflow"] for f in findings if f["finding"] == "matched"]
     return {"event": shaped.view(), "refused": None, "matches": matches, "findings": findings}
+
+
+async def _switched(call: Call, switching: Awaitable[None]) -> dict[str, Any]:
+    try:
+        await switching
+    except KeyError:  # a reload that was under way has removed it
+        raise _missing(call.params["name"], call.app.supervisor.readers) from None
+    return await show_trigger(call)
 
 
 def _read_here(call: Call) -> str:

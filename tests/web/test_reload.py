@@ -6,6 +6,7 @@ import asyncio
 import collections
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,3 +91,22 @@ async def test_a_request_whose_body_comes_while_its_trigger_is_paused_comes_agai
     assert answer.startswith(b"HTTP/1.1 503")
     assert b"nothing was taken: the store refuses writes now, or the trigger stops" in answer
     writer.close()
+
+
+@pytest.mark.parametrize("word", ["pause", "resume"])
+async def test_a_trigger_that_a_reload_removes_meanwhile_is_not_found(word: str, site: Reloaded) -> None:
+    [status] = site.app.supervisor.status()
+    switch = getattr(site.app.supervisor, word)
+
+    async def reload_first(*given: Any, **more: Any) -> None:
+        await site.app.supervisor.apply({})
+        await switch(*given, **more)
+
+    setattr(site.app.supervisor, word, reload_first)
+    reply = await site.post(f"/api/v1/triggers/{status.name}/{word}", {})
+    assert reply.problem() == {
+        "status": 404,
+        "code": "not_found",
+        "detail": f"there is no trigger `{status.name}`",
+        "hint": "`reactor trigger list` lists them",
+    }
