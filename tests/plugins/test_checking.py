@@ -286,7 +286,7 @@ PASS = "async def connect(self):\n        pass"
             Outcome(
                 "test_closing_leaves_nothing_at_work",
                 "failed",
-                "AssertionError: 3 tasks are left of three triggers that were opened and closed",
+                "AssertionError: a trigger that was closed left 3 tasks behind: Event.wait",
                 "",
                 "No task and no thread of a trigger outlives its `close`.",
             ),

@@ -62,6 +62,9 @@ class JetStreamRig(Rig):
         for connection in self.connections:
             await connection.close()
 
+    async def take_back(self, trigger: Trigger) -> None:
+        await self.connections[-1].close()  # each one has its own: the last that was made
+
     def connection(self) -> NatsConnection:
         made = NatsConnection("main", NatsConfig(servers=[self.server.url], timeout="5s"))
         self.connections.append(made)
