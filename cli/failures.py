@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -20,6 +21,9 @@ _EXITS = {
     "internal": RUN_FAILED,
 }
 """Error code → exit code; all others are wrong use or input."""
+
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Usage(ReactorError):
@@ -46,6 +50,11 @@ class Answered(ReactorError):
         )
         self.status = int(problem.get("status") or 0)
         self.where = where
+
+
+def unwritable(error: BaseException) -> bool:
+    """Is there no room, or no way, for what is written: the output, or a file?"""
+    return isinstance(error, OSError) and not error.filename and error.errno in _UNWRITABLE
 
 
 def exit_code(error: BaseException) -> int:
@@ -78,6 +87,8 @@ def text_of(error: BaseException) -> str:
         return tell_text(
             f"{error.filename}: {error.strerror or error}", hint="see that it is there, and that this user may use it"
         )
+    if isinstance(error, OSError) and unwritable(error):
+        return tell_text(f"what there is to write cannot be written: {error.strerror}", hint="make room for it")
     if not isinstance(error, ReactorError):
         return tell_text(
             f"Reactor failed by a defect of its own: {type(error).__name__}: {error}",

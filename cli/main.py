@@ -5,6 +5,7 @@ Nothing heavy is imported before a verb is known; its own module is imported the
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .. import __version__
@@ -15,24 +16,50 @@ DONE, USAGE, INTERRUPTED = 0, 2, 130
 
 def main(argv: list[str] | None = None) -> int:
     """Carry out the command line (`sys.argv` by default); the exit code."""
+    _open_what_is_closed()
     named, ahead, after = split(sys.argv[1:] if argv is None else argv)
     options = [*ahead, *(after[: after.index("--")] if "--" in after else after)]
     try:
         code = _answer(named, options) if _answers_itself(named, options) else _carry_out(named, ahead, after)
-        sys.stdout.flush()
-        return code
+        return _written(code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has enough of it
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         return DONE
     except Exception as error:  # noqa: BLE001  # told to people, with its exit code
+        from .failures import tell, unwritable
+
+        if unwritable(error):
+            _print_no_more()
+        return tell(error, debug="--debug" in options)
+
+
+def _open_what_is_closed() -> None:
+    """Whoever starts us with a closed output wants none; the files and sockets to come must not take its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it stays open as long as the process lives
+
+
+def _written(code: int) -> int:
+    """The exit code, once the output is."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
         from .failures import tell
 
-        return tell(error, debug="--debug" in options)
+        _print_no_more()
+        return tell(error)
+    return code
+
+
+def _print_no_more() -> None:
+    """What is left of the output would fail again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _answers_itself(named: list[str], options: list[str]) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 import reactor
 from reactor.cli.verbs import HEADS, UNAVAILABLE, VERBS
-from reactor.tests.cli.rig import COMMAND, Project
+from reactor.tests.cli.rig import COMMAND, LIMIT_S, Project
 
 # Every verb of the language, section 6, options of verbs in their own table below.
 LANGUAGE = """
@@ -253,3 +253,18 @@ def test_a_reader_that_has_enough_ends_it_quietly() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, "")
+
+
+@pytest.mark.parametrize("words", ["--help", "--version"])  # one is larger than what Python keeps back, one is not
+def test_an_output_that_cannot_be_written_is_told(words: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*COMMAND, words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=LIMIT_S)
+    said = "error: what there is to write cannot be written: No space left on device\n  = help: make room for it\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_output_is_none(project: Project, closed: str) -> None:
+    command = ["bash", "-c", f"{' '.join(COMMAND)} list {closed}"]
+    done = subprocess.run(command, cwd=project.root, capture_output=True, text=True, timeout=LIMIT_S)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -21,11 +21,13 @@ from reactor.store.contract import RunFilter, RunState
 from reactor.tests.crash.lives import Life, Outside, Scenario
 
 Step = dict[str, Any]
-_CHANGES = re.compile(r"\b[0-9a-f]{32}\b|\b[0-9a-f]{8}-\d+-\d+\b|\be\d+-\d+\b|\d{4}-\d\d-\d\dT[\d:.]+Z")
+_CHANGES = re.compile(
+    r"\b[0-9a-f]{32}\b|(?<=order\.)(s\d+)-\d\b|\b[0-9a-f]{8}-\d+-\d+\b|\be\d+-\d+\b|\d{4}-\d\d-\d\dT[\d:.]+Z"
+)
 _OF_A_LIFE = (
     "attempts", "attempt", "created_at", "started_at", "ended_at", "at", "execution_ms", "waited_ms",
     "metadata", "recoveries", "recovered",
-    "version", "previous",  # of the durable number: branches and runs raise it beside one another
+    "value", "version", "previous",  # of the durable number: branches and runs raise it beside one another
     "place",  # of errors: known of the files of this process alone
     "failed_step",  # of a cancel: nothing is in flight where the process died behind it
 )  # fmt: skip
