@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..app import App
 
 KEY_CHARS_MAX = 255
+INT_DIGITS_MAX = 9  # of a number in the query
 
 
 class Param(Struct, frozen=True):
@@ -28,6 +29,8 @@ class Param(Struct, frozen=True):
     help: str
     kind: Literal["text", "texts", "int", "bool", "instant"] = "text"
     least: int = 0  # the smallest `int` that is taken
+    among: tuple[str, ...] = ()  # all that a text may be, for the document; its handler refuses others
+    required: bool = False  # for the document too
 
 
 PAGE = (
@@ -112,8 +115,9 @@ def _value(param: Param, text: str) -> Any:
         return text
     if param.kind == "texts":
         return [part for part in text.split(",") if part]
-    if param.kind == "int" and text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= param.least:
-        return int(text)
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= INT_DIGITS_MAX else -1
+    if param.kind == "int" and number >= param.least:
+        return number
     if param.kind == "bool" and text in ("true", "false"):
         return text == "true"
     if param.kind == "instant":

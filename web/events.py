@@ -89,7 +89,7 @@ ENDPOINTS = (
         "read",
         list_letters,
         "List dead letters, newest first",
-        (Param("state", "open (the default), retried, dropped"), *PAGE),
+        (Param("state", "open by default", among=("open", "retried", "dropped")), *PAGE),
         shape="Page",
     ),
     Endpoint("POST", "/dead-letters/{id}/retry", "operate", retry_letter, "The same delivery again", status=202),

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from .endpoint import Endpoint, Param
+from .endpoint import INT_DIGITS_MAX, Endpoint, Param
 from .shapes import SHAPES
 
 ROOT = "/api/v1"
@@ -16,7 +16,7 @@ _PLACE = re.compile(r"\{(\w+)(:\w+)?\}")
 _TYPES: Mapping[str, dict[str, Any]] = {
     "text": {"type": "string"},
     "texts": {"type": "array", "items": {"type": "string"}},
-    "int": {"type": "integer", "minimum": 0},
+    "int": {"type": "integer", "minimum": 0, "maximum": 10**INT_DIGITS_MAX - 1},
     "bool": {"type": "boolean"},
     "instant": {"type": "string", "format": "date-time"},
 }
@@ -83,14 +83,20 @@ def _operation(endpoint: Endpoint, bodies: Mapping[Any, Mapping[str, Any]]) -> d
             "content": {"application/yaml": text, "application/json": {"schema": _PLAIN}},
         }
         operation["responses"]["201"] = operation["responses"]["200"]
-    elif endpoint.body is not None:
-        operation["requestBody"] = {"content": {"application/json": {"schema": bodies[endpoint.body]}}}
+    elif endpoint.method in ("POST", "PUT"):  # without its type no write is taken, whatever it holds
+        schema = _PLAIN if endpoint.body is None else bodies[endpoint.body]
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
 
 
 def _param(param: Param) -> dict[str, Any]:
     schema = {**_TYPES[param.kind], **({"minimum": param.least} if param.kind == "int" else {})}
-    found = {"name": param.name, "in": "query", "description": param.help, "schema": schema}
+    if param.among:
+        words = {"type": "string", "enum": list(param.among)}
+        schema = {**schema, "items": words} if param.kind == "texts" else words
+    found: dict[str, Any] = {"name": param.name, "in": "query", "description": param.help, "schema": schema}
+    if param.required:
+        found["required"] = True
     return {**found, "style": "form", "explode": False} if param.kind == "texts" else found
 
 

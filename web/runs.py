@@ -6,7 +6,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from ..core.priority import PRIORITIES
 from .endpoint import PAGE, Answer, Call, Endpoint, Param
+from .shapes import STATES
 
 ACTOR = "api"
 
@@ -160,11 +162,11 @@ async def _answer(call: Call, approved: bool) -> dict[str, Any]:
 
 _FILTERS = (
     Param("workflow", "of this workflow"),
-    Param("state", "in one of these states", "texts"),
+    Param("state", "in one of these states", "texts", among=STATES),
     Param("event", "that this event started"),
     Param("tag", "of workflows that have this tag, or all of several", "texts"),
     Param("label", "with this label, as key=value"),
-    Param("priority", "of this priority: 0 to 9, or its name"),
+    Param("priority", "of this priority: 0 to 9, or its name", among=(*"0123456789", *PRIORITIES)),
     Param("since", "created at or after this instant", "instant"),
     Param("until", "created before this instant", "instant"),
     Param("parent", "started by this run"),

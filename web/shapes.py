@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _TEXT: dict[str, Any] = {"type": "string"}
+_NAME: dict[str, Any] = {"type": "string", "minLength": 1}
 _TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
 _NUMBER: dict[str, Any] = {"type": "number"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
@@ -53,9 +54,9 @@ _ERROR = {
 }
 _EVENT = {
     "specversion": {"const": "1.0"},
-    "id": _TEXT,
-    "source": _TEXT,
-    "type": _TEXT,
+    "id": _NAME,
+    "source": _NAME,
+    "type": _NAME,
     "subject": _TEXT,
     "time": _TEXT,
     "datacontenttype": _TEXT,

@@ -166,7 +166,7 @@ ENDPOINTS = (
     Endpoint("POST", f"{_NAMED}/test", "read", test_trigger, "Which workflows a sample would start; none is",
              body=Sample),
     Endpoint("GET", "/schedule/preview", "read", preview, "The next instants of a schedule",
-             (Param("spec", "a cron expression, an interval such as 15s, or an instant"),
+             (Param("spec", "a cron expression, an interval such as 15s, or an instant", required=True),
               Param("timezone", "of a cron expression; UTC by default"),
               Param("from", "look from this instant on; now by default", "instant"),
               Param("count", "how many, 10 by default", "int", 1)), shape="Page"),

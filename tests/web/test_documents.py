@@ -48,6 +48,43 @@ async def test_the_document_is_valid_and_complete(site: Site) -> None:
         assert ref in document["components"]["schemas"]
 
 
+async def test_whoever_writes_what_the_document_asks_for_is_not_refused_for_its_type(site: Site) -> None:
+    document = await site.get("/api/openapi.json")
+    writes = [
+        (method, path, operation["requestBody"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method in ("post", "put") and path.startswith("/api/v1/")
+    ]
+    assert len(writes) > 15
+    for method, path, body in writes:
+        assert body["required"]
+        assert "application/json" in body["content"]
+        reply = await site.call(method.upper(), re.sub(r"\{\w+\}", "x", path), json={})
+        assert reply.status in (400, 404, 422), path  # there is no such thing, or no such workflow
+        bare = await site.call(method.upper(), re.sub(r"\{\w+\}", "x", path))
+        assert bare.status == 415
+
+
+async def test_what_the_document_says_of_the_query_is_all_that_is_taken(site: Site) -> None:
+    document = await site.get("/api/openapi.json")
+    for path, operations in document["paths"].items():
+        for parameter in operations.get("get", {}).get("parameters", ()):
+            schema = parameter["schema"]
+            words = schema.get("enum") or schema.get("items", {}).get("enum")
+            if not words or parameter["in"] != "query":
+                continue
+            name = parameter["name"]
+            for word in words:
+                await site.get(path, params={name: word})
+            assert (await site.call("GET", path, params={name: "x"})).status == 400
+    asked = {p["name"] for p in document["paths"]["/api/v1/schedule/preview"]["get"]["parameters"] if p.get("required")}
+    assert asked == {"spec"}
+    limit = next(p for p in document["paths"]["/api/v1/runs"]["get"]["parameters"] if p["name"] == "limit")["schema"]
+    await site.get("/api/v1/runs", params={"limit": limit["maximum"]})
+    assert (await site.call("GET", "/api/v1/runs", params={"limit": limit["maximum"] + 1})).status == 400
+
+
 async def test_answers_are_as_the_document_says(site: Site) -> None:
     document = await site.get("/api/openapi.json")
     registry = Registry().with_resource("urn:api", Resource.from_contents(
