@@ -8,6 +8,7 @@ trial in another process before (see trial.py).
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import threading
 from collections.abc import Callable
@@ -122,6 +123,8 @@ class Loader:
         for verb in ("connect", "read", "close"):
             if not callable(getattr(made, verb, None)):
                 raise self._refusal(f"cannot be used: {self.found.target} has no `{verb}`")
+            if _wants_more(getattr(made, verb)):
+                raise self._refusal(f"cannot be used: `{verb}` of {self.found.target} must take no arguments")
         return made
 
     def _action(self, made: Any) -> Any:
@@ -136,3 +139,13 @@ class Loader:
 
     def _refusal(self, text: str) -> ConfigError:
         return ConfigError(f"{self.whose} {text}", hint=f"correct or uninstall {self.found.plugin}")
+
+
+def _wants_more(verb: Callable[..., Any]) -> bool:
+    """Does a method that is looked at on its class need more than its instance?"""
+    try:
+        parameters = list(inspect.signature(verb).parameters.values())
+    except (TypeError, ValueError):  # it has none that could be seen
+        return False
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return sum(each.default is each.empty and each.kind not in optional for each in parameters) > 1

@@ -203,7 +203,8 @@ class ActionBase:
     """What most actions have in common; a convenience, an action need not descend from it.
 
     Beside the members of Action it declares what is published: the JSON Schema of the output, the codes (patterns)
-    that it may raise, and in words where the idempotency key goes. An undeclared code is `step_failed`.
+    that it may raise, and in words where the idempotency key goes. The suite
+    fails an action for a code that it does not declare.
     """
 
     Input: ClassVar[type[BaseModel] | None] = None

@@ -68,6 +68,11 @@ HINT = "correct or uninstall lab"
         ("lab_f:T", "class T: pass", "cannot be used: lab_f:T has no `Config`, a TriggerConfig"),
         ("lab_g:Ticker", SOURCE.replace("traits =", "t ="), "cannot be used: lab_g:Ticker has no `traits`, a Traits"),
         ("lab_h:Ticker", SOURCE.replace("def close", "def closes"), "cannot be used: lab_h:Ticker has no `close`"),
+        (
+            "lab_i:Ticker",
+            SOURCE.replace("read(self)", "read(self, timeout)"),
+            "cannot be used: `read` of lab_i:Ticker must take no arguments",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(path: Path, target: str, text: str, problem: str) -> None:
