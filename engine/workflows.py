@@ -126,9 +126,17 @@ class Workflows:
         return [n for n in self.names() if fnmatch.fnmatchcase(n, pattern)]
 
     # -- changes
-    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "", gone: Collection[str] = ()) -> list[str]:
+    async def deploy(
+        self,
+        loaded: Iterable[Loaded],
+        *,
+        origin: str = "",
+        gone: Collection[str] = (),
+        tops: Mapping[str, str] | None = None,
+    ) -> list[str]:
         """Make definitions durable, then current, and remove those that are `gone`; the names that changed. Equal
-        content is no change (semantics 10.2).
+        content is no change (semantics 10.2). `tops`: the highest version of each workflow that files have: where
+        there was a higher one, it is rolled back.
         """
         rows: list[Definition] = []
         entries: list[Entry] = []
@@ -140,9 +148,10 @@ class Workflows:
             came = f"file:{one.file}" if origin == "files" else origin
             if known is not None and known.digest == d:
                 known.loaded = one
-                if origin == "files":  # it may have been moved: that file is looked at when it is missing
-                    origins[definition.workflow] = came
-                if not self._state(definition.workflow).removed:
+                state = self._state(definition.workflow)
+                if state.origin.startswith("file:") if origin == "files" else state.pinned:
+                    origins[definition.workflow] = came  # it may have been moved, or is to be in force again
+                if not state.removed:
                     continue
                 revision = known.revision
             else:
@@ -156,9 +165,9 @@ class Workflows:
             entries.append(Entry(definition, d, revision, one))
             origins[definition.workflow] = came
         for name, came in origins.items():
-            state = self._state(name)
-            if state.removed or state.origin != came or name not in self.states:
-                states.append(WorkflowState(name, state.enabled, False, state.pinned, came))
+            new = WorkflowState(name, self._state(name).enabled, False, self._pinned(name, tops), came)
+            if self.states.get(name) != new:
+                states.append(new)
         if rows or states:
             await self._store.submit(Unit(definitions=tuple(rows), workflows=tuple(states)))
         for state in states:
@@ -173,10 +182,27 @@ class Workflows:
             log.info(
                 "workflow %s %s, revision %d", name, entry.definition.version, entry.revision, extra={"workflow": name}
             )
+        changed = [*(e.definition.workflow for e in entries), *gone]
         for name in gone:
-            self._choose(name)
             _tell_removed(name)
-        return [*(e.definition.workflow for e in entries), *gone]
+        return [*changed, *(state.workflow for state in states if self._back_again(state.workflow, changed))]
+
+    def _back_again(self, name: str, changed: Collection[str]) -> bool:
+        """Is another version in force now, though nothing of this workflow is new?"""
+        before = self._current.get(name)
+        self._choose(name)
+        now = self._current.get(name)
+        if now is None or now is before or name in changed:
+            return False
+        log.info("workflow %s is at version %s again", name, now.definition.version, extra={"workflow": name})
+        return True
+
+    def _pinned(self, name: str, tops: Mapping[str, str] | None) -> str:
+        """The version to be pinned by a deploy: the highest of the files, if there was a higher one."""
+        if tops is None or name not in tops:
+            return "" if tops is None else self._state(name).pinned
+        top = version_key(tops[name])
+        return tops[name] if any(version_key(version) > top for version in self._entries.get(name, ())) else ""
 
     async def change(
         self, name: str, *, enabled: bool | None = None, removed: bool | None = None, pinned: str | None = None

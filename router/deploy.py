@@ -13,6 +13,7 @@ import msgspec
 
 from ..core.errors import ConfigError
 from ..language.definition import Loaded, TriggerSpec, WorkflowDefinition, decode, digest
+from ..language.versions import version_key
 from ..store.contract import Store, Unit
 from .contract import Binding
 from .rules import Rules, bindings_of
@@ -40,7 +41,14 @@ class Registry(Protocol):
 
     needed: Callable[[bytes], Awaitable[None]]
 
-    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "", gone: Collection[str] = ()) -> list[str]: ...
+    async def deploy(
+        self,
+        loaded: Iterable[Loaded],
+        *,
+        origin: str = "",
+        gone: Collection[str] = (),
+        tops: Mapping[str, str] | None = None,
+    ) -> list[str]: ...
 
     async def change(
         self, name: str, *, enabled: bool | None = None, removed: bool | None = None, pinned: str | None = None
@@ -84,7 +92,14 @@ class Deploys:
             self._rules.revision = stored.revision
             await self._swap(await self._open(), stored)
 
-    async def deploy(self, loaded: Iterable[Loaded], *, origin: str = "", gone: Collection[str] = ()) -> list[str]:
+    async def deploy(
+        self,
+        loaded: Iterable[Loaded],
+        *,
+        origin: str = "",
+        gone: Collection[str] = (),
+        tops: Mapping[str, str] | None = None,
+    ) -> list[str]:
         """Put definitions in force and remove those that are `gone`, as one swap; the names that changed.
 
         Raises ConfigError before anything is changed.
@@ -95,7 +110,7 @@ class Deploys:
         self.check_triggers(one.definition for one in found)
         async with self._lock:
             opened = await self._open()
-            changed = await self._registry.deploy(found, origin=origin, gone=gone)
+            changed = await self._registry.deploy(found, origin=origin, gone=gone, tops=tops)
             if changed:
                 await self._swap(opened)
         return changed
@@ -112,7 +127,12 @@ class Deploys:
         names = {one.definition.workflow for one in found}
         missing = {n: file for n, file in self._registry.from_files().items() if n not in names and file not in failed}
         gone = [name for name in missing if held is None or not held(name)]
-        return await self.deploy(found, origin=FILES, gone=gone)
+        tops: dict[str, str] = {}
+        for one in sorted(found, key=lambda one: version_key(one.definition.version)):
+            tops[one.definition.workflow] = one.definition.version
+        if held is not None:  # a higher one may be there, with an error
+            tops = {name: top for name, top in tops.items() if not held(name)}
+        return await self.deploy(found, origin=FILES, gone=gone, tops=tops)
 
     async def change(self, name: str, **to: Any) -> None:
         """Enable, disable, remove or pin a workflow. Raises ConfigError for an unknown one."""

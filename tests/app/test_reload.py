@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reactor.app import App
+from reactor.language.loader import load_text
 
 SHIP = "workflow: ship\nwhen: [{event: order}]\nsteps: [{log: {message: x}}]\n"
 
@@ -146,3 +147,34 @@ async def test_a_workflow_that_was_moved_unchanged_belongs_to_its_new_file(file:
         moved.unlink()
         await app.load()
         assert (await app.emit("order")).runs == ()
+
+
+@pytest.mark.rule("10.1.2")
+async def test_a_version_that_is_taken_back_in_its_file_is_rolled_back(file: Path) -> None:
+    """The files are what is in force: a higher version that no file has any more is not; with an error in it, it is."""
+
+    async def version(text: str) -> str:
+        file.write_text(text)
+        await app.load()
+        return (await app.get((await app.emit("order")).runs[0]))["version"]
+
+    one, two, three = (SHIP.replace("ship", f"ship\nversion: {number}.0.0") for number in (1, 2, 3))
+    async with App(project=file.parents[1]) as app:
+        assert [await version(text) for text in (one, two, one)] == ["1.0.0", "2.0.0", "1.0.0"]
+    async with App(project=file.parents[1]) as app:
+        assert (await app.get((await app.emit("order")).runs[0]))["version"] == "1.0.0", "before any file is read"
+        assert [await version(text) for text in (one, three, two)] == ["1.0.0", "3.0.0", "2.0.0"]
+        assert await version(one + "---\n" + two) == "2.0.0"
+        assert await version(one + "---\n" + two.replace("log:", "lgo:")) == "2.0.0", "its last good revision"
+        assert await version(one) == "1.0.0"
+
+
+@pytest.mark.rule("10.1.2")
+async def test_a_version_that_came_by_the_api_is_not_rolled_back_by_files(file: Path) -> None:
+    async with App(project=file.parents[1]) as app:
+        await app.load()
+        text = SHIP.replace("ship", "ship\nversion: 2.0.0")
+        await app.workflows_api.deploy(load_text(text, "", app.vocabulary()).loaded)
+        for _ in range(2):
+            await app.load()
+            assert (await app.get((await app.emit("order")).runs[0]))["version"] == "2.0.0"
