@@ -83,7 +83,8 @@ def test_a_call_of_one_with_errors_of_its_own_is_not_told_as_unknown(project: Pr
             f"  --> {file}:3 (steps.go.needs[0])\n"
             " 3 |     @step(needs=['pack'])\n"
             "   | ^\n"
-            "  = found: pack\n"
-            "  = help: one of: go\n\n"
+            "  = found: pack\n\n"
+            "calls 0.0.0: 1 step\n"
+            "hello 1.2.0: 2 steps\n"
         ),
     )

@@ -123,17 +123,16 @@ TASKS = {
     "cli/serving.py": {"work", "wait", "beside"},  # `until_stopped` and `_reload_again` see how they end
     "engine/actions/command.py": {"_spawn", "read_all", "write_all"},  # of one call, which awaits them
     "engine/engine.py": {"submit"},  # of `close`, which awaits it, or looks at how it ended
-    "engine/executor.py": {"_guard"},  # the guard pauses the run
+    "engine/executor.py": {"_guard", "wait"},  # the guard pauses the run; `_at_rest` ends the others
     "engine/timers.py": {"sleep", "wait"},
     "router/intake.py": {"submit", "_outcomes", "sleep", "coroutine"},  # of one delivery; `_ended` sees how
     "store/group.py": {"_go_again"},  # of one group
     "store/postgres_lane.py": {"_commit"},  # of one group, whose waiters hear of whatever happens
     "triggers/http_answer.py": {"outcome", "sleep"},
-    "triggers/isolation.py": {"comes", "sleep"},  # a fault in the first: the time is waited for
+    "triggers/isolation.py": {"call", "comes", "sleep"},  # of one call; a fault in `comes`: the time is waited for
     "triggers/jetstream.py": {"_keep"},  # `_kept` makes `read` raise: the supervisor connects anew
     "triggers/kafka.py": {"_keep"},  # the same
     "triggers/kafka_reader.py": {"loop"},  # `_ended` does so
-    "triggers/supervisor.py": {"settled"},
     "triggers/wheel.py": {"sleep"},
     "web/server.py": {"serve"},  # `_ended` ends the process
     "web/stream.py": {"_gone"},  # of one client
