@@ -38,9 +38,10 @@ def dev(given: Given) -> int:
     else:
         app = find(root, os.environ).app()
     folders = watched(app)
+    stamps = {path: _stamp(path) for path in (Path(app.project.root) / name for name in FILES)}
 
     async def beside(serving: Serving) -> None:
-        await _watch(serving, folders)
+        await _watch(serving, folders, stamps)
 
     def greet(serving: Serving, result: LoadResult) -> None:
         hello(serving, result)
@@ -65,7 +66,8 @@ def _base(root: Path, glob: str) -> Path:
     return base if base.is_dir() else root
 
 
-async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
+async def _watch(serving: Serving, folders: Iterable[Path], stamps: dict[Path, tuple[int, int] | None]) -> None:
+    """`stamps`: of the project's files as they were read, long before this watches."""
     from watchfiles import (
         Change,
         DefaultFilter,
@@ -77,8 +79,6 @@ async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
     def wanted(change: Change, path: str) -> bool:
         return path.endswith(SUFFIXES) and usual(change, path)
 
-    project = [Path(serving.app.project.root) / name for name in FILES]
-    before = [_stamp(file) for file in project]
     seen: AsyncGenerator[set[tuple[Change, str]], None] = awatch(
         *folders,
         watch_filter=wanted,
@@ -90,11 +90,10 @@ async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
     )
     unread = True  # what was changed between the first reading and the first watching
     async for changes in seen:
-        now = [_stamp(file) for file in project]  # these are seldom in the folders that are watched
-        for file, was, stamp in zip(project, before, now, strict=True):
-            if was != stamp:
+        for file, was in stamps.items():  # these are seldom in the folders that are watched
+            stamps[file] = _stamp(file)
+            if was != stamps[file]:
                 note(f"{relative(file)}: start `reactor dev` again to let it take effect")
-        before = now
         if not changes:
             if unread:
                 unread = False
