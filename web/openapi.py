@@ -84,7 +84,7 @@ def _operation(endpoint: Endpoint, bodies: Mapping[Any, Mapping[str, Any]]) -> d
         }
         operation["responses"]["201"] = operation["responses"]["200"]
     elif endpoint.method in ("POST", "PUT"):  # without its type no write is taken, whatever it holds
-        schema = {} if endpoint.body is None else bodies[endpoint.body]
+        schema: Mapping[str, Any] = {} if endpoint.body is None else bodies[endpoint.body]
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
 
