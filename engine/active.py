@@ -61,6 +61,7 @@ class ActiveRun:
         "recorded",
         "refound",
         "repetitions",
+        "roots",
         "row",
         "sequence",
         "signals",
@@ -75,7 +76,6 @@ class ActiveRun:
         "undone",
         "url",
         "values",
-        "vars",
         "view",
     )
 
@@ -96,7 +96,8 @@ class ActiveRun:
         self.id = run_text(store_id, row.id)
         self.inputs: Any = _decode(row.input)
         self.event = event
-        self.vars = vars_  # {"vars": …, "env": …} as of the start
+        # what every expression sees: `vars` and `env` as of the start; the views of event and run are made when read
+        self.roots: dict[str, Any] = {**vars_, "inputs": self.inputs, "event": None, "run": None, "steps": _EMPTY}
         self.progress = Progress(plan)
         self.state = _STATES[row.state]
         self.cause: Cause | None = None
@@ -173,14 +174,12 @@ class ActiveRun:
 
     def activation(self, reads: tuple[tuple[str, int], ...], more: Mapping[str, Any] = _EMPTY) -> Activation:
         """The values in scope for one step: `reads` names the steps that it looks at, `more` what only it sees."""
-        roots: dict[str, Any] = {
-            **self.vars,
-            "inputs": self.inputs,
-            "event": self.event_view,
-            "run": self.run_view,
-            "steps": {name: self.step_view(place) for name, place in reads} if reads else _EMPTY,
-            **more,
-        }
+        roots = self.roots.copy()
+        roots["event"], roots["run"] = self.event_view, self.run_view
+        if reads:
+            roots["steps"] = {name: self.step_view(place) for name, place in reads}
+        if more:
+            roots.update(more)
         return Activation(roots, vouched=True)
 
     def event_view(self) -> Any:

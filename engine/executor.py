@@ -20,7 +20,7 @@ from ..core.clock import Clock
 from ..core.errors import ErrorInfo, ErrorPlace, StoreFailed
 from ..language.cel import Activation, Expression, compile_expression
 from ..store.contract import Kind, RunRow, RunState, Store, Unit, UnitRefused
-from .actions.catalogue import Catalogue, read_input
+from .actions.catalogue import Catalogue
 from .actions.contract import Services
 from .active import ActiveRun
 from .attempts import Attempt, Attempts, unexpected
@@ -243,7 +243,7 @@ class Executor:
         """The inputs of one attempt, checked; secrets are resolved here and nowhere earlier (semantics 11.3)."""
         with_ = work.with_
         if with_.constant:
-            return read_input(work.uses, work.action.Input, with_.render(_NOTHING))
+            return work.read(with_.render(_NOTHING))
         if work.reads_error and "error" not in extra:
             extra = {**extra, "error": caught(run, work.node)}
         if work.secrets:
@@ -252,7 +252,7 @@ class Executor:
         rendered = with_.render(scope)
         for key, (template, encode) in work.addresses.items():
             rendered[key] = template.render(scope, encode)
-        return read_input(work.uses, work.action.Input, rendered)
+        return work.read(rendered)
 
     def rendered(self, run: ActiveRun, node: Node) -> dict[str, Any]:
         """The `with` of a step that waits: its expressions are evaluated when they are needed."""

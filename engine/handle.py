@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ..core.errors import ErrorInfo, ReactorError
 from ..core.ids import run_text
-from ..store.contract import RunRow
+from ..store.contract import RunRow, RunState
 from .runs_api import RunsApi
 
 
@@ -33,6 +33,7 @@ class _Failed(Struct):
 
 
 _failed = msgspec.json.Decoder(_Failed).decode
+_any = msgspec.json.Decoder().decode
 
 
 class RunHandle:
@@ -41,7 +42,11 @@ class RunHandle:
     def __init__(self, runs: RunsApi, row: RunRow) -> None:
         self._runs = runs
         self._row = row
-        self.id = run_text(runs.store_id, row.id)
+
+    @property
+    def id(self) -> str:
+        """The run's id, as the API and the command line spell it."""
+        return run_text(self._runs.store_id, self._row.id)
 
     async def result(self, timeout: float | None = None) -> Any:
         """The run's outputs once it has completed. Raises RunFailed, TimeoutError after `timeout` seconds."""
@@ -50,9 +55,9 @@ class RunHandle:
         else:
             async with asyncio.timeout(timeout):
                 row = await self._runs.ended(self._row.id)
+        if row.state == RunState.COMPLETED:
+            return _any(row.output) if row.output is not None else None
         outcome = self._runs.outcome_in(row)
-        if outcome.state == "completed":
-            return outcome.outputs
         failed = _failed(row.error).failed_step if row.error is not None else None
         raise RunFailed(self.id, outcome.state, outcome.error, failed)
 

@@ -90,7 +90,7 @@ class Undo(Struct, frozen=True):
 class Part:
     """One list or graph of steps: the root, a branch, the `steps`, `catch` or `finally` of a block."""
 
-    __slots__ = ("index", "leaves", "name", "nodes", "owner", "roots")
+    __slots__ = ("index", "leaves", "name", "needing", "nodes", "owner", "roots")
 
     def __init__(self, index: int, name: str, owner: int) -> None:
         self.index = index
@@ -98,6 +98,7 @@ class Part:
         self.owner = owner  # the block's node; -1 for the root
         self.nodes: tuple[int, ...] = ()
         self.roots: tuple[int, ...] = ()
+        self.needing: tuple[tuple[int, int], ...] = ()  # the others, with how many each needs
         self.leaves: tuple[int, ...] = ()
 
 
@@ -252,6 +253,7 @@ class Plan:
             node.deps = tuple(sorted(deps[index]))
             node.dependents = tuple(other for other in part.nodes if index in deps[other])
         part.roots = tuple(i for i in part.nodes if not self.nodes[i].deps)
+        part.needing = tuple((i, len(self.nodes[i].deps)) for i in part.nodes if self.nodes[i].deps)
         part.leaves = tuple(i for i in part.nodes if not self.nodes[i].dependents)
 
     def _steps_of(self, part: Part) -> Steps:

@@ -168,8 +168,8 @@ class Progress:
     # -- inside
     def _open(self, part: Part, out: Outcome) -> Frame:
         frame = self.frames[part.index] = Frame(part)
-        for index in part.nodes:
-            self.left[index] = len(self.plan.nodes[index].deps)
+        for index, needs in part.needing:
+            self.left[index] = needs
         for index in part.roots:
             self._hand_out(frame, index, out)
         return frame

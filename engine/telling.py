@@ -21,7 +21,7 @@ from ..store.contract import OutboxRow, RunRow, RunState
 from .actions.contract import EmitEffect
 from .active import ActiveRun
 from .plan import Node
-from .run import StepRecord, event_type, name
+from .run import StepRecord, StepState, event_type, name
 
 _any = msgspec.json.Decoder().decode
 _log = logging.getLogger("reactor.engine")
@@ -178,8 +178,7 @@ class Telling:
 
     def step_outbox(self, run: ActiveRun, node: Node, record: StepRecord) -> tuple[OutboxRow, ...]:
         """The event of a step's end in the commit of its result, if a rule names its type (semantics 7.3)."""
-        type_ = f"reactor.step.{record.state}"
-        if not self.interest.follows(type_):
+        if not self.interest.follows(_STEP_ENDS[record.state]):
             return ()
         event = self._step_event(run, node, record.state, _step_more(record), record.attempts, record.error)
         return self.outbox(event, run.row.id)
@@ -274,6 +273,9 @@ class Telling:
     def _tell(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
+
+
+_STEP_ENDS = {state.value: f"reactor.step.{state.value}" for state in StepState}
 
 
 def _more(row: RunRow) -> dict[str, Any]:

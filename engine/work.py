@@ -13,6 +13,7 @@ from ..core.trace import split
 from ..language.cel import Expression
 from ..language.definition import Retry
 from ..language.templates import Compiled, Encode, compile_value
+from .actions.catalogue import read_input
 from .actions.contract import Action, Call
 from .active import ActiveRun
 from .plan import OPEN, Node
@@ -41,6 +42,7 @@ class Work:
         "timeout_s",
         "undo",
         "uses",
+        "usual_input",
         "with_",
     )
 
@@ -49,6 +51,7 @@ class Work:
         self.node = node
         self.undo = undo
         self.action = action
+        self.usual_input: Callable[[Any], Any] | None = getattr(action, "usual_input", None)
         self.reads = reads
         self.uses: str = node.uses if handler is None else handler.spec.uses
         self.with_: Compiled = node.with_ if handler is None else handler.with_
@@ -61,6 +64,11 @@ class Work:
         self.event_driven = _event_driven(
             action, self.with_, node.step.with_ if handler is None else handler.spec.with_
         )
+
+    def read(self, rendered: Any) -> Any:
+        """A rendered `with` as the action's inputs. Raises StepError `invalid_input`."""
+        found = self.usual_input(rendered) if self.usual_input is not None else None
+        return found if found is not None else read_input(self.uses, self.action.Input, rendered)
 
 
 def work_of(node: Node, action: Action) -> Work:

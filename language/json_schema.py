@@ -139,7 +139,7 @@ def _quick(schema: Any, compiler: Compiler) -> Callable[[Any], bool] | None:
             return None
         rest = {k: v for k, v in item.items() if k not in _ANNOTATIONS and k != "type"}
         table[key] = (frozenset(TYPES[kind]), compiler.node(item, ("properties", key), frozenset()) if rest else None)
-    required: tuple[str, ...] = tuple(words.get("required", ()))
+    required = frozenset[str](words.get("required", ()))
 
     def quick(value: Any) -> bool:
         if value.__class__ is not dict:
@@ -156,7 +156,7 @@ def _quick(schema: Any, compiler: Compiler) -> Callable[[Any], bool] | None:
                 entry[1](item, (), out)
                 if out:
                     return False
-        return all(key in value for key in required)
+        return required <= value.keys()
 
     return quick
 

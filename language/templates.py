@@ -9,7 +9,7 @@ page, section 1.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -75,15 +75,22 @@ class _Constant(Struct, frozen=True):
         return self.value
 
 
-class _Mapping(Struct, frozen=True):
-    constants: Mapping[str, Any]
-    """All keys in their order: those that vary hold None."""
-    varying: tuple[tuple[str, _Varying], ...]
+class _Mapping:
+    __slots__ = ("_constants", "_varying")
+
+    def __init__(self, constants: dict[str, Any], varying: Iterable[tuple[str, _Varying]]) -> None:
+        """`constants`: all keys in their order, those that vary hold None."""
+        self._constants = constants
+        # what is one expression and nothing else is asked without a way round
+        self._varying = tuple(
+            (key, node.expressions[0].value if isinstance(node, Template) and node.whole else None, node)
+            for key, node in varying
+        )
 
     def render(self, activation: Activation, encode: Encode | None = None) -> Any:
-        found = {**self.constants}
-        for key, node in self.varying:
-            found[key] = node.render(activation, encode)
+        found = self._constants.copy()
+        for key, value, node in self._varying:
+            found[key] = node.render(activation, encode) if value is None else value(activation)
         return found
 
 
@@ -250,8 +257,7 @@ def _compile(
         if all(_same(node, entries[key]) for key, node in nodes.items()):
             return _Constant(value)
         constants = {key: node.value if isinstance(node, _Constant) else None for key, node in nodes.items()}
-        varying = tuple((key, node) for key, node in nodes.items() if not isinstance(node, _Constant))
-        return _Mapping(constants, varying)
+        return _Mapping(constants, ((key, node) for key, node in nodes.items() if not isinstance(node, _Constant)))
     if isinstance(value, list):
         items = cast("list[Any]", value)
         compiled = tuple(_compile(item, scope, (*path, index), templates, faults) for index, item in enumerate(items))

@@ -70,7 +70,7 @@ class Outbox:
     # -- what the engine asks
     def listens(self, type: str) -> bool:
         """Could anybody take an event of our own of this type? If not, it needs not be made."""
-        return self._rules.follows(type) or self._bus_takes(type)
+        return self._rules.follows(type) or (self.bus is not None and self._bus_takes(type))
 
     def wants(self, event: Event) -> int:
         """Who can take an event of our own, by the rules of now."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import UNSET
-from msgspec.structs import astuple
 
 from ..core.ids import digest
 from .contract import Flow, FlowKey, FlowState, Guard, RunStart, RunState, Unit
@@ -34,11 +33,6 @@ class Wants:
         return bool(
             self.runs or self.keys or self.identities or self.marks or self.flows or self.states or self.cancels
         )
-
-
-_JOURNAL = Unit.__struct_fields__.index("journal")
-_BEFORE = astuple(Unit())[:_JOURNAL]
-_AFTER = astuple(Unit())[_JOURNAL + 1 : -1]  # but for `bytes_`, the last
 
 
 class RunFact:
@@ -120,8 +114,23 @@ def wants(units: Sequence[Unit]) -> Wants:
     found = Wants()
     plain = found.plain
     for unit in units:
-        cells = astuple(unit)
-        if cells[:_JOURNAL] == _BEFORE and cells[_JOURNAL + 1 : -1] == _AFTER:
+        if not (
+            unit.changes
+            or unit.runs
+            or unit.accept
+            or unit.outbox
+            or unit.outbox_done
+            or unit.marks
+            or unit.admit
+            or unit.release is not None
+            or unit.state is not None
+            or unit.ledger
+            or unit.dead
+            or unit.dead_changes
+            or unit.definitions
+            or unit.workflows
+            or unit.rules is not None
+        ):
             plain.append(True)
             continue
         plain.append(False)

@@ -28,7 +28,18 @@ _STREAMS = ("Iterator", "Generator", "AsyncIterator", "AsyncGenerator", "Iterabl
 class Compiled:
     """What is known of a function before it is called; `target` is the function it was made of."""
 
-    __slots__ = ("_check", "is_async", "name", "open", "params", "required", "streams", "target", "wants_context")
+    __slots__ = (
+        "_check",
+        "_exact",
+        "is_async",
+        "name",
+        "open",
+        "params",
+        "required",
+        "streams",
+        "target",
+        "wants_context",
+    )
 
     def __init__(self, target: Any, name: str, *, given: tuple[str, ...] = (CONTEXT,)) -> None:
         self.target = target
@@ -50,7 +61,9 @@ class Compiled:
             if p.name not in given
         }
         self.required = tuple(p.name for p in named if p.default is p.empty and p.name not in given)
-        self._check = _result_check(hints.get("return", inspect.Parameter.empty))
+        hint = hints.get("return", inspect.Parameter.empty)
+        self._check = _result_check(hint)
+        self._exact: type[Any] | None = hint if hint in (str, int, bool) else None
 
     def bind(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Keyword arguments, converted. Raises StepError `invalid_input`, naming the argument, expected and found."""
@@ -81,6 +94,8 @@ class Compiled:
 
     def accept(self, value: Any) -> Any:
         """A returned value as JSON, checked against the return hint. Raises StepError `invalid_output`."""
+        if value.__class__ is self._exact:
+            return value
         plain = None if value is None else to_json(value)
         if self._check is not None:
             try:

@@ -13,6 +13,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, ClassVar, cast
 
+from msgspec import Struct
 from pydantic import BaseModel, Field
 
 from ...connections.fields import Duration, Keys, Size
@@ -53,6 +54,14 @@ class PythonInput(Keys):
     limits: PythonLimits | None = None
 
 
+class PlainInput(Struct, frozen=True):
+    """A `with` of nothing but a function and its arguments, as most are: it needs no model to be judged."""
+
+    function: str
+    args: dict[str, Any]
+    limits: None = None
+
+
 class Stopped(BaseException):
     """Raised inside a thread whose step was cancelled; no Exception, so that `except Exception` does not take it."""
 
@@ -79,13 +88,21 @@ class PythonAction(ActionBase):
             return []
         return [("function", f"expected module:name, such as shop.orders:charge; found {reference!r}")]
 
+    def usual_input(self, rendered: Any) -> PlainInput | None:
+        """The usual `with`, read at once; None: the model has to look at it."""
+        if rendered.__class__ is dict and len(rendered) == 2:
+            function, args = rendered.get("function"), rendered.get("args")
+            if function.__class__ is str and args.__class__ is dict and function:
+                return PlainInput(function, args)
+        return None
+
     def compensable(self, target: Any) -> bool:
         """Does this function or class say how to undo it?"""
         return is_step_class(target) and StepClass(target, target.__name__).compensate is not None
 
     async def execute(self, call: Call) -> Any:
         """Call it; the result as JSON, or a StateEffect around it if `context.state` was changed."""
-        given: PythonInput = call.inputs
+        given: PythonInput | PlainInput = call.inputs
         if call.isolation == "process":
             return await self._in_process(call, given)
         if given.limits is not None:
@@ -170,7 +187,7 @@ class PythonAction(ActionBase):
             return await finish(compiled, returned)
         return returned
 
-    async def _in_process(self, call: Call, given: PythonInput) -> Any:
+    async def _in_process(self, call: Call, given: PythonInput | PlainInput) -> Any:
         if self._workers is None:
             self._workers = Workers()
         limits = given.limits or PythonLimits()
