@@ -144,6 +144,7 @@ class _Wire(Struct, forbid_unknown_fields=True):
 
 _KNOWN = ("traceparent", "tracestate", "correlationid", "causationid", "partitionkey", "sequence", "runid", "hops")
 _known = attrgetter(*_KNOWN)
+_NONE_KNOWN = (None,) * len(_KNOWN)
 _wire = msgspec.json.Decoder(_Wire).decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _batch = msgspec.json.Decoder(list[Raw]).decode
@@ -161,7 +162,10 @@ def decode(body: bytes | bytearray | memoryview, *, bytes_max: int = EVENT_BYTES
         w = _wire(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_general(bytes(body))
-    extensions = {name: value for name, value in zip(_KNOWN, _known(w), strict=True) if value is not None}
+    known = _known(w)
+    extensions = None
+    if known != _NONE_KNOWN:
+        extensions = {name: value for name, value in zip(_KNOWN, known, strict=True) if value is not None}
     if w.specversion != "1.0":
         raise _bad("specversion", '"1.0"', w.specversion)
     event = Event(
@@ -374,8 +378,7 @@ async def no_settle(settlement: Settlement) -> None:
     """For sources that cannot be told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """What one read brought: one unit for the store. Without events it has marks or ledger rows to be made durable."""
 
     events: Sequence[Event | Undecodable]

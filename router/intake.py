@@ -100,7 +100,7 @@ class Intake:
             settled(Settlement(receipts=tuple(r for r in pending.receipts if r is not None)))
             return
         faults.point("intake.submit")
-        future = asyncio.ensure_future(self._store.submit(unit))
+        future = self._store.submit(unit)
         future.add_done_callback(functools.partial(self._committed, pending, unit))
 
     # -- after the commit
@@ -138,7 +138,8 @@ class Intake:
                         keyed(event, accepted.event)
                 except Exception as e:  # noqa: BLE001  # who listens must not cost a durable run its start
                     LOOPS.failed("listeners of events", e)
-                self._runs.begin(arrival.starts, accepted, event)
+                if accepted.runs or accepted.cancelled:
+                    self._runs.begin(arrival.starts, accepted, event)
                 if accepted.runs:
                     self._arrivals.chains.began(event, len(accepted.runs))
                 if arrival.waits:
@@ -147,15 +148,15 @@ class Intake:
                 self._counts.duplicate(pending.trigger)
         if committed.superseded:
             self._runs.superseded(committed.superseded)
-        receipts = tuple(r for r in pending.receipts if r is not None)
-        runs = tuple(run for receipt in receipts for run in receipt.runs)
+        receipts = tuple([r for r in pending.receipts if r is not None])
+        runs = tuple([run for receipt in receipts for run in receipt.runs])
         if runs and self.completes(pending.trigger):
             self._spawn(self._settle_completed(pending, receipts, runs))
         else:
             pending.settled(Settlement(receipts=receipts))
 
     def _receipt(self, accepted: Accepted, arrival: Arrival) -> Receipt:
-        runs = tuple(run_text(self._store.id, s.run) for s in accepted.runs if s.run and s.verdict != "refused")
+        runs = tuple([run_text(self._store.id, s.run) for s in accepted.runs if s.run and s.verdict != "refused"])
         error = msgspec.json.decode(arrival.dead[0].error, type=ErrorInfo) if arrival.dead and not runs else None
         verdict = (
             "duplicate" if not accepted.new else "dead" if error is not None and not arrival.starts else "accepted"

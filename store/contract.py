@@ -7,7 +7,8 @@ splitting a failed group, deciding duplicates, fates and flow keys) is written o
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -244,7 +245,7 @@ class Store(Protocol):
         """Write what was submitted, then release everything. Safe twice."""
         ...
 
-    def submit(self, unit: Unit) -> Awaitable[Committed]:
+    def submit(self, unit: Unit) -> asyncio.Future[Committed]:
         """Put a unit in the next group; the future is done when it is durable.
 
         Raises (from the future) UnitRefused for this unit alone, StoreUnavailable, StoreFailed.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ..core.clock import Clock
@@ -325,7 +325,7 @@ class Submits:
 
     _groups: GroupCommit | None = None
 
-    def submit(self, unit: Unit) -> Awaitable[Committed]:
+    def submit(self, unit: Unit) -> asyncio.Future[Committed]:
         """See Store. Raises StoreFailed while the store is closed."""
         if self._groups is None:
             raise StoreFailed("the store is not open")

@@ -67,9 +67,9 @@ class Api:
                 headers={"Allow": "GET"},
             )
         if path == "/healthz":
-            await healthz(send)
+            await healthz(scope, send)
         elif path == "/readyz":
-            await readyz(self._app, send)
+            await readyz(self._app, scope, send)
         else:
             headers = headers_of(scope)
             check(self._tokens, scope, headers, "read")

@@ -7,15 +7,17 @@ for every REQUEST_BYTES_PER_S_MIN bytes that came: whoever sends steadily may ta
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from ..core.durations import format_size
 from ..core.errors import ErrorInfo
 from ..core.limits import HEAD_BYTES_MAX, REQUEST_BYTES_PER_S_MIN, REQUEST_S_MAX
 from .joined import Joined
 from .problems import problem
+from .wire import WHOLE
 
 LINGER_S = 2.0
 """So long a refused client may go on sending before the connection is gone for it too."""
@@ -67,6 +69,8 @@ class Arriving(HttpToolsProtocol):
         """Its head is here."""
         self._head = False
         super().on_headers_complete()
+        scope = cast("dict[str, Any]", self.scope)
+        scope["extensions"] = {WHOLE: functools.partial(self._whole, self.cycle)}
 
     def on_body(self, body: bytes) -> None:
         """A part of its body is here."""
@@ -86,6 +90,25 @@ class Arriving(HttpToolsProtocol):
             self._unset_keepalive_if_required()
             self._answer(*last)
             self._leave()
+
+    def _whole(self, cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:
+        """Send an answer in one piece. What the server's own `send` does beside writing stays undone where it is not
+        needed: nothing was sent yet, the connection stays open, and the client reads as fast as we write.
+        """
+        if cycle.response_started or cycle.disconnected or not cycle.keep_alive or self.flow.write_paused:
+            return False
+        if cycle.scope["method"] == "HEAD":
+            return False
+        parts = [STATUS_LINE[status]]
+        for name, value in cycle.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        parts += (head, b"content-length: %d\r\n\r\n" % len(body), body)
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        self.transport.write(b"".join(parts))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     # -- what does not come in one piece
     def _begin(self) -> None:

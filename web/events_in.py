@@ -55,7 +55,7 @@ class EventsIn:
             found = {"id": events[0].id, "key": receipt.event, "verdict": receipt.verdict, "runs": receipt.runs}
             if receipt.error is not None:
                 found["error"] = msgspec.to_builtins(receipt.error)
-        await answer_json(send, 202, found)
+        await answer_json(scope, send, 202, found)
 
 
 def handshake(headers: dict[str, str], methods: str) -> list[tuple[bytes, bytes]]:

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import StoreUnavailable
 from ..core.loops import LOOPS
-from .wire import Send, answer_json
+from .wire import Scope, Send, answer_json
 
 if TYPE_CHECKING:
     from ..app import App
 
 
-async def healthz(send: Send) -> None:
+async def healthz(scope: Scope, send: Send) -> None:
     """Alive."""
-    await answer_json(send, 200, {"status": "ok"})
+    await answer_json(scope, send, 200, {"status": "ok"})
 
 
-async def readyz(app: App, send: Send) -> None:
+async def readyz(app: App, scope: Scope, send: Send) -> None:
     """Ready; raises StoreUnavailable while the store refuses."""
     why = app.store.refusing
     if why:
@@ -35,4 +35,4 @@ async def readyz(app: App, send: Send) -> None:
         found["failing"] = failing
     if (gap := app.outbox.backlog.gap) is not None:
         found["bus"] = f"too many events waited for it: {gap.events} were given up, and it has not been told of the gap"
-    await answer_json(send, 200, {"status": "degraded" if found else "ready", **found})
+    await answer_json(scope, send, 200, {"status": "degraded" if found else "ready", **found})
