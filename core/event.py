@@ -388,6 +388,7 @@ class Delivery(Struct, frozen=True):
     positioned: bool = False
     """The marks rule out a repeat (semantics 1.1 needs no dedupe record): ids are the coordinates themselves."""
     ledger: tuple[Due, ...] = ()
+    checked: bool = False  # all events went through `check`: they are not looked at again
 
 
 class Publish(Protocol):

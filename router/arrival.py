@@ -138,7 +138,8 @@ class Arrivals:
         event.meta = {**event.meta, "trigger": trigger}
         key = self._numbers.draw()
         try:
-            check(event)
+            if not pending.delivery.checked:
+                check(event)
             self._in_bounds(event)
             arrival = self._route(event, key, at)
         except ReactorError as e:

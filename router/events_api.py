@@ -73,8 +73,11 @@ class EventsApi:
         """The rules of a stored revision: set once there are deploys."""
 
     # -- in
-    async def publish(self, events: Sequence[Event], *, trigger: str = POSTED) -> tuple[Receipt, ...]:
-        """Accept events as one unit (semantics 1.10); returns when they are durable.
+    async def publish(
+        self, events: Sequence[Event], *, trigger: str = POSTED, checked: bool = False
+    ) -> tuple[Receipt, ...]:
+        """Accept events as one unit (semantics 1.10); returns when they are durable. `checked`: they were decoded from
+        a message, which checks them.
 
         Raises InvalidEvent before anything is taken, StoreUnavailable while the store refuses, StepError
         `rate_limited` while a workflow that they would start has as many held runs as may wait (semantics 5.9).
@@ -82,7 +85,8 @@ class EventsApi:
         for event in events:
             if not event.id:
                 event.id = fresh_id()
-            check(event)
+            if not checked:
+                check(event)
         if self._store.refusing:
             raise StoreUnavailable(
                 f"the store refuses writes: {self._store.refusing}",
@@ -95,7 +99,7 @@ class EventsApi:
             if not settled.done():
                 settled.set_result(settlement)
 
-        delivery = Delivery(tuple(events))
+        delivery = Delivery(tuple(events), checked=True)
         if self._arrivals.crowded(trigger, delivery):
             raise StepError(
                 "rate_limited",

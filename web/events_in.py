@@ -42,7 +42,7 @@ class EventsIn:
         server = self._app.project.server
         body = await read_body(receive, headers, server.body_bytes_max)
         events, batched = received(headers, body, bytes_max=server.body_bytes_max, depth_max=server.depth_max)
-        receipts = await self._app.events_api.publish(events)
+        receipts = await self._app.events_api.publish(events, checked=True)
         if batched:
             found: dict[str, Any] = {
                 "ids": [event.id for event in events],

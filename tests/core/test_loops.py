@@ -125,7 +125,7 @@ TASKS = {
     "engine/engine.py": {"submit"},  # of `close`, which awaits it, or looks at how it ended
     "engine/executor.py": {"_guard", "wait"},  # the guard pauses the run; `_at_rest` ends the others
     "engine/timers.py": {"sleep", "wait"},
-    "router/intake.py": {"submit", "_outcomes", "sleep", "coroutine"},  # of one delivery; `_ended` sees how
+    "router/intake.py": {"_outcomes", "sleep", "coroutine"},  # of one delivery; `_ended` sees how
     "store/group.py": {"_go_again"},  # of one group
     "store/postgres_lane.py": {"_commit"},  # of one group, whose waiters hear of whatever happens
     "triggers/http_answer.py": {"outcome", "sleep"},
