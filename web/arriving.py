@@ -105,7 +105,7 @@ class Arriving(HttpToolsProtocol):
         parts += (head, b"content-length: %d\r\n\r\n" % len(body), body)
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
-        self.transport.write(b"".join(parts))
+        cast("Joined", self.transport).whole(b"".join(parts))
         cycle.message_event.set()
         cycle.on_response()
         return True

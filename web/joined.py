@@ -38,6 +38,12 @@ class Joined:
         if not (self._ended or self.is_closing()):
             self._transport.write(data)
 
+    def whole(self, data: bytes) -> None:
+        """Write an answer that is complete: nothing of it follows."""
+        self._flush()
+        if not (self._ended or self.is_closing()):
+            self._transport.write(data)
+
     def _flush(self) -> None:
         if self._head:
             head, self._head = self._head, b""

@@ -224,9 +224,9 @@ async def answered_in_turn(site: Site, behind: bytes, monkeypatch: pytest.Monkey
     """What follows the answers to two events that `behind` came right after; the first is held till all is here."""
     publish, go = site.app.events_api.publish, asyncio.Event()
 
-    async def held(events: Any) -> Any:
+    async def held(events: Any, **more: Any) -> Any:
         await go.wait()
-        return await publish(events)
+        return await publish(events, **more)
 
     monkeypatch.setattr(site.app.events_api, "publish", held)
     whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(EVENT) + EVENT
