@@ -163,9 +163,7 @@ def decode(body: bytes | bytearray | memoryview, *, bytes_max: int = EVENT_BYTES
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_general(bytes(body))
     known = _known(w)
-    extensions = None
-    if known != _NONE_KNOWN:
-        extensions = {name: value for name, value in zip(_KNOWN, known, strict=True) if value is not None}
+    extensions = {n: v for n, v in zip(_KNOWN, known, strict=True) if v is not None} if known != _NONE_KNOWN else None
     if w.specversion != "1.0":
         raise _bad("specversion", '"1.0"', w.specversion)
     event = Event(
@@ -385,8 +383,7 @@ class Delivery(Struct, frozen=True):
     settle: Callable[[Settlement], Awaitable[None]] = no_settle
     partition: str = ""
     marks: tuple[Mark, ...] = ()
-    positioned: bool = False
-    """The marks rule out a repeat (semantics 1.1 needs no dedupe record): ids are the coordinates themselves."""
+    positioned: bool = False  # the marks rule out a repeat (1.1 needs no dedupe record): ids are the coordinates
     ledger: tuple[Due, ...] = ()
     checked: bool = False  # all events went through `check`: they are not looked at again
 

@@ -7,7 +7,7 @@ splitting a failed group, deciding duplicates, fates and flow keys) is written o
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -245,10 +245,9 @@ class Store(Protocol):
         """Write what was submitted, then release everything. Safe twice."""
         ...
 
-    def submit(self, unit: Unit) -> asyncio.Future[Committed]:
-        """Put a unit in the next group; the future is done when it is durable.
-
-        Raises (from the future) UnitRefused for this unit alone, StoreUnavailable, StoreFailed.
+    def submit(self, unit: Unit) -> Future[Committed]:
+        """Put a unit in the next group; the future is done when it is durable. It may raise UnitRefused for this unit
+        alone, StoreUnavailable, StoreFailed.
         """
         ...
 

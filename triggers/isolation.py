@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from ..core.clock import Clock
 from ..core.errors import ReactorError, TransientError
 from ..core.limits import CLOSE_S_MAX
 from ..core.loops import LOOPS
+
+log = logging.getLogger("reactor.triggers")
 
 T = TypeVar("T")
 COMES_S_MIN = 0.5  # a source that is said to be there is tried no more often
@@ -147,10 +150,11 @@ async def until_it_comes(clock: Clock, trigger: Any, seconds: float) -> None:
 
 
 async def awhile(clock: Clock, call: Coroutine[Any, Any, None]) -> None:
-    """Await a call, for CLOSE_S_MAX at most."""
+    """Await a call, for CLOSE_S_MAX at most; it failing ends the wait too."""
     waiting = asyncio.ensure_future(call)
     await within(clock, CLOSE_S_MAX, waiting)
-    waiting.cancel()
+    if not waiting.cancel() and not waiting.cancelled() and (error := waiting.exception()) is not None:
+        log.warning("a trigger failed to answer what came before it closes", exc_info=error)
 
 
 async def answered(clock: Clock, trigger: Any) -> None:
