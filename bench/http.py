@@ -2,11 +2,12 @@
 
     python -P -m reactor.bench.http [--seconds 5] [--connections 32,100] [--store URL] [--json FILE]
 
-The client is a process of its own with raw connections. Every case is run on one server process, one after another,
-with an empty handler before and after: the ratios are against the means of the two. The empty handler is an endpoint
-written with Starlette, as Reactor's API is, that does nothing but read its JSON and answer; *bare* is not even that: a
-function that the server calls, without a router and without a look at the body. A hundred requests at once are W4's, as
-a hundred workflows are W2's; fewer share fewer commits.
+The client is a process of its own with raw connections. Every case is run on one server process, one after another.
+Those that are compared take turns with empty handlers, of a second each: a machine's speed may change within seconds,
+so a ratio is the median of the turns', each against the empty ones right before and after it. The empty handler is an
+endpoint written with Starlette, as Reactor's API is, that does nothing but read its JSON and answer; *bare* is not even
+that: a function that the server calls, without a router and without a look at the body. A hundred requests at once are
+W4's, as a hundred workflows are W2's; fewer share fewer commits.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from reactor.web.arriving import Arriving
 from reactor.web.server import WebServer
 
 PAD = "x" * 880
-FIRST, LAST = "first", "last"
+TURNS = 5
 _sources = itertools.count()
 BODY = json.dumps({"order": 4711, "total": 99.5, "pad": PAD}).encode()
 ACCEPT = "workflow: accept\ncancel_on: [{event: accept}]\nsteps: [{log: {message: never}}]\n"
@@ -242,28 +243,34 @@ async def measured(run: Callable[[], Awaitable[dict[str, Any]]], app: App) -> di
 
 def show(results: dict[str, Any], connections: int) -> None:
     """Print the table of one number of connections."""
-    base: dict[str, float] = {}
     for name in EMPTY:
-        first, last = (results[f"{name}, {place}"] for place in (FIRST, LAST))
-        base[name] = statistics.mean((first["rate"], last["rate"]))
+        found = results[name]
         print(
-            f"{name:13} {first['rate']:8,.0f} and {last['rate']:,.0f} requests/s, {first['cpu_us']:.0f} and "
-            f"{last['cpu_us']:.0f} us CPU each; {connections} connections"
+            f"{name:13} {found['rate']:8,.0f} requests/s ({found['least']:,.0f} to {found['most']:,.0f}), "
+            f"{found['cpu_us']:.0f} us CPU each; {connections} connections"
         )
     for name in CASES:
         found = results[name]
-        found["ratios"] = {each: found["rate"] / rate for each, rate in base.items()}
-        ratios = ", ".join(f"{found['rate'] / rate:4.2f}x the {each}" for each, rate in base.items())
+        ratios = ", ".join(f"{ratio:4.2f}x the {each}" for each, ratio in found.get("ratios", {}).items())
         print(
-            f"{name:13} {found['rate']:8,.0f} 202/s ({ratios})  p99 {found['p99_ms']:6.1f} ms  "
+            f"{name:13} {found['rate']:8,.0f} 202/s{f' ({ratios})' if ratios else ''}  p99 {found['p99_ms']:6.1f} ms  "
             f"{found['runs_per_s']:7,.0f} runs ended/s  {found['cpu_us']:5.0f} us CPU  "
             f"half load: p50 {found['half']['p50_ms']:5.1f} p99 {found['half']['p99_ms']:5.1f} ms"
         )
 
 
+def middle(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """The medians of several measurements, with the least and the highest rate."""
+    names = [name for name, value in turns[0].items() if isinstance(value, (int, float))]
+    found: dict[str, Any] = {name: statistics.median(turn[name] for turn in turns) for name in names}
+    rates = [turn["rate"] for turn in turns]
+    return found | {"least": min(rates), "most": max(rates)}
+
+
 CLOUD = "application/cloudevents+json"
 FIVE = "W4, 5 steps"
 EMPTY = ("empty handler", "bare")
+BESIDE = ("unmatched", "accepted")
 CASES = {
     "unmatched": request("/events", event("nobody"), CLOUD),
     "accepted": request("/events", event("accept"), CLOUD),
@@ -297,25 +304,35 @@ async def w4(store: str, *, seconds: float = 5.0, connections: int = 100) -> flo
 
 
 async def every_case(store: str, connections: int, seconds: float) -> dict[str, Any]:
-    """The figures by case, those of the empty handlers before the first and after the last."""
+    """The figures by case; of those in BESIDE with what they are of the empty handlers."""
+    empty: dict[str, list[dict[str, Any]]] = {name: [] for name in EMPTY}
     results: dict[str, Any] = {}
     async with serving(store) as (app, web), beside(bare) as bare_port, beside(FRAMEWORK) as framed_port:
+        ports = dict(zip(EMPTY, (framed_port, bare_port), strict=True))
 
-        async def case(port: int, text: str) -> dict[str, Any]:
-            found = await measured(lambda: call(port, text, connections, seconds), app)
-            every = connections / ((found["runs_per_s"] or found["rate"]) / 2)
-            half = await measured(lambda: call(port, text, connections, seconds, every), app)
-            return found | {"half": {k: half[k] for k in ("rate", "p50_ms", "p99_ms")}}
+        async def once(port: int, text: str, seconds: float, every: float = 0.0) -> dict[str, Any]:
+            return await measured(lambda: call(port, text, connections, seconds, every), app)
 
-        async def nothing(place: str) -> None:
-            for name, port in zip(EMPTY, (framed_port, bare_port), strict=True):
-                results[f"{name}, {place}"] = await measured(lambda at=port: call(at, PLAIN, connections, seconds), app)
+        async def nothing() -> dict[str, float]:
+            for name, port in ports.items():
+                empty[name].append(await once(port, PLAIN, seconds / TURNS))
+            return {name: found[-1]["rate"] for name, found in empty.items()}
 
-        await nothing(FIRST)
+        async def in_turn(text: str) -> dict[str, Any]:
+            turns, shares, before = list[Any](), list[Any](), await nothing()
+            for _ in range(TURNS):
+                turns.append(await once(web.port, text, seconds / TURNS))
+                after = await nothing()
+                shares.append({name: 2 * turns[-1]["rate"] / (before[name] + after[name]) for name in EMPTY})
+                before = after
+            return middle(turns) | {"ratios": {name: statistics.median(s[name] for s in shares) for name in EMPTY}}
+
         for name, text in CASES.items():
-            results[name] = await case(web.port, text)
-        await nothing(LAST)
-    return results
+            found = await (in_turn(text) if name in BESIDE else once(web.port, text, seconds))
+            every = connections / ((found["runs_per_s"] or found["rate"]) / 2)
+            half = await once(web.port, text, seconds, every)
+            results[name] = found | {"half": {k: half[k] for k in ("rate", "p50_ms", "p99_ms")}}
+    return results | {name: middle(found) for name, found in empty.items()}
 
 
 async def main() -> None:

@@ -68,6 +68,8 @@ class ActionWords:
     connections_by: tuple[str, Mapping[str, tuple[str, ...]]] | None = None
     """The same, where it depends on another key: `("to", {"kafka": ("kafka",)})`."""
     needs_connection: tuple[str, ...] = ()
+    connection_unless: str = ""
+    """The key that stands for a connection: with it none is needed."""
     """Of these the only one is taken when none is named, and it is an error if there is none."""
     inputs: Mapping[str, Any] | None = None
     """JSON Schema of `with`."""

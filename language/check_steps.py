@@ -173,7 +173,8 @@ class StepChecks:
         if words.name:
             tell_faults(self.reader, check_texts(self.reader, words.check, value, path), path, words.name)
             kinds = words.connection_kinds(value)
-            needed = any(kind in words.needs_connection for kind in kinds)
+            alone = is_mapping(value) and words.connection_unless in value  # an address of its own
+            needed = not alone and any(kind in words.needs_connection for kind in kinds)
             check_connection(self.reader, value, path, kinds, words.name, needed=needed)
         return reads
 

@@ -74,10 +74,13 @@ def _inside(path: str, roots: tuple[str, ...]) -> bool:
 def opened(place: Place, *, make: bool = False) -> Generator[int]:
     """The open folder of a place, for calls with `dir_fd`; `make`: create what is missing of it.
 
-    Raises StepError `forbidden` if it leads out now, FileNotFoundError.
+    Raises StepError `forbidden` if it leads out now, FileNotFoundError, NotADirectoryError.
     """
     if make:
-        os.makedirs(place.folder, exist_ok=True)
+        try:
+            os.makedirs(place.folder, exist_ok=True)
+        except FileExistsError as e:  # a file stands where a folder is to be
+            raise NotADirectoryError(e.errno, e.strerror, e.filename) from None
     folder = os.open(place.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

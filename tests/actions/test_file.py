@@ -227,6 +227,9 @@ async def test_repeats_find_their_work_done(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("f")
     error = await failure(rig, {"op": "mkdir", "path": "f"})
     assert str(error) == "mkdir: `f` is there already, and no folder"
+    for path in ("f/below", "f/far/below"):
+        error = await failure(rig, {"op": "write", "path": path, "text": "x"})
+        assert (error.code, str(error)) == ("conflict", f"write: `{path}` leads through a file as if it were a folder")
 
 
 async def test_copy_and_move(rig: Rig, tmp_path: Path) -> None:

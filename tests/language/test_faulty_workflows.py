@@ -1,5 +1,6 @@
 """Each class of fault in a workflow file gives its diagnostics, to the character, and all of a file at once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,21 @@ def test_a_word_that_changes_nothing_is_a_hint_alone() -> None:
     bare = load_text(text.replace(", parallel: true", ""), "a.yaml", WORDS)
     assert bare.diagnostics.items == []
     assert found.definitions == bare.definitions
+
+
+def test_a_path_is_below_a_connections_address_and_a_url_is_none() -> None:
+    text = """
+workflow: a
+steps:
+  - {name: alone, publish: {to: http, url: "http://shop.test/a", text: hello}}
+  - {name: below, publish: {to: http, path: /a, text: hello}}
+"""
+    found = load_text(text, "a.yaml", replace(WORDS, connections={})).diagnostics
+    assert found.render() == (
+        "error: `publish` needs a connection of kind http\n"
+        "  --> a.yaml:5:28 (steps[1].publish)\n"
+        " 5 |   - {name: below, publish: {to: http, path: /a, text: hello}}\n"
+        "   |                            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+        "  = help: declare one under `connections` in reactor.yaml: {main: {http: {…}}}"
+    )
+    assert not load_text(text, "a.yaml", replace(WORDS, connections={"shop": "http"})).diagnostics.items
