@@ -36,9 +36,13 @@ class Held:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def submit(self, unit: Unit) -> Any:
+    def submit(self, unit: Unit) -> Any:
         if any(acceptance.event.trigger == self._trigger for acceptance in unit.accept):
-            await asyncio.wait_for(self.go.wait(), 20)
+            return asyncio.ensure_future(self._later(unit))
+        return self._store.submit(unit)
+
+    async def _later(self, unit: Unit) -> Any:
+        await asyncio.wait_for(self.go.wait(), 20)
         return await self._store.submit(unit)
 
 
