@@ -403,11 +403,11 @@ async def test_too_many_open_requests_are_told_to_come_again(site: Site, monkeyp
     hold = asyncio.Event()
     submit = site.app.store.submit
 
-    async def held(unit: Any) -> Any:
+    async def later(unit: Any) -> Any:
         await hold.wait()
         return await submit(unit)
 
-    monkeypatch.setattr(site.app.store, "submit", held)
+    monkeypatch.setattr(site.app.store, "submit", lambda unit: asyncio.ensure_future(later(unit)))
     calls = [asyncio.ensure_future(site.call("POST", "/hooks/m", json={})) for _ in range(8)]
     await site.until(lambda: sum(c.done() for c in calls) >= 1)
     hold.set()
