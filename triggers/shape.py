@@ -18,7 +18,7 @@ from msgspec import UNSET
 from ..core.charsets import charset_of, decode_text
 from ..core.clock import SYSTEM, Clock
 from ..core.depth import too_deep
-from ..core.durations import format_instant, format_size
+from ..core.durations import EARLIEST_S, LATEST_S, format_instant, format_size
 from ..core.errors import ErrorInfo, PermanentError, ReactorError
 from ..core.event import Event, InvalidEvent, Undecodable, check, decode as decode_cloudevent, from_mapping
 from ..core.limits import EVENT_BYTES_MAX, EVENT_DEPTH_MAX
@@ -106,12 +106,9 @@ class Shaper:
 
     def _instant(self, time: float | None) -> str:
         """In RFC 3339; that of arrival without one, or with one past the year 9999 (a record's, in microseconds)."""
-        if time is not None:
-            try:
-                return format_instant(time)
-            except OverflowError:
-                pass
-        return format_instant(self._clock.now())
+        if time is None or not EARLIEST_S <= time <= LATEST_S:
+            time = self._clock.now()
+        return format_instant(time)
 
     def _check_size(self, payload: bytes | None) -> None:
         if payload is not None and len(payload) > self._bytes_max:
