@@ -46,9 +46,10 @@ format: setup-test
 
 test-covered: setup-test
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest -q -m "not uncovered"
+	$(PY) -m coverage run -m pytest -q -p reactor.tests.tidy.contexts -m "not uncovered"
 	$(PY) -m coverage html -q
 	$(PY) tests/coverage_summary.py $(COVERAGE_FLOOR)
+	$(PY) tests/responsibilities.py
 
 test-uncovered: setup-test
 	$(PYTEST) -m uncovered
