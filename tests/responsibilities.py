@@ -1,5 +1,5 @@
-"""ARCHITECTURE.md says which module has which responsibility of the engine, and which tests are its own: this judges the
-data of the covered tests, and fails where those tests reach too little of their module.
+"""ARCHITECTURE.md says which module has which responsibility of the engine, and which tests are its own: here the
+data of the covered tests is judged. It fails where those tests reach too little of their module.
 """
 
 import re

@@ -27,7 +27,7 @@ def test_each_responsibility_has_one_module_and_no_module_has_two() -> None:
 
 
 def test_what_is_reached_by_others_or_at_import_is_not_reached_by_its_own_tests() -> None:
-    own = {module: tests for module, tests in table().values()}
+    own = dict(table().values())
 
     def reached(module: str) -> tuple[int, dict[int, list[str]]]:
         mine = own[module]
@@ -41,14 +41,16 @@ def test_each_has_tests_of_its_own(tmp_path: Path) -> None:
     said = subprocess.run(["make", "-n", "test"], capture_output=True, text=True, cwd=ROOT).stdout
     assert "coverage run -m pytest -q -p reactor.tests.tidy.contexts -m" in said
     assert ".venv/bin/python -P tests/responsibilities.py\n" in said
-    module, own = table()["metrics"]
+    module, own = table()["workflow base"]
     environment = {**os.environ, "COVERAGE_FILE": str(tmp_path / "data"), "COVERAGE_PROCESS_START": ""}
     command = ["-m", "coverage", "run", "-m", "pytest", "-q", "-p", "reactor.tests.tidy.contexts", own]
     subprocess.run([sys.executable, "-P", *command], check=True, capture_output=True, cwd=ROOT, env=environment)
     judging = [sys.executable, "-P", "tests/responsibilities.py"]
     done = subprocess.run(judging, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 1, done.stderr
-    named = re.findall(r"^The tests of `(.+)`, (\S+), reach 0% of (\S+) by themselves; 60% is wanted\.$", done.stdout, re.M)
+    named = re.findall(
+        r"^The tests of `(.+)`, (\S+), reach 0% of (\S+) by themselves; 60% is wanted\.$", done.stdout, re.MULTILINE
+    )
     assert SHARE == 0.6
     expected = [(name, tests, file) for name, (file, tests) in table().items() if file != module]
     assert named == expected
