@@ -118,9 +118,11 @@ def result(whole: dict[str, Any]) -> int:
 
 
 async def watch(given: Given, client: Client) -> int:
-    """Follow a run to its end: live lines on a terminal, JSON lines in a pipe."""
+    """Follow a run to its end: live lines on a terminal, JSON lines in a pipe, the whole run as YAML."""
     lines = given.output == "json" or (given.output == "table" and not sys.stdout.isatty())
     whole = await follow(client, given.word("run"), lines=lines)
-    if not lines:
-        print(f"{whole['id']}  {whole['state']}  {output.cell(whole['execution_ms'])} ms")
+    if given.output == "yaml":
+        output.dump(whole, "yaml")
+    elif not lines:
+        print(f"{whole['id']}  {whole['state']}  {output.cell(output.took(whole['execution_ms']))}")
     return result(whole)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.durations import format_duration
 from ..language.diagnostics import printable
 from ..language.values import is_list
 
@@ -71,6 +72,21 @@ def cell(value: Any) -> str:
     else:
         text = json.dumps(value, ensure_ascii=False)
     return printable(text.replace("\n", " "))
+
+
+def took(milliseconds: float | None) -> str | None:
+    """How long something took, for people: `7 ms`, `14.2 s`, `1h30m`."""
+    if milliseconds is None:
+        return None
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.3g} s" if seconds < 59.95 else format_duration(round(seconds))
+
+
+def percent(value: float) -> str:
+    """A part of the whole, for people."""
+    return f"{value:.0f} %"
 
 
 _COLOURS = {

@@ -14,7 +14,7 @@ from .parsing import Given
 
 
 async def run(given: Given, client: Client) -> int:
-    """Start it; with `--detach` print its id alone, else follow it and end with its result."""
+    """Start it, and follow it to end with its result; with `--detach` print what was accepted: as a table its id."""
     if given.flag("wait") and given.flag("detach"):
         raise Usage("--wait and --detach cannot be given together", hint="give one of them")
     name, version = given.word("name"), given.text("version")
@@ -27,7 +27,10 @@ async def run(given: Given, client: Client) -> int:
         body["event"] = values.mapping(given.text("event"), "--event")
     started = await client.post("runs", body=body)
     if given.flag("detach"):
-        print(started["id"])
+        if given.output == "table":
+            print(started["id"])
+        else:
+            output.dump(started, given.output)
         if client.app is not None:
             output.note("no server has this store: what is left of the run goes on with `reactor serve`")
         return 0
@@ -46,7 +49,6 @@ def _show(given: Given, whole: dict[str, Any]) -> None:
     if given.output != "table":
         output.dump(whole, given.output)
         return
-    took = whole["execution_ms"]
-    print(f"{whole['id']}  {whole['state']}" + (f"  {took:g} ms" if took is not None else ""))
+    print("  ".join([whole["id"], whole["state"], *filter(None, [output.took(whole["execution_ms"])])]))
     if whole["outputs"]:
         print(dump_yaml(whole["outputs"]).rstrip())

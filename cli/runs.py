@@ -24,11 +24,11 @@ async def status(given: Given, client: Client) -> None:
             "run": found["id"],
             "workflow": f"{found['workflow']} {found['version']}",
             "state": found["state"],
-            "progress": f"{found['progress']:g} %",
+            "progress": output.percent(found["progress"]),
             "created": found["created_at"],
             "started": found["started_at"],
             "ended": found["ended_at"],
-            "took": f"{found['execution_ms']:g} ms" if found["execution_ms"] is not None else None,
+            "took": output.took(found["execution_ms"]),
             "event": " ".join(str(event[key]) for key in ("key", "type", "source") if event.get(key)),
             "parent": found["parent"],
             "labels": ", ".join(f"{name}={value}" for name, value in found["labels"].items()),
@@ -50,12 +50,12 @@ async def status(given: Given, client: Client) -> None:
 
 
 def took(step: dict[str, Any]) -> str | None:
-    """How long a step took, in milliseconds."""
+    """How long a step took."""
     from ..core.durations import parse_instant
 
     if not step["started_at"] or not step["ended_at"]:
         return None
-    return f"{(parse_instant(step['ended_at']) - parse_instant(step['started_at'])) * 1000:.0f} ms"
+    return output.took((parse_instant(step["ended_at"]) - parse_instant(step["started_at"])) * 1000)
 
 
 async def runs(given: Given, client: Client) -> None:
@@ -80,9 +80,9 @@ async def runs(given: Given, client: Client) -> None:
                     run["id"],
                     f"{run['workflow']} {run['version']}",
                     run["state"],
-                    f"{run['progress']:g} %",
+                    output.percent(run["progress"]),
                     run["created_at"],
-                    f"{run['execution_ms']:g} ms" if run["execution_ms"] is not None else None,
+                    output.took(run["execution_ms"]),
                 )
                 for run in page["items"]
             ],

@@ -14,7 +14,8 @@ from .place import find
 
 def schema(given: Given) -> None:
     """Print it, as JSON unless YAML is asked for."""
-    vocabulary = find(given.project, os.environ).app(listen=False).vocabulary()
+    app = find(given.project, os.environ).app(listen=False)
+    vocabulary = app.project.vocabulary(app.words(schemas=True), app.secrets)
     name = given.text("action")
     form = "yaml" if given.output == "yaml" else "json"
     if not name:
@@ -25,4 +26,5 @@ def schema(given: Given) -> None:
         raise PermanentError(
             f"there is no action `{name}`", code="not_found", hint=did_you_mean(name, vocabulary.actions)
         )
-    output.dump({"title": name, "description": words.description, **(words.inputs or {"type": "object"})}, form)
+    keys = words.inputs or {"type": "object"}
+    output.dump({**keys, "title": name, "description": words.description or keys.get("description", "")}, form)

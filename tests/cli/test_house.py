@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jsonschema
 import pytest
@@ -63,12 +63,32 @@ def test_new_project_runs(project: Project) -> None:
 def test_schema_is_json_schema(project: Project) -> None:
     schema = project.say("schema").json
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert project.say("schema", "--action", "http").json["title"] == "http"
+    http = project.say("schema", "--action", "http").json
+    assert (http["title"], http["description"]) == ("http", "call an HTTP service")
+    assert {"url", "json", "max_response"} <= set(http["properties"])
     assert project.say("schema", "--action", "htp") == (
         3,
         "",
         "error: there is no action `htp`\n  = help: did you mean http?\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("document", "wrong"),
+    [
+        ({"workflow": "w", "steps": [{"http": {"url": "http://a.test"}}]}, False),
+        ({"workflow": "w", "steps": [{"http": {"urll": "http://a.test"}}]}, True),
+        ({"workflow": "w", "when": [{"file": {"path": "in"}}], "steps": [{"log": {"message": "a"}}]}, False),
+        ({"workflow": "w", "when": [{"file": {"paht": "in"}}], "steps": [{"log": {"message": "a"}}]}, True),
+        ({"connections": {"broker": {"kafka": {"servers": ["a:9092"]}}}}, False),
+        ({"connections": {"broker": {"kafka": {"server": ["a:9092"]}}}}, True),
+    ],
+)
+def test_the_schema_knows_the_keys_of_actions_triggers_and_connections(
+    project: Project, document: dict[str, Any], wrong: bool
+) -> None:
+    schema = jsonschema.Draft202012Validator(project.say("schema").json)
+    assert schema.is_valid(document) is not wrong
 
 
 def test_every_command_that_a_message_names_is_one() -> None:

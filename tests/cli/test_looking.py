@@ -7,6 +7,7 @@ import sys
 import pytest
 import yaml
 
+from reactor.cli import output
 from reactor.tests.cli.rig import BROKEN, BROKEN_TEXT, FAILS, NAP, Process, Project
 
 LEFT = "no server has this store: what is left of the run goes on with `reactor serve`\n"
@@ -160,6 +161,8 @@ def test_detach_prints_the_id_alone(project: Project) -> None:
     status = project.say("status", run)
     assert status.code == 0
     assert f"run       {run}\nworkflow  nap 0.0.0\nstate     running\n" in status.out
+    accepted = project.say("run", "nap", "--detach", "-o", "json").json
+    assert project.say("status", accepted["id"], "-o", "json").json["id"] == accepted["id"]
 
 
 def test_run_takes_an_event_and_its_fields_as_inputs(project: Project) -> None:
@@ -178,6 +181,28 @@ def test_status_shows_state_progress_and_each_step(project: Project) -> None:
     assert lines[:4] == [f"run       {run}", "workflow  hello 1.2.0", "state     completed", "progress  100 %"]
     assert "STEP  STATE      ATTEMPTS  TOOK  ERROR" in said.out
     assert lines[-2:] == ["outputs", "  text: hello world"]
+
+
+def test_watch_as_yaml_is_the_whole_run(project: Project) -> None:
+    run = project.say("run", "hello", "-o", "json").json
+    assert yaml.safe_load(project.say("watch", run["id"], "-o", "yaml").out) == run
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "shown"),
+    [
+        (None, None),
+        (0, "0 ms"),
+        (3.146, "3 ms"),
+        (841.234, "841 ms"),
+        (999.7, "1 s"),
+        (14228.2, "14.2 s"),
+        (59_970, "1m"),
+        (5_400_000, "1h30m"),
+    ],
+)
+def test_how_long_it_took_is_said_for_people(milliseconds: float | None, shown: str | None) -> None:
+    assert output.took(milliseconds) == shown
 
 
 @pytest.mark.parametrize("verb", ["status", "logs", "watch", "cancel", "pause", "resume", "retry", "rerun"])
