@@ -171,7 +171,11 @@ class JetStreamTrigger:
         begin = self._start
         if lost is not None or (consumer is None and stored is not None) or self._context.resume:
             if not self._context.resume:
-                raise lost or self._gap("its consumer was removed, and with it the position", {"stream": config.stream})
+                raise lost or self._gap(
+                    f"it has no consumer {self._durable}: that was removed, or `durable` had another name, and with it "
+                    "went the position",
+                    {"stream": config.stream},
+                )
             begin = start_of(self._context.resume.get("start"), "earliest", self._context.clock, _WORDS)
             if consumer is not None:
                 await stream.delete_consumer(config.stream, self._durable)

@@ -297,7 +297,10 @@ async def test_messages_purged_before_they_were_read_are_a_gap(rig: JetStreamRig
     with pytest.raises(ConfigError) as error:
         await trigger.connect()
     assert error.value.code == "source_gap"
-    assert str(error.value) == f"the stream {rig.stream}: its consumer was removed, and with it the position"
+    assert str(error.value) == (
+        f"the stream {rig.stream}: it has no consumer reactor-01234567-orders: that was removed, or `durable` had "
+        "another name, and with it went the position"
+    )
 
 
 async def test_messages_that_aged_out_before_they_were_read_are_a_gap(nats_server: NatsServer) -> None:
