@@ -14,6 +14,7 @@ from ..core.errors import ErrorInfo, NotConnected, ReactorError, StepError, Tran
 _OWN_CODES = {401: "unauthorized", 403: "forbidden", 429: "rate_limited"}
 _number = re.compile(r"^400, message[:=] *")
 _user = re.compile(r"//[^/@]*@")
+_UNKNOWN_CA = "if the certificate is of a CA of your own, name that in `tls: {ca: …}` of the connection"
 _HINTS = {
     "unauthorized": "check the credentials of the connection",
     "forbidden": "the credentials are known, but do not allow this",
@@ -23,7 +24,9 @@ _HINTS = {
 
 @contextmanager
 def translation(title: str) -> Generator[None]:
-    """Errors of aiohttp as ours: `connection`, `timeout`, `tls`, `blocked_address`, `invalid_input`."""
+    """Errors of aiohttp as ours: `connection`, `timeout`, `tls`, `blocked_address`, `invalid_input`; of a proxy that refuses
+    `unauthorized` and `forbidden` too.
+    """
     import aiohttp
 
     from .http_resolver import BlockedAddressError
@@ -35,7 +38,10 @@ def translation(title: str) -> Generator[None]:
         if isinstance(cause, BlockedAddressError):
             raise blocked(cause.host, cause.address, cause.why, title) from e
         if isinstance(e, aiohttp.ClientSSLError) or isinstance(cause, ssl.SSLError):
-            raise StepError("tls", f"{title}: {_tls_words(e)}") from e
+            hint = _UNKNOWN_CA if "issuer" in _tls_words(e) or "self-signed" in _tls_words(e) else ""
+            raise StepError("tls", f"{title}: {_tls_words(e)}", hint=hint) from e
+        if isinstance(e, aiohttp.ClientProxyConnectionError):
+            raise NotConnected(f"{title}: the proxy {e.host}:{e.port} cannot be reached: {_words(cause)}") from e
         raise NotConnected(f"{title}: {_words(cause)}") from e
     except aiohttp.ServerTimeoutError as e:
         raise TransientError(f"{title} took too long to connect", code="timeout") from e
@@ -47,8 +53,19 @@ def translation(title: str) -> Generator[None]:
         raise StepError("invalid_input", f"{title}: {e}") from e
     except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as e:
         raise NotConnected(f"{title}: the connection broke: {_words(e)}") from e
+    except aiohttp.ClientHttpProxyError as e:
+        raise _refused_by_proxy(e.status, f"{title}: the proxy answered {e.status} {_words(e)}".rstrip()) from e
     except aiohttp.ClientError as e:
         raise NotConnected(f"{title}: {_words(e)}") from e
+
+
+def _refused_by_proxy(status: int, message: str) -> ReactorError:
+    """Of what a proxy says to CONNECT, only that it does not let us through is no matter of time."""
+    if status == 407:
+        return StepError("unauthorized", message, hint="check user and password in `proxy` of the connection")
+    if status == 403:
+        return StepError("forbidden", message, hint="the proxy does not let this address through")
+    return NotConnected(message)
 
 
 def _words(error: BaseException | None) -> str:

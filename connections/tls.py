@@ -30,11 +30,19 @@ def client_context(tls: bool | Tls, project: str = ".") -> ssl.SSLContext | None
         if tls.cert is not None:
             _load_chain(context, tls.cert, tls.key, project)
     except (OSError, ssl.SSLError) as e:
-        raise ConfigError(f"`tls` cannot be used: {e}", path="tls") from e
+        raise ConfigError(f"`tls` cannot be used: {_missing(tls, project) or e}", path="tls") from e
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _missing(tls: Tls, project: str) -> str:
+    """The file that is not there: OpenSSL's error does not name it."""
+    for key, given in (("ca", tls.ca), ("cert", tls.cert), ("key", tls.key)):
+        if given is not None and not _is_pem(given) and not os.path.exists(path := os.path.join(project, given)):
+            return f"there is no file {path} (`{key}`)"
+    return ""
 
 
 def _is_pem(text: str) -> bool:

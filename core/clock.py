@@ -36,3 +36,8 @@ class SystemClock:
 
 SYSTEM = SystemClock()
 """The clock of a process that nobody tests."""
+
+
+def elapsed_s(since: float, until: float) -> float:
+    """Seconds from one instant to a later one; 0 if the wall clock was set back in between."""
+    return max(0.0, until - since)

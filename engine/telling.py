@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..core.clock import Clock
+from ..core.clock import Clock, elapsed_s
 from ..core.durations import format_instant
 from ..core.errors import ErrorInfo
 from ..core.event import Event, Scalar, encode
@@ -102,8 +102,7 @@ class Telling:
         for future in self._waiters.pop(row.id, ()):
             if not future.done():
                 future.set_result(row)
-        seconds = (row.ended_at or 0.0) - (row.started_at or row.ended_at or 0.0)
-        self.counts.run_ended(row.workflow, name(row.state), seconds)
+        self.counts.run_ended(row.workflow, name(row.state), _took_s(row))
         if row.error is not None:
             _log.info("the run ended %s", name(row.state), extra={**self._about(row), "error": _any(row.error)})
         if self.listeners:
@@ -118,7 +117,7 @@ class Telling:
                 "error": _any(row.error) if row.error is not None else None,
                 "started_at": format_instant(row.started_at) if row.started_at is not None else None,
                 "ended_at": format_instant(row.ended_at or 0.0),
-                "duration_ms": round(((row.ended_at or 0.0) - (row.started_at or row.ended_at or 0.0)) * 1000, 3),
+                "duration_ms": round(_took_s(row) * 1000, 3),
             },
             row.ended_at or 0.0,
         )
@@ -276,6 +275,11 @@ class Telling:
 
 
 _STEP_ENDS = {state.value: f"reactor.step.{state.value}" for state in StepState}
+
+
+def _took_s(row: RunRow) -> float:
+    ended = row.ended_at or 0.0
+    return elapsed_s(row.started_at or ended, ended)
 
 
 def _more(row: RunRow) -> dict[str, Any]:

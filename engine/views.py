@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..core.clock import elapsed_s
 from ..core.durations import format_instant
 from ..core.ids import event_text, run_text
 from ..store.contract import JournalRow, Kind, RunRow, RunState, Store
@@ -76,7 +77,9 @@ class Views:
             "created_at": instant(row.created_at),
             "started_at": instant(started),
             "ended_at": instant(ended),
-            "execution_ms": round((ended - started) * 1000, 3) if ended is not None and started is not None else None,
+            "execution_ms": round(elapsed_s(started, ended) * 1000, 3)
+            if ended is not None and started is not None
+            else None,
             "progress": 100.0
             if ended is not None
             else round(active.progress.percent(), 3)

@@ -25,6 +25,9 @@ from reactor.engine.actions.http import HttpAction
 from reactor.testing.action_suite import ActionSuite, LentServices
 from reactor.tests.actions.mail_server import certificate
 from reactor.tests.actions.rig import KEY, Rig, failed
+from reactor.tests.servers.process import free_port
+
+HINT_OF_CA = "if the certificate is of a CA of your own, name that in `tls: {ca: …}` of the connection"
 
 
 class Site:
@@ -502,7 +505,9 @@ async def test_tls_of_a_connection(tmp_path: Path) -> None:
             error = await failure(rig, {"connection": "shop", "path": "x"})
             assert (error.code, error.class_) == (code, "fix")
             assert str(error).startswith(f"GET {url}/x: ")
-            assert "self-signed certificate" in str(error) or "Hostname mismatch" in str(error)
+            own = "self-signed certificate" in str(error)
+            assert own or "Hostname mismatch" in str(error)
+            assert error.hint == (HINT_OF_CA if own else "")
         else:
             assert (await rig("http", {"connection": "shop", "path": "x"}))["status"] == 200
         await registry.close()
@@ -518,6 +523,41 @@ async def test_proxy(site: Site, tmp_path: Path) -> None:
     lent = services(site, tmp_path, url="http://169.254.169.254/", proxy=proxy)
     assert (await failure(Rig(lent), {"connection": "shop", "path": "x"})).code == "blocked_address"
     await lent._connections.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "code", "hint"),
+    [
+        (407, "Proxy Authentication Required", "unauthorized", "check user and password in `proxy` of the connection"),
+        (403, "Forbidden", "forbidden", "the proxy does not let this address through"),
+        (502, "Bad Gateway", "connection", ""),
+    ],
+)
+async def test_a_proxy_that_refuses_is_named(tmp_path: Path, status: int, reason: str, code: str, hint: str) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status} {reason}\r\ncontent-length: 0\r\n\r\n".encode())
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        proxy = f"http://joe:hidden@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        registry = Registry({"shop": {"http": {"url": "https://far.test", "proxy": proxy}}}, project=str(tmp_path))
+        lent = LentServices(str(tmp_path), connections=registry)
+        error = await failure(Rig(lent), {"connection": "shop", "path": "/x"})
+        await registry.close()
+    assert (error.code, str(error)) == (code, f"GET https://far.test/x: the proxy answered {status} {reason}")
+    assert error.hint == hint
+
+
+async def test_a_proxy_that_is_away_is_named(tmp_path: Path) -> None:
+    port = free_port()
+    shop = {"url": "https://far.test", "proxy": f"http://joe:hidden@127.0.0.1:{port}"}
+    registry = Registry({"shop": {"http": shop}}, project=str(tmp_path))
+    error = await failure(Rig(LentServices(str(tmp_path), connections=registry)), {"connection": "shop", "path": "/x"})
+    await registry.close()
+    assert error.code == "connection"
+    said = f"the proxy 127.0.0.1:{port} cannot be reached: Connect call failed ('127.0.0.1', {port})"
+    assert str(error) == f"GET https://far.test/x: {said}"
 
 
 async def test_test_in_words(site: Site, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reactor.connections.contract import Tls
+from reactor.connections.contract import ConfigError, Tls
 from reactor.connections.tls import client_context
 
 NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -60,3 +60,17 @@ def test_a_ca_that_nobody_named_is_not_trusted(server: ssl.SSLContext, tls: bool
     assert context is not None
     with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer certificate"):
         shake_hands(context, server)
+
+
+@pytest.mark.parametrize(
+    ("tls", "named"),
+    [
+        (Tls(ca="no.pem"), "no.pem (`ca`)"),
+        (Tls(ca="ca.pem", cert="no.pem", key="ca.key"), "no.pem (`cert`)"),
+        (Tls(cert="ca.pem", key="no.key"), "no.key (`key`)"),
+    ],
+)
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, server: ssl.SSLContext, tls: Tls, named: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        client_context(tls, str(tmp_path))
+    assert str(told.value) == f"`tls` cannot be used: there is no file {tmp_path}/{named}"

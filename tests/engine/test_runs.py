@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from reactor.core.event import Event
 from reactor.core.limits import INLINE_BYTES_MAX
+from reactor.testing.clock import VirtualClock
 
 from .conftest import World
 from .rig import Rig, steps
@@ -340,3 +342,30 @@ async def test_what_was_undone_and_kept_is_seen_while_handlers_run(rig: Rig, wor
         "a": ("completed", True, "a"),
         "b": ("completed", False, None),
     }
+
+
+SLEEPS = """
+workflow: sleeps
+steps: [{name: a, python: {function: "m:slow", args: {name: a, seconds: 5}}}]
+"""
+
+
+async def test_a_clock_that_was_set_back_makes_no_runs_time_negative(slow_rig: Rig, hand: VirtualClock) -> None:
+    told: dict[str, float] = {}
+
+    def listen(event: Event) -> None:
+        if "duration_ms" in event.data:
+            told[event.type] = event.data["duration_ms"]
+
+    slow_rig.engine.telling.listeners.append(listen)
+    await slow_rig.deploy(SLEEPS)
+    run = (await slow_rig.runs.start("sleeps"))["id"]
+
+    async def runs() -> bool:
+        return steps(await slow_rig.runs.get(run)) == {"a": "running"}
+
+    await slow_rig.until(runs)
+    hand.step(-60)
+    await hand.advance(5)
+    assert (await slow_rig.ended(run))["execution_ms"] == 0
+    assert told == {"reactor.step.completed": 5000, "reactor.run.completed": 0}
