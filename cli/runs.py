@@ -51,11 +51,12 @@ async def status(given: Given, client: Client) -> None:
 
 def took(step: dict[str, Any]) -> str | None:
     """How long a step took."""
+    from ..core.clock import elapsed_s
     from ..core.durations import parse_instant
 
     if not step["started_at"] or not step["ended_at"]:
         return None
-    return output.took((parse_instant(step["ended_at"]) - parse_instant(step["started_at"])) * 1000)
+    return output.took(elapsed_s(parse_instant(step["started_at"]), parse_instant(step["ended_at"])) * 1000)
 
 
 async def runs(given: Given, client: Client) -> None:

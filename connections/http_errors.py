@@ -24,8 +24,8 @@ _HINTS = {
 
 @contextmanager
 def translation(title: str) -> Generator[None]:
-    """Errors of aiohttp as ours: `connection`, `timeout`, `tls`, `blocked_address`, `invalid_input`; of a proxy that refuses
-    `unauthorized` and `forbidden` too.
+    """Errors of aiohttp as ours: `connection`, `timeout`, `tls`, `blocked_address`, `invalid_input`; of a proxy that
+    refuses `unauthorized` and `forbidden` too.
     """
     import aiohttp
 

@@ -216,7 +216,7 @@ class Telling:
 
     def step_ended(self, run: ActiveRun, node: Node, record: StepRecord) -> None:
         """A step's end is durable (or needs no row)."""
-        self.counts.step_ended(run.row.workflow, node.path, record.state, record.ended_at - record.started_at)
+        self.counts.step_ended(run.row.workflow, node.path, record.state, elapsed_s(record.started_at, record.ended_at))
         if record.error is not None:
             about = {**self._about(run.row), "step": node.path, "attempt": record.attempts, "error": record.error}
             _log.info("the step ended %s", record.state, extra=about)
@@ -288,5 +288,5 @@ def _more(row: RunRow) -> dict[str, Any]:
 
 
 def _step_more(record: StepRecord) -> dict[str, Any]:
-    duration = round((record.ended_at - record.started_at) * 1000, 3)
+    duration = round(elapsed_s(record.started_at, record.ended_at) * 1000, 3)
     return {"output": record.output, "duration_ms": duration}
