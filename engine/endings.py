@@ -14,6 +14,7 @@ from .active import ActiveRun
 from .admission import release
 from .patience import patiently
 from .plan import Node
+from .progress import reaction_of
 from .pure import fitting, shown_output
 from .run import (
     CancelRequest,
@@ -134,8 +135,6 @@ class Endings:
         policy = run.plan.definition.on_error
         failure = run.progress.failure
         if run.cause is Cause.FAILURE and failure is not None:
-            from .progress import reaction_of
-
             reaction = reaction_of(run.plan.nodes[failure[0]], failure[1])
             policy = {"compensate": "compensate_all", "fail_fast": "fail_fast"}.get(reaction, policy)
         elif run.cause is Cause.CANCEL:
@@ -250,7 +249,7 @@ class Endings:
             x.telling.step_ended(run, node, record)
         x.telling.sent(unit.outbox)
         x.ended(run, ended)
-        x.engine.freed(committed.flow_freed)
+        x.owner.freed(committed.flow_freed)
         return True
 
     async def _overtaken(self, run: ActiveRun) -> bool:

@@ -78,8 +78,7 @@ class Engine:
         self.workflows = Workflows(store, clock)
         self.telling = Telling(store.id, clock, self.numbers, interest, counts, secrets)
         self.telling.traced = self.workflows.traced
-        self.executor = Executor(self, actions, services, self.telling, place=self.place, fatal=fatal)
-        self.executor.waits.start_child = self._start_child
+        self.executor = Executor(self, actions, services, self.telling, fatal=fatal)
         self.signals = Signals(self)
         self.recovery = Recovery(self)
         self.admitting = Admitting(self)
@@ -286,7 +285,7 @@ class Engine:
         self.superseded(committed.superseded)
         return committed.started[0] if event is None else committed.accepted[0].runs[0]
 
-    async def _start_child(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any]) -> RunRow:
+    async def start_child(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any]) -> RunRow:
         """The run of a `run-workflow` step; its key is made of the step's, so that a repetition finds the same
         child.
         """
@@ -324,6 +323,10 @@ class Engine:
             found |= {limit.flow_key for limit in admission.of_row(above)}
             above = await self.store.run(above.parent) if above.parent else None
         return found
+
+    async def cancel_child(self, number: int, request: CancelRequest) -> bool:
+        """Cancel a child run if it is open; False if it has ended already."""
+        return await self.signals.cancel_child(number, request)
 
     def _plan(self, digest_: bytes) -> Plan:
         plan = self.workflows.plan(digest_)

@@ -11,21 +11,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 
 from ..core import faults
-from ..core.clock import Clock
-from ..core.errors import ErrorInfo, ErrorPlace, StoreFailed
+from ..core.errors import ErrorInfo, StoreFailed
 from ..language.cel import Activation, Expression, compile_expression
-from ..store.contract import Kind, RunRow, RunState, Store, Unit, UnitRefused
+from ..store.contract import Kind, RunRow, RunState, Unit, UnitRefused
 from .actions.catalogue import Catalogue
 from .actions.contract import Services
 from .active import ActiveRun
 from .attempts import Attempt, Attempts, unexpected
 from .control import Control
 from .endings import Endings
+from .owner import Owner
 from .plan import OPEN, Node
 from .progress import Outcome, reaction_of
 from .pure import caught, guarded, transformed
@@ -35,9 +35,6 @@ from .telling import Telling
 from .timers import Timers
 from .waits import Waits
 from .work import Work, work_of
-
-if TYPE_CHECKING:
-    from .engine import Engine
 
 log = logging.getLogger("reactor.engine")
 _encode = msgspec.json.Encoder().encode
@@ -52,25 +49,24 @@ class Executor:
 
     def __init__(
         self,
-        engine: Engine,
+        owner: Owner,
         actions: Catalogue,
         services: Services,
         telling: Telling,
         *,
-        place: Callable[[ActiveRun, Node | None], ErrorPlace | None],
         fatal: Callable[[StoreFailed], None],
     ) -> None:
-        self.engine = engine
-        self.store: Store = engine.store
-        self.clock: Clock = engine.clock
+        self.owner = owner
+        self.store = owner.store
+        self.clock = owner.clock
         self.actions = actions
         self.services = services
         self.telling = telling
-        self.place = place
+        self.place = owner.place
         self.fatal = fatal
         self.runs: dict[int, ActiveRun] = {}
-        self.timers = Timers(engine.clock)
-        self.records = Records(engine.store, telling, engine.clock)
+        self.timers = Timers(owner.clock)
+        self.records = Records(owner.store, telling, owner.clock)
         self.attempts = Attempts(self)
         self.waits = Waits(self)
         self.endings = Endings(self)
@@ -109,13 +105,13 @@ class Executor:
             node = nodes[index]
             record = run.recorded.pop(index, None) if run.recorded else None
             if record is None and (node.if_ is not None or node.unless is not None):
-                record = guarded(self, run, node)
+                record = guarded(run, node, self.clock.now(), self.place)
             if record is None and node.parts:
                 self.control.limit_block(run, node)
                 more = progress.open_block(index)
             else:
                 if record is None and node.uses == "transform":
-                    record = transformed(self, run, node)
+                    record = transformed(run, node, self.clock.now(), self.place)
                 if record is None:
                     run.queue.append(index)
                     continue
@@ -311,7 +307,7 @@ class Executor:
     def ended(self, run: ActiveRun, row: RunRow) -> None:
         """The end is durable: forget the run and tell who waits for it."""
         self.runs.pop(row.id, None)
-        self.engine.forget(run)
+        self.owner.forget(run)
         for timer in (run.timeout, *run.blocks):
             if timer is not None:
                 timer.cancel()

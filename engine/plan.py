@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -32,9 +32,6 @@ from ..language.diagnostics import Path, path_text
 from ..language.json_schema import Checker, compile_schema
 from ..language.scope import Name, Scope
 from ..language.templates import Compiled, Encode, compile_value
-
-if TYPE_CHECKING:
-    from .work import Work
 
 OPEN = Scope(
     {
@@ -112,6 +109,7 @@ class Node:
         "deps",
         "if_",
         "index",
+        "kept",
         "name",
         "name_hash",
         "ord",
@@ -129,7 +127,6 @@ class Node:
         "unless",
         "uses",
         "with_",
-        "work",
     )
 
     def __init__(self, index: int, path: str, step: Step, part: int) -> None:
@@ -144,7 +141,7 @@ class Node:
         self.dependents: tuple[int, ...] = ()
         self.parts: tuple[int, ...] = ()
         self.reads: tuple[tuple[str, int], ...] = ()  # steps it reads: name and place
-        self.work: Work | None = None  # how it is carried out; made at its first execution
+        self.kept: object = None  # what `work_of` made of it at its first execution
         self.if_ = compile_expression(step.if_, OPEN) if step.if_ else None
         self.unless = compile_expression(step.unless, OPEN) if step.unless else None
         self.with_: Compiled = compile_value(step.with_, OPEN)

@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from ..core.errors import ErrorInfo, ReactorError
+from ..core.errors import ErrorInfo, ErrorPlace, ReactorError
 from ..core.limits import INLINE_BYTES_MAX
 from .active import ActiveRun
 from .plan import Node, wrong
 from .run import StepRecord
 
-if TYPE_CHECKING:
-    from .executor import Executor
-
 _encode = msgspec.json.Encoder().encode
 _any = msgspec.json.Decoder().decode
+Places = Callable[[ActiveRun, Node | None], ErrorPlace | None]
 
 
-def guarded(x: Executor, run: ActiveRun, node: Node) -> StepRecord | None:
+def guarded(run: ActiveRun, node: Node, now: float, place: Places) -> StepRecord | None:
     """A skip, or the failure of a guard; None if the step is to be carried out."""
-    now = x.clock.now()
     scope = run.activation(node.reads, {"error": caught(run, node)})
     try:
         wanted = (node.if_ is None or node.if_.truth(scope)) and not (
             node.unless is not None and node.unless.truth(scope)
         )
     except ReactorError as e:
-        return StepRecord(
-            "failed", error=e.info(step=node.path, place=x.place(run, node)), started_at=now, ended_at=now
-        )
+        return StepRecord("failed", error=e.info(step=node.path, place=place(run, node)), started_at=now, ended_at=now)
     return None if wanted else StepRecord("skipped", attempts=0, started_at=now, ended_at=now)
 
 
-def transformed(x: Executor, run: ActiveRun, node: Node) -> StepRecord:
+def transformed(run: ActiveRun, node: Node, now: float, place: Places) -> StepRecord:
     """A pure step: computed again at recovery, with the same value (semantics 4.4)."""
-    now = x.clock.now()
     try:
         output = node.with_.render(run.activation(node.reads, {"error": caught(run, node)}))
         fault = wrong(node.output, output, f"output of `{node.path}`") if node.output is not None else None
         error = (
-            None
-            if fault is None
-            else ErrorInfo("invalid_output", fault, "park", node.path, 1, None, x.place(run, node))
+            None if fault is None else ErrorInfo("invalid_output", fault, "park", node.path, 1, None, place(run, node))
         )
     except ReactorError as e:
-        output, error = None, e.info(step=node.path, attempt=1, place=x.place(run, node))
+        output, error = None, e.info(step=node.path, attempt=1, place=place(run, node))
     return StepRecord("completed" if error is None else "failed", output, error, 1, now, now)
 
 

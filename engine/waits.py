@@ -70,7 +70,6 @@ class Waits:
     def __init__(self, executor: Executor) -> None:
         self._x = executor
         self._events: dict[tuple[str, str], list[tuple[ActiveRun, Node]]] = {}
-        self.start_child: Any = None  # set by the engine: (run, node, inputs) -> RunRow
 
     def park(self, run: ActiveRun, node: Node) -> None:
         """A step that waits is ready."""
@@ -277,7 +276,7 @@ class Waits:
     # -- other runs
     async def _child(self, run: ActiveRun, node: Node, parked: Parked) -> None:
         parked.mode = parked.inputs["mode"]
-        row: RunRow = await patiently(self._x.clock, lambda: self.start_child(run, node, parked.inputs))
+        row: RunRow = await patiently(self._x.clock, lambda: self._x.owner.start_child(run, node, parked.inputs))
         faults.point("child.started")
         parked.child = row.id
         if parked.mode == "sync":
@@ -326,7 +325,7 @@ class Waits:
         for row in await patiently(x.clock, lambda: x.store.runs(children, limit=500)):
             if not RunState(row.state).ended:
                 future = self._x.telling.watch(row.id)
-                if await self._x.engine.signals.cancel_child(row.id, request):
+                if await self._x.owner.cancel_child(row.id, request):
                     await future
 
     # -- people
@@ -448,9 +447,7 @@ class Waits:
         if parked is not None and parked.child and parked.mode == "sync":
             reason = run.cancel.reason if run.cancel is not None else "its parent was stopped"
             future = self._x.telling.watch(parked.child)
-            if await self._x.engine.signals.cancel_child(
-                parked.child, CancelRequest(reason, "parent", self._x.clock.now())
-            ):
+            if await self._x.owner.cancel_child(parked.child, CancelRequest(reason, "parent", self._x.clock.now())):
                 await future
         await self._finish(run, node, "cancelled", error=self._x.endings.why_stopped(run, node))
 

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from ..core.clock import Clock
 from ..core.trace import split
 from ..language.cel import Expression
 from ..language.definition import Retry
 from ..language.templates import Compiled, Encode, compile_value
 from .actions.catalogue import read_input
-from .actions.contract import Action, Call
+from .actions.contract import Action, Call, Services
 from .active import ActiveRun
 from .plan import OPEN, Node
 from .step_context import StepContext
-
-if TYPE_CHECKING:
-    from .executor import Executor
+from .telling import Telling
 
 _SAID = frozenset(("event", "inputs", "steps", "output", "error"))
 _NO_VALUES: Mapping[str, Any] = {}
@@ -73,9 +72,9 @@ class Work:
 
 def work_of(node: Node, action: Action) -> Work:
     """A step as work; kept with the node, as long as the action stays the same."""
-    work = node.work
-    if work is None or work.action is not action:
-        work = node.work = Work(node, action, reads=node.reads)
+    work = node.kept
+    if not isinstance(work, Work) or work.action is not action:
+        work = node.kept = Work(node, action, reads=node.reads)
     return work
 
 
@@ -94,14 +93,30 @@ def _event_driven(action: Action, with_: Compiled, unrendered: Any) -> bool:
     return host is None or any(path[0] in _SAID for path in compile_value(host(unrendered), OPEN).reads)
 
 
+class Carrier(Protocol):
+    """Who carries a call out: what the call asks of it."""
+
+    clock: Clock
+    services: Services
+    telling: Telling
+
+    def log(self, run: ActiveRun, node: Node, level: str, message: str, fields: Mapping[str, Any]) -> None:
+        """A line of the run's log."""
+        ...
+
+    def tell_progress(self, run: ActiveRun, node: Node, share: float, text: str) -> None:
+        """How far the step is, by its own word."""
+        ...
+
+
 class StepCall(Call):
     """A call for a step of a run. What few actions ask for is made when it is looked at."""
 
-    __slots__ = ("_executor", "_extra", "_run", "_work")
+    __slots__ = ("_carrier", "_extra", "_run", "_work")
 
     def __init__(
         self,
-        executor: Executor,
+        carrier: Carrier,
         run: ActiveRun,
         work: Work,
         inputs: Any,
@@ -109,14 +124,14 @@ class StepCall(Call):
         timeout_s: float | None,
         extra: Mapping[str, Any] = _NO_VALUES,
     ) -> None:
-        self._executor = executor
+        self._carrier = carrier
         self._run = run
         self._work = work
         self._extra = extra
         self.inputs = inputs
         self.attempt = attempt
         self.timeout_s = timeout_s
-        self.services = executor.services
+        self.services = carrier.services
         self.isolation = work.node.step.isolation
         self.undo = work.undo
 
@@ -125,12 +140,12 @@ class StepCall(Call):
         make = _LATER.get(name)
         if make is None:
             raise AttributeError(f"a call has no `{name}`", name=name, obj=self)
-        value = make(self._executor, self._run, self._work, self._extra)
+        value = make(self._carrier, self._run, self._work, self._extra)
         setattr(self, name, value)
         return value
 
 
-_LATER: Mapping[str, Callable[[Executor, ActiveRun, Work, Mapping[str, Any]], Any]] = {
+_LATER: Mapping[str, Callable[[Carrier, ActiveRun, Work, Mapping[str, Any]], Any]] = {
     "run": lambda x, run, work, extra: run.id,
     "workflow": lambda x, run, work, extra: run.row.workflow,
     "step": lambda x, run, work, extra: work.node.path,
