@@ -33,6 +33,7 @@ async def status(given: Given, client: Client) -> None:
             "parent": found["parent"],
             "labels": ", ".join(f"{name}={value}" for name, value in found["labels"].items()),
             "error": f"{error.get('code')}: {error.get('message')}" if error else None,
+            "at": _place(error),
         }
     )
     if found["steps"]:
@@ -44,9 +45,31 @@ async def status(given: Given, client: Client) -> None:
                 for s in found["steps"]
             ],
         )
+    if waits := [step for step in found["steps"] if step.get("waiting")]:
+        print("\nwaits")
+        for step in waits:
+            print(f"  {output.cell(step['name'])}  {_waits_for(found['id'], step['name'], step['waiting'])}")
     if found["outputs"]:
         print("\noutputs")
         print("\n".join("  " + line for line in dump_yaml(found["outputs"]).rstrip().split("\n")))
+
+
+def _place(error: dict[str, Any]) -> str | None:
+    place: dict[str, Any] | None = error.get("place")
+    if not place or not place.get("file"):
+        return None
+    return f"{output.relative(place['file'])}:{place['line']}:{place['column']} ({place['path']})"
+
+
+def _waits_for(run: str, step: str, waiting: dict[str, Any]) -> str:
+    """For what a step waits, until when, and what ends it."""
+    kind, until = waiting["for"], f" until {waiting['until']}" if waiting["until"] else ""
+    if kind == "answer":
+        return f"for an answer{until}: {output.cell(waiting['message'])}\n    reactor approve {run} {step}"
+    if kind == "event":
+        key = f" with {output.cell(waiting['key'])}" if waiting["key"] else ""
+        return f"for an event {output.cell(waiting['type'])}{key}{until}"
+    return f"for the run {waiting['run']}{until}" if kind == "run" else until.strip()
 
 
 def took(step: dict[str, Any]) -> str | None:

@@ -12,12 +12,14 @@ from ..core.durations import format_instant
 from ..core.ids import event_text, run_text
 from ..store.contract import JournalRow, Kind, RunRow, RunState, Store
 from .active import ActiveRun
-from .plan import Plan
+from .plan import Node, Plan
 from .pure import shown_output
 from .records import read_record
 from .run import StepState, StepSummary, Transition, name
+from .waits import Parked
 
 _any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 _summary = msgspec.json.Decoder(list[StepSummary]).decode
 _transition = msgspec.json.Decoder(Transition).decode
 _ROWLESS = ("", "transform")  # the `uses` of blocks and computed steps: nothing is journaled of them
@@ -134,9 +136,25 @@ class Views:
                     "preserved": run.cause is not None and state is StepState.COMPLETED,
                     "compensated": undone.state if undone is not None else None,
                     "cause": skipped.message if skipped is not None else None,
+                    "waiting": self._waiting(node, parked) if state is StepState.WAITING else None,
                 }
             )
         return found
+
+    def _waiting(self, node: Node, parked: Parked | None) -> dict[str, Any] | None:
+        """What a parked step waits for, and until when; null for the moment before that is known."""
+        if parked is None or not parked.inputs:
+            return None
+        inputs = parked.inputs
+        until = instant(parked.timer.due if parked.timer is not None else None)
+        if node.uses == "approval":
+            shown = self._mask(_encode({"message": inputs["message"]}))
+            return {"for": "answer", **_any(shown), "until": until}
+        if parked.child:
+            return {"for": "run", "run": run_text(self._store.id, parked.child), "until": until}
+        if "event" in inputs:
+            return {"for": "event", "type": inputs["event"].type, "key": parked.key or None, "until": until}
+        return {"for": "time", "until": until}
 
     async def _ended_steps(self, row: RunRow, plan: Plan | None) -> list[dict[str, Any]]:
         outputs: dict[str, Any] = {}
@@ -160,6 +178,7 @@ class Views:
                     "preserved": RunState(row.state) is not RunState.COMPLETED and line.state == "completed",
                     "compensated": line.compensated or None,
                     "cause": line.cause or None,
+                    "waiting": None,
                 }
             )
         return found

@@ -8,12 +8,16 @@ import xml.etree.ElementTree as ElementTree  # a listing of our own storage
 from typing import Any
 from urllib.parse import quote
 
+from reactor import StepError
+
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 
 
 def fetch(storage: str, bucket: str, listing: str) -> list[dict[str, str]]:
     """GetObject for every key of a ListObjectsV2 answer."""
     keys = [key.text or "" for key in ElementTree.fromstring(listing).iter(f"{NAMESPACE}Key")]  # noqa: S314  # as above
+    if not keys:
+        raise StepError("no_documents", f"the bucket {bucket} has no document below this prefix")
     found: list[dict[str, str]] = []
     for key in keys:
         url = f"{storage}/{quote(bucket)}/{quote(key)}"

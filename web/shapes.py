@@ -108,6 +108,7 @@ SHAPES: Mapping[str, dict[str, Any]] = {
             "ended_at": _AT,
             "output": {},
             "error": _or_null(_ref("Error")),
+            "waiting": _or_null(_FREE),
         }
     ),
     "Run": _object(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from collections.abc import AsyncGenerator, Iterator
 
@@ -97,6 +98,13 @@ def test_watch_goes_on_over_a_restart_of_the_server(server: Process, project: Pr
     lines = [json.loads(line) for line in watch.out]
     assert [line["name"] for line in lines if line["kind"] == "step" and line["state"] == "completed"] == ["gate", "b"]
     assert [line["state"] for line in lines if line["kind"] == "run"][-1] == "completed"
+
+
+def test_status_says_what_a_run_waits_for_and_what_ends_that(server: Process, project: Project) -> None:
+    asks, nap = (project.say("run", name, "--detach").out.strip() for name in ("asks", "nap"))
+    said = project.say("status", asks).out
+    assert said.endswith(f"\n\nwaits\n  gate  for an answer: ok\n    reactor approve {asks} gate\n")
+    assert re.search(r"\n\nwaits\n  sleeps  until 20\d\d-\S+Z\n$", project.say("status", nap).out)
 
 
 def test_watch_shows_a_run_that_ended_before(server: Process, project: Project) -> None:

@@ -183,6 +183,14 @@ def test_status_shows_state_progress_and_each_step(project: Project) -> None:
     assert lines[-2:] == ["outputs", "  text: hello world"]
 
 
+def test_status_names_the_place_of_a_failed_runs_error(project: Project) -> None:
+    project.write(
+        odd='workflow: odd\nsteps: [{name: a, state: {op: get, key: k}}]\noutputs: {x: "${{ steps.a.output.value.y }}"}'
+    )
+    run = project.say("run", "odd", "-o", "json").json["id"]
+    assert "\nat        workflows/odd.yaml:3:10 (outputs)\n" in project.say("status", run).out
+
+
 def test_watch_as_yaml_is_the_whole_run(project: Project) -> None:
     run = project.say("run", "hello", "-o", "json").json
     assert yaml.safe_load(project.say("watch", run["id"], "-o", "yaml").out) == run

@@ -162,3 +162,40 @@ steps: [{name: s, python: {function: "m:count", args: {odd: "${{ inputs.odd }}"}
     found = await rig.store.state("workflow/counts", "n")
     assert found is not None
     assert found.value == 1
+
+
+WAITS = """
+workflow: waits
+inputs: {order: string}
+steps:
+  yes: {approval: {message: "ship ${{ inputs.order }}?", timeout: 1h}}
+  paid: {wait: {event: {type: order.paid, by: event.data.order, equals: inputs.order}}}
+  later: {wait: {for: 2h}}
+  child: {run-workflow: {workflow: naps}}
+  done: {needs: [later], log: {message: hi}}
+---
+workflow: naps
+steps: [{name: a, wait: {for: 1d}}]
+"""
+
+
+async def test_a_run_says_what_its_steps_wait_for(slow_rig: Rig) -> None:
+    await slow_rig.deploy(WAITS)
+    run = (await slow_rig.runs.start("waits", {"order": "A1"}))["id"]
+
+    async def waiting() -> dict[str, Any] | None:
+        found = {step["name"]: step["waiting"] for step in (await slow_rig.runs.get(run))["steps"]}
+        return found if sum(each is not None for each in found.values()) == 4 and found["child"].get("run") else None
+
+    found = await slow_rig.until(waiting)
+    (child,) = [each["id"] for each in (await slow_rig.runs.list(workflow="naps"))["items"]]
+    assert found == {
+        "yes": {"for": "answer", "message": "ship A1?", "until": "2026-01-01T01:00:00Z"},
+        "paid": {"for": "event", "type": "order.paid", "key": "A1", "until": None},
+        "later": {"for": "time", "until": "2026-01-01T02:00:00Z"},
+        "child": {"for": "run", "run": child, "until": None},
+        "done": None,
+    }
+    await slow_rig.runs.cancel(run)
+    ended = await slow_rig.ended(run)
+    assert {step["waiting"] for step in ended["steps"]} == {None}

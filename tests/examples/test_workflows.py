@@ -347,10 +347,18 @@ class TestAnalysisOfDocuments:
         for heading in ("Summary", "Sentiment", "Topics", "Entities"):
             assert f">{heading}</h1>" in html
 
+    async def test_a_prefix_without_documents_asks_nobody(self, examples: Examples) -> None:
+        examples.there.objects = {"other.txt": "no"}
+        run = await examples.run("ai_analysis_workflow", {"bucket": "papers", "prefix": "2026/"})
+        assert (run["state"], run["error"]["code"]) == ("failed", "no_documents")
+        assert run["error"]["message"] == "the bucket papers has no document below this prefix"
+        assert examples.there.asked == []
+
     async def test_without_pandoc_it_says_so(
         self, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
+        examples.there.objects = {"2026/a.txt": "Good news"}
         run = await examples.run("ai_analysis_workflow", {"bucket": "papers", "prefix": "2026/"})
         assert (run["state"], run["error"]["code"]) == ("failed", "command.not_found")
         assert "pandoc" in run["error"]["message"]
