@@ -41,7 +41,8 @@ def _receipt(given: Given, client: Client, found: dict[str, Any]) -> None:
     else:
         print("  ".join([found["key"] or "-", found["verdict"], *found["runs"]]))
     if not found["runs"]:
-        output.note(f"it started no run: `reactor explain {found['key'] or found.get('id')}` says why")
+        told = "what became of it" if found["verdict"] == "accepted" else "why"  # accepted: for a run that waited
+        output.note(f"it started no run: `reactor explain {found['key'] or found.get('id')}` says {told}")
     elif client.app is not None:
         output.note("no server has this store: what is left of the runs goes on with `reactor serve`")
 
@@ -112,7 +113,14 @@ def _come(given: Given, event: dict[str, Any]) -> None:
 
 
 def _row(event: dict[str, Any]) -> tuple[Any, ...]:
-    return (event["key"], event["accepted_at"], event["type"], event["source"], event["id"], event["trigger"])
+    return (
+        event["key"],
+        output.moment(event["accepted_at"]),
+        event["type"],
+        event["source"],
+        event["id"],
+        event["trigger"],
+    )
 
 
 async def letters(given: Given, client: Client) -> None:
@@ -126,7 +134,14 @@ async def letters(given: Given, client: Client) -> None:
         output.table(
             ("id", "at", "trigger", "workflow", "event", "reason"),
             [
-                (each["id"], each["at"], each["trigger"], each["workflow"], each["event"], each["error"]["message"])
+                (
+                    each["id"],
+                    output.moment(each["at"]),
+                    each["trigger"],
+                    each["workflow"],
+                    each["event"],
+                    each["error"]["message"],
+                )
                 for each in page["items"]
             ],
         )

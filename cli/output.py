@@ -84,6 +84,11 @@ def took(milliseconds: float | None) -> str | None:
     return f"{seconds:.3g} s" if seconds < 59.95 else format_duration(round(seconds))
 
 
+def moment(instant: str | None) -> str | None:
+    """An instant to the second: a table of runs or events then fits 80 columns."""
+    return f"{instant[:19]}Z" if instant is not None else None
+
+
 def percent(value: float) -> str:
     """A part of the whole, for people."""
     return f"{value:.0f} %"

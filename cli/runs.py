@@ -105,7 +105,7 @@ async def runs(given: Given, client: Client) -> None:
                     f"{run['workflow']} {run['version']}",
                     run["state"],
                     output.percent(run["progress"]),
-                    run["created_at"],
+                    output.moment(run["created_at"]),
                     output.took(run["execution_ms"]),
                 )
                 for run in page["items"]

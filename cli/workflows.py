@@ -90,7 +90,8 @@ def _page(found: dict[str, Any]) -> None:
     if found["last_runs"]:
         print()
         output.table(
-            ("last runs", "state", "created"), [(r["id"], r["state"], r["created_at"]) for r in found["last_runs"]]
+            ("last runs", "state", "created"),
+            [(r["id"], r["state"], output.moment(r["created_at"])) for r in found["last_runs"]],
         )
 
 

@@ -196,6 +196,25 @@ def test_watch_as_yaml_is_the_whole_run(project: Project) -> None:
     assert yaml.safe_load(project.say("watch", run["id"], "-o", "yaml").out) == run
 
 
+def test_tables_of_runs_and_events_fit_80_columns(project: Project) -> None:
+    key = project.say("emit", "greet", "--data", '{"name": "Ada"}', "--id", "1", "-o", "json").json["key"]
+    project.say("run", "hello")
+    tables = [project.say(verb).out.splitlines() for verb in ("runs", "events")]
+    assert [len(table) for table in tables] == [3, 2]
+    assert max(len(line) for table in tables for line in table) <= 80
+    accepted = project.say("events", "-o", "json").json[0]["accepted_at"]
+    assert tables[1][1].split()[:2] == [key, f"{accepted[:19]}Z"]
+
+
+def test_an_event_that_a_run_waited_for_has_become_something(project: Project) -> None:
+    project.write(waits="workflow: waits\nsteps: [{name: a, wait: {event: {type: paid}}}]\n")
+    project.say("run", "waits", "--detach")
+    said = project.say("emit", "paid")
+    key = said.out.split()[0]
+    assert said.out == f"{key}  accepted\n"
+    assert said.err == f"it started no run: `reactor explain {key}` says what became of it\n"
+
+
 @pytest.mark.parametrize(
     ("milliseconds", "shown"),
     [
