@@ -6,12 +6,28 @@ Nothing heavy is imported before a verb is known; its own module is imported the
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from typing import NoReturn
 
 from .. import __version__
 from .verbs import GLOBAL, HEADS, UNAVAILABLE, VERBS, Verb
 
 DONE, USAGE, INTERRUPTED = 0, 2, 130
+LEFT_S = 3.0
+"""So long other threads have when all is done: one may wait for a disk or a name server that never answers."""
+SERVING = ("serve", "dev")
+"""The verbs whose process reads its files again on SIGHUP, as soon as it can; till then it is no reason to die."""
+
+
+def program() -> NoReturn:
+    """The command line as a process of its own: a thread that is at work still does not keep it from ending."""
+    code = main()
+    last = threading.Timer(LEFT_S, os._exit, (code,))
+    last.daemon = True
+    last.start()
+    sys.exit(code)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -98,6 +114,10 @@ def split(words: list[str]) -> tuple[list[str], list[str], list[str]]:
     return named, ahead, words[i:]
 
 
+def _not_read_yet(*_: object) -> None:
+    """SIGHUP before a server is there to heed it: what is to be read again has not been read yet."""
+
+
 def _carry_out(named: list[str], ahead: list[str], after: list[str]) -> int:
     from importlib import import_module
 
@@ -105,6 +125,8 @@ def _carry_out(named: list[str], ahead: list[str], after: list[str]) -> int:
     from .starting import uncollected
 
     name = " ".join(named)
+    if name in SERVING and hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, _not_read_yet)  # not SIG_IGN, which the programs of steps would inherit
     verb: Verb | None = VERBS.get(name)
     if verb is None:
         raise refuse(name)
@@ -120,4 +142,4 @@ def _carry_out(named: list[str], ahead: list[str], after: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..core import logs
-from ..engine.actions.orphans import WARDS
 from ..language.definition import WorkflowDefinition
 from ..language.diagnostics import Diagnostics, Severity
 from ..language.loader import LoadResult
 from ..web.server import WebServer
+from . import ending
 from .failures import RUN_FAILED, text_of
 from .output import note
 from .starting import uncollected
@@ -29,18 +28,21 @@ if TYPE_CHECKING:
     from ..app import App
 
 log = logging.getLogger("reactor.serve")
-INTERRUPTED = 130
 _LEVELS: dict[Severity, int] = {"error": logging.ERROR, "warning": logging.WARNING, "hint": logging.INFO}
 
 Beside = Callable[["Serving"], Awaitable[None]]
 """What runs beside the server, until it ends."""
 
+AGAIN = "what was under way is taken up at the next start"
+
 
 class Serving:
     """One process that serves a project."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, last: ending.Ending) -> None:
         self.app = app
+        self.ending = last
+        last.say = lambda text: self.say(text, grave=True)
         self.stopping = asyncio.Event()
         self.up = asyncio.Event()  # have the files been read for the first time?
         self.url = ""
@@ -48,6 +50,8 @@ class Serving:
         self._known: dict[str, WorkflowDefinition] = {}
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop: asyncio.AbstractEventLoop
+        self._asked = False  # is it to end?
 
     def say(self, text: str, *, grave: bool = False) -> None:
         """Tell the operator what the process does: on stderr for people, as a line of the log where it is JSON."""
@@ -74,15 +78,31 @@ class Serving:
         self._known.update(read)
         return result
 
-    def stop(self, *, why: str = "") -> None:
-        """End in order; when it is said again, at once."""
-        if self.stopping.is_set():
-            self.say("stopped at once: what was under way is taken up at the next start")
-            sys.stdout.flush()
-            WARDS.end_all()
-            os._exit(INTERRUPTED)
-        if why:
-            self.say(f"{why}: letting what is under way finish (at most {self.app.project.server.drain_s:g} s)")
+    def _interrupted(self) -> None:
+        """Ctrl-C: end in order; when it comes again, at once. Called wherever the main thread is."""
+        if self._asked:
+            self.ending.at_once(f"stopped at once: {AGAIN}")
+        self._ask("Ctrl-C")
+
+    def _terminated(self) -> None:
+        if not self._asked:  # a manager may say it several times; only a person asks for haste
+            self._ask("SIGTERM")
+
+    def _ask(self, why: str) -> None:
+        self.end_by(why)
+        self._loop.call_soon_threadsafe(self._stop, why)
+
+    def end_by(self, why: str) -> None:
+        """From now on it ends, in order or else at last without."""
+        if self._asked:
+            return
+        self._asked = True
+        limit_s = self.app.project.server.drain_s + ending.REST_S
+        text = f"{limit_s:g} s after {why} not all has ended, and is left as it is: {AGAIN}"
+        self.ending.by(limit_s, RUN_FAILED, text, self._loop)
+
+    def _stop(self, why: str) -> None:
+        self.say(f"{why}: letting what is under way finish (at most {self.app.project.server.drain_s:g} s)")
         self.stopping.set()
 
     def _spawn(self, work: Awaitable[Any]) -> None:
@@ -98,22 +118,18 @@ class Serving:
         except Exception as error:  # noqa: BLE001  # what is in force stays; the server goes on
             self.say(text_of(error), grave=True)
 
-    @asynccontextmanager
-    async def signals(self) -> AsyncGenerator[None]:
-        """Take signals."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, lambda: self.stop(why="Ctrl-C"))
-        loop.add_signal_handler(signal.SIGTERM, self._terminated)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._reload_again()))
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                loop.remove_signal_handler(number)
+    def signals(self) -> AbstractContextManager[None]:
+        """Take signals, in the loop that runs."""
+        self._loop = asyncio.get_running_loop()
+        takers: dict[signal.Signals, ending.Take] = {
+            signal.SIGINT: self._interrupted,
+            signal.SIGTERM: self._terminated,
+            signal.SIGHUP: lambda: self._loop.call_soon_threadsafe(self._reload_soon),
+        }
+        return ending.taken(takers, self._interrupted)
 
-    def _terminated(self) -> None:
-        if not self.stopping.is_set():  # a manager may say it several times; only a person asks for haste
-            self.stop(why="SIGTERM")
+    def _reload_soon(self) -> None:
+        self._spawn(self._reload_again())
 
     async def until_stopped(self, beside: Beside | None) -> int:
         """Wait for a signal, for the store's end, or for the end of what runs beside; the exit code."""
@@ -124,6 +140,7 @@ class Serving:
         if other is not None:
             waiting.add(other)
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        self.end_by("the stop")
         stopped.cancel()
         if other is not None:
             if not other.done():
@@ -150,22 +167,35 @@ def serve(app: App, hello: Callable[[Serving, LoadResult], None], beside: Beside
     """Serve a project until a signal; the exit code. Raises ConfigError: the store is in use, the address is taken."""
     server = app.project.server
     logs.start(format=server.log_format, level=server.log_level, mask=app.secrets.mask)
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_serve(app, hello, beside))
+    last = ending.Ending()
+    try:
+        with ending.kept(), asyncio.Runner(loop_factory=loop_factory()) as runner:
+            return runner.run(_serve(Serving(app, last), hello, beside))
+    finally:
+        last.not_yet()
 
 
-async def _serve(app: App, hello: Callable[[Serving, LoadResult], None], beside: Beside | None) -> int:
-    serving = Serving(app)
-    serving.tell(Diagnostics([*app.project.warnings]))
+async def _serve(serving: Serving, hello: Callable[[Serving, LoadResult], None], beside: Beside | None) -> int:
+    serving.tell(Diagnostics([*serving.app.project.warnings]))
+    with serving.signals():
+        code = await _served(serving, hello, beside)
+        serving.ending.by(ending.LEFT_S, code)
+        return code
+
+
+async def _served(serving: Serving, hello: Callable[[Serving, LoadResult], None], beside: Beside | None) -> int:
     with ExitStack() as starting:
         starting.enter_context(uncollected())
-        async with serving.signals(), app:
-            result = await serving.reload()
-            if serving.stopping.is_set():
-                return 0  # it was stopped before it was there
-            serving.up.set()
-            async with WebServer(app) as web:
-                serving.url = web.url
-                hello(serving, result)
-                starting.close()
-                return await serving.until_stopped(beside)
+        async with serving.app:
+            try:
+                result = await serving.reload()
+                if serving.stopping.is_set():
+                    return 0  # it was stopped before it was there
+                serving.up.set()
+                async with WebServer(serving.app) as web:
+                    serving.url = web.url
+                    hello(serving, result)
+                    starting.close()
+                    return await serving.until_stopped(beside)
+            finally:
+                serving.end_by("the stop")

@@ -83,6 +83,7 @@ class Engine:
         self.recovery = Recovery(self)
         self.admitting = Admitting(self)
         self._notes_end = True
+        self._stops_at: float | None = None  # monotonic
         self.url = ""  # of the server, as the outside sees it
         self.unclean = False  # did the process before this one end without closing the store?
         self.parked_runs: dict[int, tuple[RunRow, ErrorInfo]] = {}  # paused at recovery, not in memory
@@ -362,9 +363,15 @@ class Engine:
         """A cancel request as of now."""
         return CancelRequest(reason, actor, self.clock.now(), force, key=key)
 
+    def stops(self, within_s: float) -> None:
+        """The process is to stop: others wait first, and `close` gives what they leave of these seconds."""
+        self._stops_at = SYSTEM.monotonic() + within_s
+
     async def close(self, grace_s: float) -> None:
         """Stop; steps under way get `grace_s` seconds. What had to be cut counts as in flight, but not as a crash."""
         await self.stop_sweeping()
+        if self._stops_at is not None:
+            grace_s = min(grace_s, max(0.0, self._stops_at - SYSTEM.monotonic()))
         await self.executor.close(grace_s)
         if self._notes_end and not self.store.refusing:
             noted = asyncio.ensure_future(self.store.submit(Unit(marks=(Mark(SCOPE, "open", None),))))

@@ -16,7 +16,10 @@ from typing import Any, cast
 import msgspec
 
 from ..core import faults
+from ..core.clock import Clock
+from ..core.errors import ErrorInfo, ErrorPlace, StoreFailed
 from ..core.errors import ErrorInfo, StoreFailed
+from ..core.limits import CANCEL_GRACE_S
 from ..language.cel import Activation, Expression, compile_expression
 from ..store.contract import Kind, RunRow, RunState, Unit, UnitRefused
 from .actions.catalogue import Catalogue
@@ -41,6 +44,7 @@ _encode = msgspec.json.Encoder().encode
 _NOTHING = Activation({})
 _STATES = {state.value: state for state in StepState}
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_GIVEN_UP_S = 1.0  # for a step to end that was cancelled a second time
 _PARKED = frozenset(("wait", "approval", "run-workflow"))
 
 
@@ -337,16 +341,21 @@ class Executor:
 
     async def close(self, grace_s: float) -> None:
         """Start nothing more, give steps under way `grace_s` seconds, then cut them: they run again at the next
-        start.
+        start. One that does not let itself be cut, such as a call in a thread that does not return, is left behind.
         """
         self.draining = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._at_rest()
         self.closing = True
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for limit_s in (CANCEL_GRACE_S, _GIVEN_UP_S):  # when it is cancelled again, a step gives up what it waits for
+            for task in list(self._tasks):
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=limit_s)
+        for task in self._tasks:
+            if not task.done():
+                log.error("%s does not let itself be stopped: left behind", task.get_name())
         await self.timers.close()
 
     async def rest(self, waited: Awaitable[Any]) -> Any:

@@ -20,7 +20,7 @@ from ..core.clock import Clock
 from ..core.errors import ErrorInfo, StoreFailed, StoreUnavailable
 from ..core.event import Delivery, Event, Outcome, Receipt, Settlement
 from ..core.ids import event_text, run_text
-from ..core.limits import CAUSE_RUNS_MAX, INBOX_DELIVERIES_MAX, OUTBOX_INBOX_MAX, SETTLE_WAIT_S_MAX
+from ..core.limits import CAUSE_RUNS_MAX, CLOSE_S_MAX, INBOX_DELIVERIES_MAX, OUTBOX_INBOX_MAX, SETTLE_WAIT_S_MAX
 from ..core.loops import LOOPS
 from ..store.contract import Accepted, Committed, Store, Unit, UnitRefused
 from .arrival import Arrival, Arrivals, Pending, Share
@@ -54,6 +54,7 @@ class Intake:
         self._outcomes = outcomes
         self._shares: dict[str, Share] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._completing: set[asyncio.Task[Any]] = set()  # of them, those that wait for ends of runs
         self.completes: Callable[[str], bool] = lambda trigger: False  # does this trigger settle when runs have ended?
         self.listeners: list[Callable[[Event], None]] = []  # told of every event that is new and durable
         self.keyed: list[Callable[[Event, int], None]] = []  # the same, with the event's key in the store
@@ -151,7 +152,7 @@ class Intake:
         receipts = tuple([r for r in pending.receipts if r is not None])
         runs = tuple([run for receipt in receipts for run in receipt.runs])
         if runs and self.completes(pending.trigger):
-            self._spawn(self._settle_completed(pending, receipts, runs))
+            self._completing.add(self._spawn(self._settle_completed(pending, receipts, runs)))
         else:
             pending.settled(Settlement(receipts=receipts))
 
@@ -187,13 +188,15 @@ class Intake:
         await self._store.submit(Unit(dead=letters, marks=unit.marks, outbox_done=unit.outbox_done))
         pending.settled(Settlement(receipts=tuple(Receipt("dead", error=reason) for _ in pending.delivery.events)))
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        self._completing.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             if isinstance(error, StoreFailed):
                 self._fatal(error)
@@ -212,7 +215,14 @@ class Intake:
             keyed(event, key)
 
     async def drain(self) -> None:
-        """Wait until everything taken is durable and settled."""
+        """Wait until everything taken is durable and settled: sources are closed by now. What was to be settled when
+        its runs have ended is not; what is being settled has CLOSE_S_MAX.
+        """
         while any(s.open for s in self._shares.values()) or self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for task in self._completing:
+                task.cancel()
+            if self._tasks:
+                _, late = await asyncio.wait(self._tasks, timeout=CLOSE_S_MAX)
+                for task in late:
+                    task.cancel()
             await asyncio.sleep(0)

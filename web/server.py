@@ -106,6 +106,7 @@ class WebServer:
         if server is None or task is None:
             return
         server.should_exit = True
+        self.app.engine.stops(self.app.project.server.drain_s)  # together with what its runs have after us
         if self._front is not None:
             self._front.close()
         await asyncio.wait((task,), timeout=self.app.project.server.drain_s + STOP_MARGIN_S)

@@ -32,6 +32,19 @@ def is_registered_form(reference: str) -> bool:
     return _REGISTERED.fullmatch(reference) is not None
 
 
+def is_unread(reference: str) -> bool:
+    """Is its module still to be imported, or just being?"""
+    parts = split_reference(reference)
+    return parts is not None and _ready(parts[0]) is None
+
+
+def _ready(module: str) -> Any:
+    """A module that was imported to its end; Python lists it as soon as that begins."""
+    found = sys.modules.get(module)
+    spec = getattr(found, "__spec__", None)
+    return None if getattr(spec, "_initializing", False) else found
+
+
 def resolve(reference: str, project: str) -> Any:
     """The function or class that `module:name` names.
 
@@ -62,7 +75,7 @@ def resolve(reference: str, project: str) -> Any:
 
 
 def _module(name: str, reference: str, project: str) -> Any:
-    loaded = sys.modules.get(name)
+    loaded = _ready(name)
     if loaded is not None:
         return loaded
     importlib.invalidate_caches()

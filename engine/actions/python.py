@@ -31,8 +31,8 @@ from .calling import (
     refused,
 )
 from .context import Context, State
-from .contract import ActionBase, Call, StateEffect
-from .functions import is_registered_form, split_reference
+from .contract import ActionBase, Call, Services, StateEffect
+from .functions import is_registered_form, is_unread, split_reference
 from .threads import Threads
 from .workers import Workers
 
@@ -78,6 +78,7 @@ class PythonAction(ActionBase):
         self._compiled: dict[str, Compiled | StepClass] = {}
         self._threads = Threads(THREADS_MAX, "reactor-step")
         self._workers: Workers | None = None
+        self._importing: dict[str, asyncio.Future[Any]] = {}
 
     def check(self, with_: Any) -> list[tuple[str, str]]:
         """The form of `function`, where it is no template."""
@@ -109,7 +110,7 @@ class PythonAction(ActionBase):
             raise StepError("config", "`limits` of a Python step need `isolation: process` on the step")
         if call.services is None:
             raise StepError("config", "this engine was given no functions")
-        target: Any = call.services.function(given.function)
+        target: Any = await self._function(call.services, given.function)
         compiled = self._compiled.get(given.function)
         if compiled is None or (compiled.cls if isinstance(compiled, StepClass) else compiled.target) != target:
             compiled = StepClass(target, given.function) if is_step_class(target) else Compiled(target, given.function)
@@ -132,6 +133,21 @@ class PythonAction(ActionBase):
             kwargs[CONTEXT] = context
         result = await self._invoke(call, compiled, target, kwargs, stop)
         return StateEffect(tuple(state.ops), output=result) if state is not None and state.ops else result
+
+    async def _function(self, services: Services, reference: str) -> Any:
+        """The function of a reference; its module is imported in a thread, once for all who wait for it."""
+        if reference in self._compiled or not is_unread(reference):
+            return services.function(reference)
+        importing = self._importing.get(reference)
+        if importing is None:
+            importing = self._importing[reference] = self._threads.run(partial(_import, services, reference))
+            importing.add_done_callback(lambda through: self._imported(reference, through))
+        return await asyncio.shield(importing)
+
+    def _imported(self, reference: str, through: asyncio.Future[Any]) -> None:
+        del self._importing[reference]
+        if not through.cancelled():
+            through.exception()  # nobody may be left who waits for it
 
     async def _step_class(self, call: Call, step: StepClass, args: Mapping[str, Any]) -> Any:
         stop = threading.Event()
@@ -252,6 +268,13 @@ def _raised(error: BaseException, name: str) -> BaseException:
         if task is None or task.cancelling():
             return error
     return error if isinstance(error, (GeneratorExit, Stopped)) or is_ctrl_c(error) else error_of(error, name)
+
+
+def _import(services: Services, reference: str) -> Any:
+    try:
+        return services.function(reference)
+    except (GeneratorExit, KeyboardInterrupt) as e:  # in a thread they are nobody's but the module's
+        raise error_of(e, reference) from e
 
 
 async def _all(compiled: Compiled, target: Any, kwargs: dict[str, Any]) -> Any:

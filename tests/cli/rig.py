@@ -150,6 +150,13 @@ class Process:
     def signal(self, number: int) -> None:
         self._child.send_signal(number)
 
+    def lives(self) -> bool:
+        return self._child.poll() is None
+
+    def wait(self, seconds: float) -> int:
+        """Its exit code; raises TimeoutExpired."""
+        return self._child.wait(seconds)
+
     def ended(self) -> int:
         code = self._child.wait(LIMIT_S)
         for reader in self._readers:

@@ -72,7 +72,7 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
         assert f"{folder}/licenses/LICENSE" in archive.namelist()
     assert (described["Name"], described["Version"]) == ("reactor-triggers", reactor.__version__)
     assert described["Requires-Python"] == ">=3.11"
-    assert dict(entries["console_scripts"]) == {"reactor": "reactor.cli.main:main"}
+    assert dict(entries["console_scripts"]) == {"reactor": "reactor.cli.main:program"}
     unbounded = [
         each for each in described.get_all("Requires-Dist") or [] if "<" not in each and "reactor-" not in each
     ]
