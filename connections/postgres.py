@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from ..core.clock import SYSTEM
 from ..core.depth import decoded
 from ..core.errors import ConfigError, NotConnected, ReactorError, StepError, TransientError
 from ..core.http import is_loopback
+from ..core.limits import MIB
 from .configs import PostgresConfig
 from .contract import Tls
 from .postgres_values import bound, legible_row
@@ -26,6 +27,9 @@ Session = Any
 """A connection of asyncpg, which has no types of its own."""
 
 _CLOSE_S = 5.0
+PORTION_BYTES = 8 * MIB  # of rows that are asked for at once
+FIRST_ROWS = 16  # before it is known how large they are
+MORE_ROWS = 16  # times as many as before at most: the next may be larger
 _STATES = {
     "40P01": "sql.deadlock",
     "55P03": "sql.deadlock",
@@ -193,12 +197,27 @@ async def _execute(request: SqlRequest, statement: Statement, params: Any, prepa
     rows: list[Any] = []
     if columns:
         cursor = await prepared.cursor(*given)
-        rows = await cursor.fetch(gathered.room)
-        gathered.take(columns, [legible_row(row) for row in rows], len(rows))
+        async for portion in _portions(cursor, gathered):
+            rows += portion
+        gathered.take(columns, rows, len(rows))
     else:
         await prepared.fetch(*given)
         last = str(prepared.get_statusmsg()).rpartition(" ")[2]
         gathered.take([], [], int(last) if last.isdigit() else 0)
+
+
+async def _portions(cursor: Any, gathered: Gathered) -> AsyncIterator[list[Any]]:
+    """The rows as they are given, so many at a time as have PORTION_BYTES by what came before; a few at first."""
+    left, count = gathered.room, FIRST_ROWS
+    while left > 0:
+        wanted = min(left, count)
+        rows = [legible_row(row) for row in await cursor.fetch(wanted)]
+        size = gathered.weigh(rows)
+        yield rows
+        left -= wanted
+        if len(rows) < wanted:
+            return
+        count = max(1, min(wanted * MORE_ROWS, wanted * PORTION_BYTES // max(1, size)))
 
 
 async def _make_once_table(session: Session) -> None:

@@ -11,14 +11,16 @@ import decimal
 import math
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import msgspec
 from msgspec import Struct, field
 
+from ..core.durations import format_size
 from ..core.errors import StepError
 from ..core.keys import distinct
+from ..core.limits import OUTPUT_BYTES_MAX
 from ..language.diagnostics import did_you_mean
 from .contract import Connection
 
@@ -27,6 +29,7 @@ DIALECTS: tuple[Dialect, ...] = ("postgres", "sqlite")
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
 KEY_PARAMETER = "idempotency_key"
 ONCE_TABLE = "reactor_once"
+SMALL_BYTES = 8  # of a number, an instant, a truth value
 
 _TOKENS = r"""
       (?P<skip> %s
@@ -150,13 +153,14 @@ class SqlRequest(Struct, frozen=True):
 
 
 class Gathered:
-    """The result of a request as it grows, bounded by `max_rows`."""
+    """The result of a request as it grows, bounded by `max_rows` and by what an output may have."""
 
     def __init__(self, request: SqlRequest) -> None:
         self._request = request
         self._columns: list[str] = []
         self._rows: list[list[Any]] = []
         self._count = 0
+        self._bytes = 0
 
     @property
     def room(self) -> int:
@@ -164,10 +168,21 @@ class Gathered:
         kept = len(self._rows) if self._request.each is not None else 0
         return self._request.max_rows - kept + 1
 
+    def weigh(self, rows: Iterable[Iterable[Any]]) -> int:
+        """Count rows as they are read, before the next ones are; about how many bytes they have. Raises StepError
+        `too_large`.
+        """
+        size = sum(weight(value) for row in rows for value in row)
+        self._bytes += size
+        if self._bytes > OUTPUT_BYTES_MAX:
+            said = f"the query gives more than {format_size(OUTPUT_BYTES_MAX)}"
+            raise StepError("too_large", said, hint="select fewer rows or columns, or a part of each value: substr(…)")
+        return size
+
     def take(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], count: int) -> None:
         """The result of one statement. Raises StepError `too_large`."""
         if self._request.each is None:
-            self._rows, self._count = [], 0
+            self._rows, self._count, self._bytes = [], 0, 0
         if columns:
             self._columns = distinct(columns)
         self._rows += [[plain(value) for value in row] for row in rows]
@@ -187,6 +202,17 @@ class Gathered:
         if wanted == "one":
             return named[0] if named else None
         return {"rows": named, "columns": self._columns, "row_count": self._count}
+
+
+def weight(value: Any) -> int:
+    """About how many bytes a database's value has."""
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(str(key)) + weight(part) for key, part in cast("dict[Any, Any]", value).items())
+    if isinstance(value, (list, tuple)):
+        return sum(weight(part) for part in cast("Sequence[Any]", value))
+    return SMALL_BYTES
 
 
 def plain(value: Any) -> Any:

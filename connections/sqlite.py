@@ -179,6 +179,7 @@ def _execute(connection: Database, statement: Statement, bindings: tuple[Any, ..
         cursor.execute(statement.text, bindings)
         rows: list[Any] = []
         for row in cursor:
+            gathered.weigh((row,))
             rows.append(row)
             if len(rows) >= gathered.room:
                 break

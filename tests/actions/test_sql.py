@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from reactor.connections.registry import Registry
 from reactor.connections.sql import scan
 from reactor.core.errors import StepError
+from reactor.core.limits import MIB
 from reactor.engine.actions.sql import SqlAction
 from reactor.testing.action_suite import ActionSuite, LentServices
 from reactor.tests.actions.rig import KEY, Rig, failed
@@ -134,6 +136,42 @@ async def test_max_rows(db: Rig) -> None:
         "add LIMIT, or raise `max_rows` (at most 100000)",
     )
     assert (await db("sql", {**query, "max_rows": 30}))["row_count"] == 30
+
+
+async def test_large_values_do_not_fill_the_memory(db: Rig, kind: str) -> None:
+    """A hundred rows of 4 MiB: of them no more are read than an output may have, and a portion."""
+    large = "zeroblob(4194304)" if kind == "sqlite" else "repeat('x', 4194304)"
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)"
+    tracemalloc.start()
+    try:
+        error = await failure(db, {"query": f"{rows} SELECT i, {large} FROM n"})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (error.code, str(error), error.hint) == (
+        "too_large",
+        "the query gives more than 64MiB",
+        "select fewer rows or columns, or a part of each value: substr(…)",
+    )
+    assert peak < 160 * MIB
+    output = await db("sql", {"query": f"{rows} SELECT i, {large} AS l FROM n LIMIT 14"})
+    assert [row["i"] for row in output["rows"]] == list(range(1, 15))
+
+
+async def test_many_rows_come_in_order_and_whole(db: Rig) -> None:
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT i FROM n"
+    for wanted in (1, 15, 16, 17, 271, 272, 273, 900):
+        output = await db("sql", {"query": f"{rows} LIMIT {wanted}"})
+        assert [row["i"] for row in output["rows"]] == list(range(1, wanted + 1))
+        assert output["row_count"] == wanted
+
+
+async def test_each_adds_up_what_it_gives(db: Rig, kind: str) -> None:
+    large = "CAST(zeroblob(20000000) AS text)" if kind == "sqlite" else "repeat('x', 20000000)"
+    error = await failure(db, {"query": f"SELECT {large}, :item", "each": ["a", "b", "c", "d"]})
+    assert (error.code, str(error)) == ("too_large", "the query gives more than 64MiB")
+    output = await db("sql", {"queries": [f"SELECT {large}"] * 4, "result": "none"})
+    assert output is None
 
 
 async def test_read_only(db: Rig) -> None:
