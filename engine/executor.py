@@ -16,8 +16,6 @@ from typing import Any, cast
 import msgspec
 
 from ..core import faults
-from ..core.clock import Clock
-from ..core.errors import ErrorInfo, ErrorPlace, StoreFailed
 from ..core.errors import ErrorInfo, StoreFailed
 from ..core.limits import CANCEL_GRACE_S
 from ..language.cel import Activation, Expression, compile_expression
