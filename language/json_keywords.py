@@ -8,16 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
-from msgspec import Struct
-
-from .diagnostics import Path, nearest, path_text
+from .diagnostics import Path, nearest
+from .json_compiler import Build, Compiler, Node, SchemaFault
 from .json_formats import FORMATS, pattern
 from .values import either, found, identity, is_list, show
-
-if TYPE_CHECKING:
-    from .json_schema import Compiler
 
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -32,34 +28,6 @@ _TYPE_WORDS = {
     "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
     "object": "a mapping", "array": "a list", "null": "null",
 }  # fmt: skip
-
-
-class SchemaFault(Struct, frozen=True):
-    """Where a value does not satisfy its schema: `path` inside the value, `keyword` of the schema that says so."""
-
-    path: Path
-    message: str
-    expected: str = ""
-    found: str = ""
-    keyword: str = ""
-
-    def __str__(self) -> str:
-        """Path and message."""
-        where = path_text(self.path)
-        return f"{where}: {self.message}" if where else self.message
-
-
-Node: TypeAlias = Callable[[Any, Path, "list[SchemaFault]"], None]
-Build: TypeAlias = Callable[["Compiler", Mapping[str, Any], Any, Path, frozenset[str]], "Node | None"]
-
-
-def anything(value: Any, path: Path, out: list[SchemaFault]) -> None:
-    """`true`: takes every value."""
-
-
-def nothing(value: Any, path: Path, out: list[SchemaFault]) -> None:
-    """`false`: takes no value."""
-    out.append(SchemaFault(path, f"nothing is allowed here; found {found(value)}", "nothing", found(value), "false"))
 
 
 def _fault(path: Path, expected: str, value: Any, keyword: str) -> SchemaFault:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .diagnostics import Path, nearest
-from .json_keywords import VALUE_KEYWORDS, Build, Node, SchemaFault, faults_of, regex_of
+from .json_compiler import Build, Compiler, Node, SchemaFault
+from .json_keywords import VALUE_KEYWORDS, faults_of, regex_of
 from .values import found, is_mapping
-
-if TYPE_CHECKING:
-    from .json_schema import Compiler
 
 
 def _properties(c: Compiler, words: Mapping[str, Any], value: Any, path: Path, in_place: frozenset[str]) -> Node:

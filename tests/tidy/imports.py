@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 
 from reactor.tests.tidy.tree import LEVELS, Module
 
@@ -67,6 +68,54 @@ def _wrong(module: Module, own: int, place: tuple[str, ...]) -> str:
     if module.part == "plugins" and level == LEVELS["engine"] and beyond:
         return f"plugins see the contracts of triggers and actions alone, not {'.'.join(place)}"
     return ""
+
+
+def circles(modules: Iterable[Module]) -> Iterator[str]:
+    """Modules that import each other in a circle, if only by a type. A class and its parts are none: they may name the
+    type of their owner, and not each other.
+    """
+    known = {each.parts: each for each in modules if not each.path.endswith("__init__.py")}
+    carried_out, named = _arrows(known, types=False), _arrows(known, types=True)
+    told: set[tuple[str, ...]] = set()
+    for parts in sorted(known):
+        circle = {other for other in _reached(named, parts) if parts in _reached(named, other)}
+        if parts in told or not circle:
+            continue
+        told |= circle
+        if not _straight(carried_out, circle) or not any(_straight(named, circle - {owner}) for owner in circle):
+            yield f"in a circle: {', '.join(sorted(known[each].path for each in circle))}"
+
+
+def _arrows(known: Mapping[tuple[str, ...], Module], *, types: bool) -> Mapping[tuple[str, ...], set[tuple[str, ...]]]:
+    """Which module imports which; without `types`, not those that are imported for type checkers alone."""
+    found: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for parts, each in known.items():
+        unread: set[int] = set()
+        for node in each.nodes:
+            if not types and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                unread.update(inner.lineno for inner in node.body)
+        places = [place for line, place in imported(each) if line not in unread]
+        found[parts] = {to for place in places for to in (place, place[:-1]) if to in known and to != parts}
+    return found
+
+
+def _reached(arrows: Mapping[tuple[str, ...], set[tuple[str, ...]]], start: tuple[str, ...]) -> set[tuple[str, ...]]:
+    found: set[tuple[str, ...]] = set()
+    waiting = [*arrows[start]]
+    while waiting:
+        parts = waiting.pop()
+        if parts not in found:
+            found.add(parts)
+            waiting.extend(arrows[parts])
+    return found
+
+
+def _straight(arrows: Mapping[tuple[str, ...], set[tuple[str, ...]]], among: set[tuple[str, ...]]) -> bool:
+    try:
+        TopologicalSorter({parts: arrows[parts] & among for parts in among}).prepare()
+    except CycleError:
+        return False
+    return True
 
 
 def dead(modules: Iterable[Module]) -> Iterator[str]:

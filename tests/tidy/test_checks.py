@@ -98,6 +98,28 @@ APP = module(
 )
 
 
+OWNER = module("engine/a.py", "from .b import B\nfrom .c import C")
+TYPED = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .a import A\n"
+
+
+def test_parts_may_name_their_owner() -> None:
+    assert list(imports.circles([OWNER, module("engine/b.py", TYPED), module("engine/c.py", TYPED)])) == []
+
+
+@pytest.mark.parametrize(
+    ("b", "c"),
+    [
+        ("from .a import A", ""),
+        ("from .c import C", "from .a import A"),
+        (TYPED + "    from .c import C", TYPED + "    from .b import B"),
+    ],
+    ids=["carried out", "by way of another", "parts of each other"],
+)
+def test_finds_a_circle(b: str, c: str) -> None:
+    tree = [OWNER, module("engine/b.py", b), module("engine/c.py", c)]
+    assert list(imports.circles(tree)) == [f"in a circle: engine/a.py, engine/b.py{', engine/c.py' if c else ''}"]
+
+
 def test_finds_a_dead_module() -> None:
     tree = [APP, *(module(f"{each}.py", "") for each in ("core/event", "triggers/http", "triggers/file", "core/old"))]
     assert list(imports.dead(tree)) == ["core/old.py: nobody imports it"]

@@ -36,6 +36,10 @@ def test_nothing_is_left_for_later() -> None:
     nothing_wrong(line for each in modules() if not each.generated for line in checks.promises(each))
 
 
+def test_arrows_between_modules_run_one_way() -> None:
+    nothing_wrong(imports.circles(package()))
+
+
 def test_no_module_is_dead() -> None:
     nothing_wrong(imports.dead(package()))
 
