@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..core import faults
+from ..core.clock import SYSTEM
 from ..core.errors import ErrorInfo, PermanentError, ReactorError
 from ..core.ids import run_text
+from ..core.limits import NODE_TTL_S, SWEEP_S
 from ..language.json_schema import compile_schema
 from ..store.contract import Admit, Claimed, JournalRow, Kind, RunChange, RunRow, RunState, Unit
 from . import admission
@@ -29,6 +31,10 @@ _error = msgspec.json.Decoder(ErrorInfo).decode
 _any = msgspec.json.Decoder().decode
 _transition = msgspec.json.Decoder(Transition).decode
 _summary = msgspec.json.Decoder(list[StepSummary]).decode
+
+TAKEN_OVER_S = NODE_TTL_S + 2 * SWEEP_S  # in this time the lease of a process that was killed has run out
+LOOK_S = 0.1
+_STEPPED = frozenset((RunState.RUNNING, RunState.CANCELLING, RunState.COMPENSATING))
 
 
 class RunNotFound(PermanentError):
@@ -160,7 +166,7 @@ class Signals:
         await self._signal(number, Signal.RESUME, request)
 
     async def _signal(self, number: int, signal: Signal, request: CancelRequest) -> None:
-        run = self._e.executor.runs.get(number)
+        run = await self._stepped(number)
         try:
             if run is None:
                 row = await self._row(number)
@@ -287,7 +293,7 @@ class Signals:
 
         Raises RunNotFound, SignalRefused (not open, answered before), NotApprover, InvalidInput (the form's fields).
         """
-        run = self._e.executor.runs.get(number)
+        run = await self._stepped(number)
         if run is None:
             row = await self._row(number)
             raise SignalRefused(f"the run {self._text(number)} is {name(row.state)}: nothing waits for an answer")
@@ -308,6 +314,19 @@ class Signals:
                 raise InvalidInput(fault)
         if not await self._e.executor.waits.decide(run, node, answer):
             raise SignalRefused(f"the approval `{step}` of the run {self._text(number)} was answered before")
+
+    async def _stepped(self, number: int) -> ActiveRun | None:
+        """The run, if it is stepped here. One of a process that was killed is soon: that is waited for.
+
+        Raises RunNotFound.
+        """
+        runs, until = self._e.executor.runs, SYSTEM.monotonic() + TAKEN_OVER_S
+        while number not in runs:
+            row = await self._row(number)
+            if row.state not in _STEPPED or SYSTEM.monotonic() > until:
+                return None
+            await SYSTEM.sleep(LOOK_S)
+        return runs[number]
 
     def _over(self, number: int, row: RunRow) -> SignalRefused:
         message = f"the run {self._text(number)} has ended: it is {name(row.state)}"

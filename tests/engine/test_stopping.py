@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from reactor.core.errors import StepError
+from reactor.engine import signals
 from reactor.testing.clock import VirtualClock
 from reactor.tests.waiting import until
 
@@ -171,3 +172,33 @@ async def test_a_stop_waits_for_a_step_under_way(url: str, world: World) -> None
         row = await rig.store.run(rig.runs.number(run))
         assert row is not None
         assert row.ended_at is not None
+
+
+async def test_who_answers_or_pauses_a_run_of_a_killed_process_waits_until_it_is_taken_over(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.deploy(ASKS)
+    run = (await rig.runs.start("asks"))["id"]
+
+    async def waits() -> bool:
+        return [step["waiting"] is not None for step in (await rig.runs.get(run))["steps"]] == [True]
+
+    await rig.until(waits)
+    runs, number = rig.engine.executor.runs, rig.runs.number(run)
+    left = runs.pop(number)  # as the store has it after a kill, before the lease of the killed has run out
+    pausing = asyncio.ensure_future(rig.runs.pause(run))
+    answering = asyncio.ensure_future(rig.runs.answer(run, "ok", approve=True, by="ada"))
+    await asyncio.sleep(0)
+    runs[number] = left
+    await asyncio.gather(pausing, answering)
+    await rig.runs.resume(run)
+    assert (await rig.ended(run))["state"] == "completed"
+
+    run = (await rig.runs.start("asks"))["id"]
+    await rig.until(waits)
+    left = runs.pop(number := rig.runs.number(run))
+    monkeypatch.setattr(signals, "TAKEN_OVER_S", 0.0)
+    with pytest.raises(signals.SignalRefused) as told:
+        await rig.runs.answer(run, "ok", approve=True, by="ada")
+    assert str(told.value) == f"the run {run} is running: nothing waits for an answer"
+    runs[number] = left
