@@ -20,7 +20,7 @@ from ..store.contract import RunRow, RunState
 from . import temp_dirs
 from .plan import Node, Plan
 from .progress import Progress
-from .run import CancelRequest, Cause, StepRecord, StepState
+from .run import CancelRequest, Cause, Overrun, StepRecord, StepState
 from .timers import Timer
 
 _decode = msgspec.json.Decoder().decode
@@ -34,6 +34,7 @@ class ActiveRun:
     __slots__ = (
         "again",
         "backing_off",
+        "begun",
         "blocks",
         "busy",
         "by_hand",
@@ -51,6 +52,7 @@ class ActiveRun:
         "labels",
         "logs",
         "metadata",
+        "overs",
         "parked",
         "paused_at",
         "paused_s",
@@ -108,6 +110,7 @@ class ActiveRun:
         self.tasks: dict[int, asyncio.Task[None]] = {}  # by the step each is at
         self.again = False  # brought back out of its journal
         self.by_hand = False  # by a person's retry: it had ended, and nothing of it was in flight
+        self.overs: dict[int, tuple[int, Overrun]] = {}  # at recovery: blocks over their limit, since when as a rank
         self.position: dict[int, int] = {}  # then: place -> when its end became durable, as a rank
         self.paused_s = 0.0
         self.paused_at = 0.0
@@ -126,6 +129,7 @@ class ActiveRun:
         self.backing_off: set[int] = set()  # steps between two attempts
         self.gate: asyncio.Event | None = None  # of a paused run: opens when it goes on
         self.repetitions = 0  # over the whole run, against `retry.limit`
+        self.begun: set[int] = set()  # at recovery: steps that had begun and not ended, waits and back-offs among them
         self.refound: set[int] = set()  # steps that were in flight when the process before died
         self.ending = False
         self.sequence = 0  # of events that leave from memory
@@ -208,17 +212,52 @@ class ActiveRun:
 
     def recorded_at(self, place: int) -> float:
         """When the end of a step became durable, as a rank; after all others if it did not."""
+        if place < 0:  # the block of that complement is over its limit
+            return self.overs[~place][0]
         return self.position.get(place, math.inf) if place in self.recorded else math.inf
+
+    def beside(self) -> set[int]:
+        """At recovery: the steps that were under way when another failed, or a block was over its limit."""
+        failed = (record for record in self.values.values() if record.state == "failed")
+        return {place for one in (*failed, *(over for _, over in self.overs.values())) for place in one.in_flight}
 
     def found_again(self) -> None:
         """After the walk over the journal: which steps were in flight, and in which order the others completed.
 
-        Where a step had failed, its record names those that ran beside it; else it is all that is ready.
+        Where a step had failed, its record names those that ran beside it; else it is all that is ready, but for what
+        became so after the run was stopped.
         """
-        beside = [record.in_flight for record in self.values.values() if record.state == "failed"]
-        ready = {place for place in self.queue if place not in self.timers_due and not self.by_hand}
-        self.refound = ready & {place for places in beside for place in places} if beside else ready
+        if not self.by_hand:
+            beside, frames, nodes = self.beside(), self.progress.frames, self.plan.nodes
+            known: dict[int, float] = {}
+            stopped_at = min(self.cancel.at if self.cancel is not None else math.inf, self.paused_at or math.inf)
+            for place in self.queue:
+                frame = frames[nodes[place].part]
+                failing = frame is not None and frame.stopping
+                if place in beside if failing else self._ready_at(nodes[place], known) <= stopped_at:
+                    self.begun.add(place)
+            self.refound = self.begun - self.timers_due.keys()
         self.progress.completed.sort(key=self._rank)
+
+    def _ready_at(self, node: Node, known: dict[int, float]) -> float:
+        """When the last of the steps that a step waits for ended, as far as their rows tell; `known`: of blocks and
+        steps without a row.
+        """
+        owner = self.plan.parts[node.part].owner
+        before = [self._ended_at(self.plan.nodes[place], known) for place in node.deps]
+        if owner >= 0:
+            before.append(self._ready_at(self.plan.nodes[owner], known))
+        return max(before, default=0.0)
+
+    def _ended_at(self, node: Node, known: dict[int, float]) -> float:
+        record = self.values.get(node.index)
+        if record is not None and node.index in self.position:  # what has no row, a skip say, ended in this life
+            return record.ended_at
+        if node.index not in known:
+            inside = [self.plan.nodes[inner] for part in node.parts for inner in self.plan.parts[part].nodes]
+            ends = [self._ended_at(inner, known) for inner in inside if inner.parts or inner.index in self.values]
+            known[node.index] = max(ends) if ends else self._ready_at(node, known)
+        return known[node.index]
 
     def _rank(self, place: int) -> int:
         node = self.plan.nodes[place]
@@ -239,7 +278,9 @@ class ActiveRun:
         return not self.tasks and bool(self.parked) and self.state is RunState.RUNNING
 
     def under_way(self) -> tuple[int, ...]:
-        """Places of the actions under way."""
+        """Places of the actions under way, those that wait among them."""
+        begun = (StepState.RUNNING, StepState.WAITING)
+        queued, nodes = set(self.queue) - self.begun, self.plan.nodes
         return tuple(
-            i for i, s in enumerate(self.progress.states) if s is StepState.RUNNING and not self.plan.nodes[i].parts
+            i for i, s in enumerate(self.progress.states) if s in begun and not nodes[i].parts and i not in queued
         )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from ..core.errors import ErrorInfo
 from ..core.limits import CANCEL_GRACE_S
-from ..store.contract import RunState
+from ..store.contract import Kind, RunState, Unit
 from .active import ActiveRun
 from .attempts import unexpected
-from .plan import Node
-from .run import TABLE, CancelRequest, Cause, Effect, Signal, StepState, Transition, advance
+from .plan import PARKED, Node
+from .progress import Outcome
+from .run import TABLE, CancelRequest, Cause, Effect, Overrun, Signal, StepRecord, StepState, Transition, advance
 
 if TYPE_CHECKING:
     from .executor import Executor
@@ -56,10 +59,47 @@ class Control:
             self._x.pump(run)
         self._x.look(run)
 
+    def as_before(self, run: ActiveRun) -> bool:
+        """After the walk over its journal: what was under way when something stopped it was stopped, and has no row.
+
+        False if the run is not to go on yet: its cancel is durable, and is carried out next.
+        """
+        run.found_again()
+        if run.cause is None:
+            return True
+        if run.cause is Cause.CANCEL and run.state in (RunState.RUNNING, RunState.PAUSED):
+            return False
+        if run.cause is Cause.FAILURE:  # its waits ended before it was stopped as a whole: a `catch` heard of that
+            for index in self._begun(run):
+                self._stopped(run, index)
+        run.progress.stop()
+        self.drop_queue(run)
+        return True
+
     def drop_queue(self, run: ActiveRun) -> None:
-        """Queued steps never start."""
+        """Queued steps never start; those that had begun before a crash are cancelled."""
+        for index in self._begun(run):
+            self._stopped(run, index)
         while run.queue:
             self.withdraw(run, run.queue.popleft())
+
+    def _begun(self, run: ActiveRun) -> list[int]:
+        """Queued steps that had begun, in the order in which a cancel ends them: sub-workflows last."""
+        found = [index for index in run.queue if index in run.begun]
+        order = {"run-workflow": 2, **dict.fromkeys(PARKED - {"run-workflow"}, 1)}
+        return sorted(found, key=lambda index: order.get(run.plan.nodes[index].uses, 0))
+
+    def _stopped(self, run: ActiveRun, index: int) -> None:
+        run.queue.remove(index)
+        node, now = run.plan.nodes[index], self._x.clock.now()
+        if node.uses == "run-workflow":
+            self._x.waits.stop_found(run, node)
+            return
+        noted: dict[str, Any] = run.timers_due.pop(index, None) or {}
+        started, attempts = noted.get("started", now), noted.get("attempt", 2) - 1
+        error, recovered = self._x.endings.why_stopped(run, node), index in run.refound
+        record = StepRecord("cancelled", None, error, attempts, started, now, recovered)
+        self._x.walk(run, self._x.ended_step(run, node, record))
 
     def withdraw(self, run: ActiveRun, index: int) -> None:
         self._x.walk(run, run.progress.withdraw(index))
@@ -79,6 +119,8 @@ class Control:
             task.cancel()
         elif index in run.parked:
             self._x.waits.stop(run, index)
+        elif run.again and index in run.queue and (index in run.begun or index in run.beside()):
+            self._stopped(run, index)
 
     def _overdue(self, run: ActiveRun) -> None:
         names = ", ".join(run.plan.nodes[i].path for i in run.tasks)
@@ -110,16 +152,35 @@ class Control:
         limit = node.timeout_s
         if limit is not None:
             due = self._x.clock.now() + limit
-            run.blocks.append(self._x.timers.at(due, lambda: self._block_over(run, node, limit)))
+            run.blocks.append(self._x.timers.at(due, lambda: self._over(run, node, limit)))
 
-    def _block_over(self, run: ActiveRun, node: Node, limit: float) -> None:
-        if run.row.id not in self._x.runs or run.progress.states[node.index] is not StepState.RUNNING:
+    def _over(self, run: ActiveRun, node: Node, limit: float) -> None:
+        self._x.spawn(self._block_over(run, node, limit), f"{run.id}/{node.path}", run)
+
+    async def _block_over(self, run: ActiveRun, node: Node, limit: float) -> None:
+        """What comes after it hangs on when a block was over: that is durable first."""
+        if not self._open(run, node):
             return
         message = f"`{node.path}` took longer than its limit of {limit:g} s"
         error = ErrorInfo("timeout", message, "retry", node.path, 1, None, self._x.place(run, node))
-        self._x.walk(run, run.progress.fail_block(node.index, error))
-        self._x.pump(run)
-        self._x.look(run)
+        body = msgspec.json.encode(Overrun(error, run.under_way()))
+        row = self._x.records.row(run, node, Kind.DECISION, body)
+        await self._x.store.submit(Unit(journal=(row,)))
+        if self._open(run, node):
+            self._x.walk(run, run.progress.fail_block(node.index, error))
+            self._x.pump(run)
+            self._x.look(run)
+
+    def over_again(self, run: ActiveRun, index: int) -> Outcome:
+        """At recovery: a block was over its limit by now, if what came before had not ended it."""
+        if run.progress.states[index] is not StepState.RUNNING:
+            return Outcome()
+        return run.progress.fail_block(index, run.overs[index][1].error)
+
+    def _open(self, run: ActiveRun, node: Node) -> bool:
+        progress = run.progress
+        running = progress.states[node.index] is StepState.RUNNING and node.index not in progress.over
+        return running and self._x.runs.get(run.row.id) is run
 
     def _time_out(self, run: ActiveRun) -> None:
         if run.row.id not in self._x.runs or run.ending or (run.state, Signal.TIME_OUT) not in TABLE:

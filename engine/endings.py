@@ -347,13 +347,13 @@ class Endings:
 
     def why_stopped(self, run: ActiveRun, node: Node) -> ErrorInfo:
         """The error of a step that was cancelled."""
+        block = run.progress.over_around(node)
+        if block is not None:
+            message = f"`{node.path}` was stopped: `{block.path}` took too long"
+            return ErrorInfo("timeout", message, "none", node.path)
         if run.cause is Cause.TIMEOUT:
             return ErrorInfo("timeout", f"`{node.path}` was stopped: the run took too long", "none", node.path)
         if run.cause is Cause.CANCEL and run.cancel is not None:
             why = f": {run.cancel.reason}" if run.cancel.reason else ""
             return ErrorInfo(run.cancel.code, f"`{node.path}` was stopped with its run{why}", "none", node.path)
-        block = run.progress.over_around(node)
-        if block is not None:
-            message = f"`{node.path}` was stopped: `{block.path}` took too long"
-            return ErrorInfo("timeout", message, "none", node.path)
         return ErrorInfo("cancelled", f"`{node.path}` was stopped because another step failed", "none", node.path)

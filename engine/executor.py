@@ -27,7 +27,7 @@ from .attempts import Attempt, Attempts, unexpected
 from .control import Control
 from .endings import Endings
 from .owner import Owner
-from .plan import OPEN, Node
+from .plan import OPEN, PARKED, Node
 from .progress import Outcome, reaction_of
 from .pure import caught, guarded, transformed
 from .records import Records
@@ -43,7 +43,6 @@ _NOTHING = Activation({})
 _STATES = {state.value: state for state in StepState}
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _GIVEN_UP_S = 1.0  # for a step to end that was cancelled a second time
-_PARKED = frozenset(("wait", "approval", "run-workflow"))
 
 
 class Executor:
@@ -87,11 +86,8 @@ class Executor:
         if not run.again:
             self.telling.entered(run, RunState.RUNNING)
         self.walk(run, run.progress.start())
-        if run.again:
-            run.found_again()
-        if run.cause is not None:
-            run.progress.stop()
-            self.control.drop_queue(run)
+        if run.again and not self.control.as_before(run):
+            return
         self.pump(run)
         self.look(run)
 
@@ -101,9 +97,14 @@ class Executor:
         ready = list(out.ready)
         cancel = list(out.cancel)
         while ready:
-            if run.recorded:  # as it happened: what was under way when a step failed had begun before
+            if run.recorded or run.overs:  # as it happened: what was under way when a step failed had begun before
                 ready.sort(key=run.recorded_at)
             index = ready.pop(0)
+            if index < 0:
+                more = self.control.over_again(run, ~index)
+                ready += more.ready
+                cancel += more.cancel
+                continue
             node = nodes[index]
             record = run.recorded.pop(index, None) if run.recorded else None
             if record is None and (node.if_ is not None or node.unless is not None):
@@ -111,19 +112,21 @@ class Executor:
             if record is None and node.parts:
                 self.control.limit_block(run, node)
                 more = progress.open_block(index)
+                if index in run.overs:
+                    more.ready.append(~index)
             else:
                 if record is None and node.uses == "transform":
                     record = transformed(run, node, self.clock.now(), self.place)
                 if record is None:
                     run.queue.append(index)
                     continue
-                more = self._apply(run, node, record)
+                more = self.ended_step(run, node, record)
             ready += more.ready
             cancel += more.cancel
         for index in cancel:
             self.control.stop_step(run, index)
 
-    def _apply(self, run: ActiveRun, node: Node, record: StepRecord) -> Outcome:
+    def ended_step(self, run: ActiveRun, node: Node, record: StepRecord) -> Outcome:
         """A step's end, in memory: it is durable, or needs no row."""
         out = self.settle(run, node, record)
         self.telling.step_ended(run, node, record)
@@ -146,9 +149,9 @@ class Executor:
         while run.queue and not (run.progress.stopped or run.state is RunState.PAUSED or self.draining):
             node = run.plan.nodes[run.queue[0]]
             frame = run.progress.frames[node.part]
-            if frame is not None and frame.stopping and node.index not in run.refound:
+            if frame is not None and frame.stopping and node.index not in run.begun:
                 self.control.withdraw(run, run.queue.popleft())
-            elif node.uses in _PARKED:
+            elif node.uses in PARKED:
                 run.queue.popleft()
                 self.waits.park(run, node)
             elif not run.busy or run.has_room(node):
@@ -280,7 +283,7 @@ class Executor:
             except UnitRefused as e:
                 record = await self._unwritable(run, node, record, e)
             faults.point("step.recorded")
-        self.walk(run, self._apply(run, node, record))
+        self.walk(run, self.ended_step(run, node, record))
 
     async def _unwritable(self, run: ActiveRun, node: Node, record: StepRecord, e: UnitRefused) -> StepRecord:
         """The store does not take this result: the step failed, and that is recorded in its place."""

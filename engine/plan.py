@@ -33,6 +33,8 @@ from ..language.json_schema import Checker, compile_schema
 from ..language.scope import Name, Scope
 from ..language.templates import Compiled, Encode, compile_value
 
+PARKED = frozenset(("wait", "approval", "run-workflow"))
+"""Actions that wait: they hold no task and no place."""
 OPEN = Scope(
     {
         name: Name()

@@ -21,7 +21,7 @@ from .patience import patiently
 from .plan import Plan
 from .progress import reaction_of
 from .records import read_record
-from .run import CancelRequest, Cause, StepRecord, Transition
+from .run import CancelRequest, Cause, Overrun, StepRecord, Transition
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -33,6 +33,7 @@ _any = msgspec.json.Decoder().decode
 _transition = msgspec.json.Decoder(Transition).decode
 _cancel = msgspec.json.Decoder(CancelRequest).decode
 _error = msgspec.json.Decoder(ErrorInfo).decode
+_overrun = msgspec.json.Decoder(Overrun).decode
 
 
 class _Journal:
@@ -61,14 +62,18 @@ class _Journal:
     def _standing(self, unwritten: Mapping[str, ErrorInfo]) -> list[JournalRow]:
         undone = {r.ord >> 40 for r in self.rows if r.kind == Kind.UNDO and not _failed_undo(r)}
         results = [(r, _peek(r.body)) for r in self.rows if r.kind == Kind.RESULT]
+        overs = [(r, _overrun(r.body).error) for r in self.rows if r.kind == Kind.DECISION]
         failed = {r.ord >> 40: record.error for r, record in results if record.state == "failed"}
+        failed |= {r.ord >> 40: error for r, error in overs}
         failed |= {self._plan.by_path[path]: error for path, error in unwritten.items()}
-        return [
-            r
+        answered = {place for place in failed if _answered(self._plan, place, failed)}
+        standing = {
+            r.ord >> 40
             for r, record in results
-            if r.ord >> 40 not in undone
-            and (record.state in ("completed", "skipped") or _answered(self._plan, r.ord >> 40, failed))
-        ]
+            if r.ord >> 40 not in undone and (record.state in ("completed", "skipped") or r.ord >> 40 in answered)
+        }
+        standing |= {r.ord >> 40 for r, _ in overs if r.ord >> 40 in answered}
+        return [r for r in self.rows if r.kind in (Kind.RESULT, Kind.DECISION) and r.ord >> 40 in standing]
 
 
 def _answered(plan: Plan, place: int, failed: Mapping[int, ErrorInfo | None]) -> bool:
@@ -293,6 +298,9 @@ class Recovery:
             run.position[place] = len(run.position)
             if record.taken:
                 run.taken.setdefault(record.taken, len(run.taken))
+        elif item.kind == Kind.DECISION:
+            run.overs[place] = len(run.position), _overrun(item.body)
+            run.position[place] = len(run.position)
         elif item.kind == Kind.UNDO:
             run.undone[place] = await read_record(self._e.store, item.body)
         elif item.kind == Kind.INTENT:

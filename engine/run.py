@@ -200,6 +200,13 @@ class StepRecord(Struct, frozen=True, omit_defaults=True):
     literal: bool = False  # its output looks like a reference to a blob, and is none
 
 
+class Overrun(Struct, frozen=True, omit_defaults=True):
+    """The body of a DECISION row: a block was over its time limit."""
+
+    error: ErrorInfo
+    in_flight: tuple[int, ...] = ()  # places of the steps that were under way
+
+
 class StepSummary(Struct, frozen=True, omit_defaults=True):
     """One step in the summary that is written with a run's end, and that the API shows."""
 

@@ -4,6 +4,7 @@ answered.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +87,10 @@ class Signals:
 
     async def cancel_child(self, number: int, request: CancelRequest) -> bool:
         """Cancel a child run if it is open; False if it has ended already."""
-        try:
+        with contextlib.suppress(SignalRefused):
             await patiently(self._e.clock, lambda: self.cancel(number, request))
-        except SignalRefused:
-            row = await patiently(self._e.clock, lambda: self._row(number))
-            return not RunState(row.state).ended
-        return True
+        row = await patiently(self._e.clock, lambda: self._row(number))
+        return not RunState(row.state).ended
 
     async def cancelled(self, number: int) -> None:
         """The `cancel` column was set in another unit (`cancel_on`, `cancel_running`): carry it out."""

@@ -46,7 +46,7 @@ class Parked:
 
     __slots__ = (
         *("again", "answers", "before", "child", "inputs", "key"),
-        *("mode", "open", "pattern", "since", "started", "timer"),
+        *("mode", "open", "pattern", "since", "started", "stopping", "timer"),
     )
 
     def __init__(self, started: float) -> None:
@@ -60,6 +60,7 @@ class Parked:
         self.before = 0  # events that the run had taken as it began to wait
         self.child = 0
         self.mode = ""
+        self.stopping = False  # of a sub-workflow: its step is cancelled once it has ended
         self.open = False  # may it be answered: is the request durable?
         self.answers: list[dict[str, Any]] = []  # of an approval, so far
 
@@ -279,11 +280,13 @@ class Waits:
         row: RunRow = await patiently(self._x.clock, lambda: self._x.owner.start_child(run, node, parked.inputs))
         faults.point("child.started")
         parked.child = row.id
-        if parked.mode == "sync":
+        if parked.mode != "sync":
+            await self._finish(run, node, "completed", output={"run": run_text(self._x.store.id, row.id)})
+        elif parked.stopping:
+            await self._stop(run, node)
+        else:
             self._limit(run, node, parked, parked.started + node.timeout_s if node.timeout_s is not None else None)
             await self._await_run(run, node, row.id)
-        else:
-            await self._finish(run, node, "completed", output={"run": run_text(self._x.store.id, row.id)})
 
     async def _join(self, run: ActiveRun, node: Node, parked: Parked, text: str) -> None:
         number = own_run_number(self._x.store.id, text)
@@ -299,12 +302,16 @@ class Waits:
             raise StepError("not_found", f"`{node.path}` waits for a run that is not in this store")
         if not RunState(row.state).ended:
             row = await self._x.rest(future)
-        if node.index not in run.parked:
+        parked: Parked | None = run.parked.get(node.index)
+        if parked is None or parked.stopping:
             return
         if row.state == RunState.COMPLETED:
-            await self._finish(run, node, "completed", output=_any(row.output) if row.output is not None else None)
+            await self._made(run, node, row)
         else:
             await self._fail(run, node, self._child_failed(node, row))
+
+    async def _made(self, run: ActiveRun, node: Node, row: RunRow) -> None:
+        await self._finish(run, node, "completed", output=_any(row.output) if row.output is not None else None)
 
     def _child_failed(self, node: Node, row: RunRow) -> ErrorInfo:
         cause = msgspec.json.decode(row.error, type=ErrorInfo) if row.error else None
@@ -443,13 +450,40 @@ class Waits:
         self._x.spawn(self._stop(run, run.plan.nodes[index]), f"{run.id}/stop", run)
 
     async def _stop(self, run: ActiveRun, node: Node) -> None:
-        parked = run.parked.get(node.index)
-        if parked is not None and parked.child and parked.mode == "sync":
-            reason = run.cancel.reason if run.cancel is not None else "its parent was stopped"
-            future = self._x.telling.watch(parked.child)
-            if await self._x.owner.cancel_child(parked.child, CancelRequest(reason, "parent", self._x.clock.now())):
-                await future
+        parked: Parked | None = run.parked.get(node.index)
+        if parked is not None and node.uses == "run-workflow":
+            parked.stopping = True
+            if not parked.child:
+                return  # it is being started, and is stopped then
+            row = await self._stopped_child(run, parked.child)
+            if row is not None and row.state == RunState.COMPLETED:  # it was faster: its effects are the step's to undo
+                await self._made(run, node, row)
+                return
         await self._finish(run, node, "cancelled", error=self._x.endings.why_stopped(run, node))
+
+    async def _stopped_child(self, run: ActiveRun, number: int) -> RunRow | None:
+        x, reason = self._x, run.cancel.reason if run.cancel is not None else "its parent was stopped"
+        future = x.telling.watch(number)
+        if await x.owner.cancel_child(number, CancelRequest(reason, "parent", x.clock.now())):
+            return await future
+        return await patiently(x.clock, lambda: x.store.run(number))
+
+    def stop_found(self, run: ActiveRun, node: Node) -> None:
+        """At recovery: a `run-workflow` step was under way when its run was stopped. Its child, if it has one, ends
+        first.
+        """
+        run.parked[node.index] = Parked(self._x.clock.now())
+        run.progress.states[node.index] = StepState.WAITING
+        self._x.spawn(self._stop_found(run, node, run.parked[node.index]), f"{run.id}/stop", run)
+
+    async def _stop_found(self, run: ActiveRun, node: Node, parked: Parked) -> None:
+        x, children = self._x, RunFilter(parent=run.row.id)
+        rows = await patiently(x.clock, lambda: x.store.runs(children, limit=500))
+        parked.child = max((row.id for row in rows if row.parent_ord == node.ord), default=0)
+        if parked.child:
+            await self._stop(run, node)
+        else:
+            await self._finish(run, node, "cancelled", error=x.endings.why_stopped(run, node))
 
     def stop_all(self, run: ActiveRun, *, children: bool) -> None:
         """Cancel what is parked; without `children`, sub-workflows are left to finish, as running siblings are."""

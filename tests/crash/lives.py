@@ -43,6 +43,8 @@ class Outside:
         self.faults: list[str] = []
         self.fails: set[str] = set()  # what is refused for good
         self.weak: set[str] = set()  # what fails the first time it is asked for under a key
+        self.tired: set[str] = set()  # what fails each time, and may be asked again
+        self.hangs: set[str] = set()  # what never answers
         self.first: dict[str, float] = {}  # key → when it was first done, by the clock of the engine
         self.last: dict[str, float] = {}  # what was done, or a point → when last
         self.deaths = 0
@@ -63,6 +65,10 @@ class Outside:
         if life.dead:
             await asyncio.Event().wait()
         call.ended = next(self._ticks)
+        if what in self.hangs:
+            await asyncio.Event().wait()
+        if what in self.tired:
+            raise TransientError("not now")
         if what in self.fails:
             raise ValueError(f"{what} is refused")
         if what in self.weak and sum(c.key == key for c in self.calls) == 1:
@@ -206,6 +212,7 @@ class Scenario:
     judge: Callable[[Life, str, Outside], Awaitable[list[str]]] | None = None
     virtual: bool = False
     at_most_once: tuple[str, ...] = ()
+    again: int = 0  # so often more may each be done: a person asked for it
     maybe: tuple[str, ...] = ()  # what may be missing: its outcome is unknown after a death
     alone: tuple[str, ...] = ()  # calls of these never overlap, over all runs
 
@@ -285,7 +292,7 @@ class Trial:
                              f"not {count}")  # fmt: skip
         found += [f"`{what}` was done, which nobody wanted" for what in keys]
         for (what, key), times in Counter((c.what, c.key) for c in outside.calls).items():
-            most = 1 if what in s.at_most_once else 1 + outside.deaths + (what in outside.weak)
+            most = 1 if what in s.at_most_once else 1 + outside.deaths + (what in outside.weak) + s.again
             if times > most:
                 found.append(f"`{what}` was done {times} times under {key}: only what is in flight is done again")
         for one, two in itertools.combinations([c for c in outside.calls if c.what in s.alone], 2):

@@ -4,33 +4,15 @@ they must come to with one.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import random
-import re
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from reactor.core.clock import Clock
-from reactor.core.errors import ReactorError
-from reactor.core.ids import run_text
-from reactor.store.contract import RunFilter, RunState
-from reactor.tests.crash.lives import Life, Outside, Scenario
-
 Step = dict[str, Any]
-_CHANGES = re.compile(
-    r"\b[0-9a-f]{32}\b|(?<=order\.)(s\d+)-\d\b|\b[0-9a-f]{8}-\d+-\d+\b|\be\d+-\d+\b|\d{4}-\d\d-\d\dT[\d:.]+Z"
-)
-_OF_A_LIFE = (
-    "attempts", "attempt", "created_at", "started_at", "ended_at", "at", "execution_ms", "waited_ms",
-    "metadata", "recoveries", "recovered",
-    "value", "version", "previous",  # of the durable number: branches and runs raise it beside one another
-    "place",  # of errors: known of the files of this process alone
-    "failed_step",  # of a cancel: nothing is in flight where the process died behind it
-)  # fmt: skip
+LONG = "40h"  # what rests this long is ended by something else
+LIMIT = "20h"  # of a run that is to be timed out
 
 
 @dataclass
@@ -38,33 +20,45 @@ class Flow:
     """A workflow by chance, with what the outside does to it."""
 
     seed: int
-    steps: list[Step] = field(default_factory=list[Step])
+    steps: list[Step] | dict[str, Step] = field(default_factory=list[Step])
+    more: dict[str, Any] = field(default_factory=dict[str, Any])  # `on_error`, `timeout`, `limits`
     weak: set[str] = field(default_factory=set[str])
+    tired: set[str] = field(default_factory=set[str])
+    hangs: set[str] = field(default_factory=set[str])
     fails: set[str] = field(default_factory=set[str])
+    once: set[str] = field(default_factory=set[str])  # steps that a death may leave without an end
     approvals: dict[str, bool] = field(default_factory=dict[str, bool])  # step → what the person says
     told: list[str] = field(default_factory=list[str])  # types of events that waits look for
     raised: int = 0  # how often the durable value is
-    limits: dict[str, Any] = field(default_factory=dict[str, Any])
     runs: int = 1
+    gated: bool = False  # its runs wait for a word that comes when all events are in
     pauses: bool = False
-    cancelled: bool = False
+    limited: bool = False
+    repeats: bool = False  # the sender says again in each life what was acknowledged
+    rests: dict[str, str] = field(default_factory=dict[str, str])  # step that rests → how
+    lies: bool = False  # what rests is ended by a failure beside it
+    stop: str = ""  # who ends what rests: "person", "event", "limit"
+    retried: bool = False  # once it has failed, what failed is mended, and a person says `retry`
+    replayed: bool = False
 
     @property
     def text(self) -> str:
         """The workflow, with those that it calls and that hear of it."""
-        return self._text(self.steps)
+        return self._text(self.steps, self.more)
 
     @property
     def changed(self) -> str:
         """Another revision of it, as a reload may bring: runs that are under way keep theirs."""
-        return self._text([{"name": "other", "fail": {"message": "the run was begun under another revision"}}])
+        other = [{"name": "other", "fail": {"message": "the run was begun under another revision"}}]
+        return self._text(other, {key: value for key, value in self.more.items() if key == "limits"})
 
-    def _text(self, steps: list[Step]) -> str:
+    def _text(self, steps: list[Step] | dict[str, Step], more: dict[str, Any]) -> str:
         main = {
             "workflow": "main",
             "inputs": {"id": "string"},
             "when": [{"event": "order.new", "with": {"id": "${{ event.data.id }}"}}],
-            **({"limits": self.limits} if self.limits else {}),
+            "cancel_on": [{"event": "order.off", "by": "event.data.id"}],
+            **more,
             "steps": steps,
         }
         return "\n---\n".join(json.dumps(each) for each in (main, *_OTHERS))
@@ -75,7 +69,10 @@ def _do(what: str, **more: Any) -> Step:
 
 
 _ID = {"id": "string"}
+_GIVEN = {"id": "${{ inputs.id }}"}
+_SAID = {"id": "${{ event.data.id }}"}
 _END = {"id": "${{ event.data.inputs.id }}", "state": "${{ event.type }}"}
+_ENDS = ["completed", "failed", "cancelled", "compensated", "timed_out", "compensation_failed"]
 _OTHERS: tuple[Step, ...] = (
     {
         "workflow": "child",
@@ -83,19 +80,43 @@ _OTHERS: tuple[Step, ...] = (
         "outputs": {"made": "${{ steps.made.output }}"},
         "steps": [{"name": "made", **_do("made", compensate=_do("unmade"))}, {"name": "nap", "wait": {"for": "2s"}}],
     },
+    {
+        "workflow": "idle",
+        "inputs": _ID,
+        "steps": [
+            {"name": "lit", **_do("lit", compensate=_do("put-out"))},
+            {"name": "inner-rest", "wait": {"for": LONG}},
+        ],
+    },
     {"workflow": "broken", "inputs": _ID, "steps": [{"name": "a", **_do("begun", compensate=_do("undone"))},
                                                     {"name": "b", "fail": {"message": "broken", "code": "broken"}}]},
     {
         "workflow": "hears",
         "inputs": _ID,
-        "when": [{"event": "order.said", "with": {"id": "${{ event.data.id }}"}}],
+        "when": [{"event": "order.said", "with": _SAID}],
         "steps": [{"name": "heard", **_do("heard")}],
+    },
+    {
+        "workflow": "chained",
+        "inputs": _ID,
+        "when": [{"event": "order.chain", "with": _SAID}],
+        "steps": [
+            {"name": "link", **_do("link")},
+            {"name": "on", "emit": {"type": "order.chain", "data": _GIVEN}},
+        ],
     },
     {
         "workflow": "after",
         "inputs": {"id": "string", "state": "string"},
-        "when": [{"workflow": "main", "state": ["completed", "failed", "cancelled", "compensated"], "with": _END}],
+        "when": [{"workflow": "main", "state": _ENDS, "with": _END}],
         "steps": [{"name": "tell", **_do("tell")}],
+    },
+    {
+        "workflow": "stopping",
+        "inputs": {"id": "string"},
+        "when": [{"event": "reactor.run.cancelling", "if": "event.data.workflow == 'main'",
+                  "with": {"id": "${{ event.data.inputs.id }}"}}],
+        "steps": [{"name": "saw", **_do("saw")}],
     },
 )  # fmt: skip
 
@@ -109,26 +130,121 @@ class Maker:
         self.flow = Flow(seed)
         self._kinds: tuple[Callable[[str, int], Step], ...] = (
             self._call, self._call, self._weak, self._undone, self._computed, self._raised, self._said, self._nap,
-            self._waits, self._late, self._asked, self._child, self._apart, self._skipped, self._group, self._branches,
-            self._tried, self._tried,
+            self._waits, self._late, self._asked, self._child, self._apart, self._skipped, self._joined, self._once,
+            self._unanswered, self._slow, self._many, self._group, self._branches, self._limited, self._tried,
+            self._tried,
         )  # fmt: skip
 
     def make(self) -> Flow:
         """A flow."""
         flow, chance = self.flow, self._chance
-        flow.steps = [self._step(0) for _ in range(chance.randint(2, 5))]
+        shape = chance.random()
+        if shape < 0.25:
+            self._graph()
+        elif shape < 0.35:
+            self._gated()
+        else:
+            self._list_of_all()
+        flow.pauses = chance.random() < 0.3 and not flow.limited
+        flow.repeats = chance.random() < 0.3
+        if flow.runs == 1 and chance.random() < 0.2:
+            flow.replayed = not flow.stop
+        if flow.runs == 1 and not flow.stop and flow.fails and not flow.lies:  # what rests would rest again
+            flow.retried = chance.random() < 0.5
+        return flow
+
+    def _list_of_all(self) -> None:
+        flow, chance = self.flow, self._chance
+        steps = flow.steps = [self._step(0) for _ in range(chance.randint(2, 5))]
         end = chance.random()
         if end < 0.3:
-            flow.steps.append(self._broken())
-        elif end < 0.5:
-            flow.cancelled = True
-            flow.steps.append({"name": "rest", "wait": {"for": "9h"}})
-        flow.pauses = chance.random() < 0.3
+            steps.append(self._broken())
+        elif end < 0.65:
+            steps += self._stopped()
+        elif end < 0.7:
+            steps.append({"name": "chain", "emit": {"type": "order.chain", "data": _GIVEN}})
         if chance.random() < 0.3:
             flow.runs = 2
             one = {"max": 1, "key": "inputs.id"}
-            flow.limits = chance.choice([{"concurrency": one}, {"throttle": {**one, "per": "90s"}}])
-        return flow
+            drop = {**one, "per": "200h", "overflow": "drop"}
+            wide = {"throttle": {**one, "per": "90s"}} if flow.stop != "event" else {"throttle": drop}
+            flow.more["limits"] = chance.choice([{"concurrency": one}, wide, {"throttle": drop}])
+
+    def _gated(self) -> None:
+        """Two events under a limit that lets one run alone be: the second comes while the first waits."""
+        flow, chance = self.flow, self._chance
+        gate = {"name": "gate", "wait": {"event": {"type": "order.go", "by": "event.data.id"}}}
+        flow.steps = [gate, *(self._step(1) for _ in range(chance.randint(1, 2)))]
+        flow.gated, flow.runs = True, 2
+        overflow = chance.choice(["skip", "cancel_running", "queue"])
+        flow.more["limits"] = {"concurrency": {"max": 1, "key": "inputs.id", "overflow": overflow}}
+
+    def _stopped(self) -> list[Step]:
+        """What rests until somebody ends the run."""
+        flow, chance = self.flow, self._chance
+        flow.stop = chance.choice(["person", "event", "limit"])
+        if flow.stop == "limit":
+            flow.more["timeout"] = LIMIT
+        if chance.random() < 0.5:
+            return [self._rest("rest")]
+        branches = {"a": [self._call_named("r1"), self._rest("rest")], "b": [self._rest("rest2")]}
+        return [{"name": "both", "parallel": {"branches": branches}}]
+
+    def _call_named(self, name: str) -> Step:
+        return {"name": name, **_do(name, compensate=_do(f"undo-{name}"))}
+
+    def _rest(self, name: str, kinds: tuple[str, ...] = ("wait", "event", "asked", "child", "backoff", "hang")) -> Step:
+        kind = self.flow.rests[name] = self._chance.choice(kinds)
+        undo = {"compensate": {**_do(f"undo-{name}"), "when": self._chance.choice(["completed", "failed", "both"])}}
+        more = undo if self._chance.random() < 0.5 else {}
+        if kind == "wait":
+            return {"name": name, "wait": {"for": LONG}, **more}
+        if kind == "event":
+            return {"name": name, "wait": {"event": {"type": "order.never", "by": "event.data.id"}}, **more}
+        if kind == "asked":
+            return {"name": name, "approval": {"message": "?", "approvers": ["bob"]}, **more}
+        if kind == "child":
+            return {"name": name, "run-workflow": {"workflow": "idle", "inputs": _GIVEN}, **more}
+        if kind == "backoff":
+            self.flow.tired.add(name)
+            retry = {"attempts": 2, "delay": LONG, "max_delay": LONG, "jitter": False}
+            return {"name": name, **_do(name, retry=retry), **more}
+        self.flow.hangs.add(name)
+        return {"name": name, **_do(name), **more}
+
+    def _graph(self) -> None:
+        """Steps beside one another, of which one fails, or all are stopped."""
+        flow, chance = self.flow, self._chance
+        p1 = {"p1": self._bare(self._undone("p1", 2))}
+        if chance.random() < 0.4:
+            flow.stop = chance.choice(["person", "event"])
+            flow.steps = {**p1, "r": self._bare(self._rest("r")), "q": {"needs": ["p1"], **self._bare(self._rest("q"))},
+                          "t": {"needs": ["r"], **_do("t")}}  # fmt: skip
+            return
+        policy = flow.more["on_error"] = chance.choice(["compensate_all", "compensate_failed", "fail_fast", "continue"])
+        flow.fails.add("bad")
+        bad = {"needs": ["p1"], **_do("bad", compensate={**_do("undo-bad"), "when": "both"})}
+        kinds = {"fail_fast": ("wait", "event", "asked", "backoff"), "continue": ()}.get(
+            policy, ("wait", "event", "asked")
+        )
+        beside = self._bare(self._rest("r", kinds)) if kinds else {"wait": {"for": "7s"}}
+        flow.rests.clear()
+        flow.lies = bool(kinds)
+        flow.steps = {
+            **p1,
+            "bad": bad,
+            "r": beside,
+            "t": {"needs": ["r"], **_do("t")},
+            "u": {"needs": ["bad"], **_do("u")},
+        }
+        if policy in ("compensate_all", "compensate_failed"):
+            flow.steps["c"] = {"run-workflow": {"workflow": "child", "inputs": _GIVEN}}
+            if chance.random() < 0.5:
+                flow.weak.add("w")
+                flow.steps["w"] = _do("w", retry={"attempts": 4, "delay": "35s", "jitter": False})
+
+    def _bare(self, step: Step) -> Step:
+        return {key: value for key, value in step.items() if key != "name"}
 
     def _name(self) -> str:
         self._count += 1
@@ -147,15 +263,26 @@ class Maker:
         self.flow.fails.add(name)
         return {"name": name, **_do(name)}
 
+    def _caught(self, name: str, step: Step) -> Step:
+        """A step whose failure is caught."""
+        return {"try": {"steps": [step], "catch": [{"name": f"{name}-c", **_do(f"{name}-c")}]}}
+
     def _call(self, name: str, depth: int) -> Step:
         return _do(name)
 
     def _weak(self, name: str, depth: int) -> Step:
         self.flow.weak.add(name)
-        return _do(name, retry={"attempts": 4, "delay": "5s", "jitter": False})
+        return _do(name, retry={"attempts": 4, "delay": self._chance.choice(["5s", "35s"]), "jitter": False})
 
     def _undone(self, name: str, depth: int) -> Step:
-        return _do(name, compensate=_do(f"undo-{name}"))
+        undo = f"undo-{name}"
+        end = self._chance.random()
+        if end < 0.2:
+            self.flow.fails.add(undo)
+        elif end < 0.4:
+            self.flow.weak.add(undo)
+            return _do(name, compensate=_do(undo, retry={"attempts": 3, "delay": "5s", "jitter": False}))
+        return _do(name, compensate=_do(undo))
 
     def _computed(self, name: str, depth: int) -> Step:
         return {"transform": {"of": "${{ inputs.id }}", "size": "${{ size(inputs.id) }}"}}
@@ -173,7 +300,7 @@ class Maker:
     def _waits(self, name: str, depth: int) -> Step:
         type = f"order.{name}"
         self.flow.told.append(type)
-        return {"wait": {"event": {"type": type, "by": "event.data.id"}, "timeout": "5h"}}
+        return {"wait": {"event": {"type": type, "by": "event.data.id"}, "timeout": "90h"}}
 
     def _late(self, name: str, depth: int) -> Step:
         """The event never comes."""
@@ -181,25 +308,67 @@ class Maker:
         wait = {
             "wait": {"event": {"type": "order.never", "by": "event.data.id"}, "timeout": "3s", "on_timeout": on_timeout}
         }
-        if on_timeout == "continue":
-            return wait
-        return {"try": {"steps": [{"name": f"{name}-w", **wait}], "catch": [{"name": f"{name}-c", **_do(f"{name}-c")}]}}
+        return wait if on_timeout == "continue" else self._caught(name, {"name": f"{name}-w", **wait})
 
     def _asked(self, name: str, depth: int) -> Step:
-        gate = {"name": f"{name}-ok", "approval": {"message": "?", "approvers": ["ann"], "timeout": "5h"}}
+        gate = {"name": f"{name}-ok", "approval": {"message": "?", "approvers": ["ann"], "timeout": "90h"}}
         self.flow.approvals[f"{name}-ok"] = yes = self._chance.random() < 0.7
-        catch = [] if yes else [{"name": f"{name}-c", **_do(f"{name}-c")}]
-        return {"try": {"steps": [gate], "catch": catch}} if catch else {"group": {"steps": [gate]}}
+        return {"group": {"steps": [gate]}} if yes else self._caught(name, gate)
+
+    def _unanswered(self, name: str, depth: int) -> Step:
+        end = self._chance.choice(["approve", "reject"])
+        gate = {"approval": {"message": "?", "timeout": "3s", "on_timeout": end}}
+        return gate if end == "approve" else self._caught(name, {"name": f"{name}-a", **gate})
+
+    def _slow(self, name: str, depth: int) -> Step:
+        """A step, or a wait, over its time limit."""
+        if self._chance.random() < 0.5:
+            return self._caught(name, {"name": f"{name}-l", "wait": {"for": LONG}, "timeout": "3s"})
+        self.flow.hangs.add(f"{name}-h")
+        return self._caught(name, {"name": f"{name}-h", **_do(f"{name}-h"), "timeout": "50ms"})
+
+    def _limited(self, name: str, depth: int) -> Step:
+        """A block over its time limit, which a pause does not stop."""
+        self.flow.limited = True
+        inner = [{"name": f"{name}-l", "wait": {"for": LONG}}]
+        return self._caught(name, {"name": f"{name}-g", "group": {"steps": inner}, "timeout": "4s"})
 
     def _child(self, name: str, depth: int) -> Step:
         if self._chance.random() < 0.6:
-            return {"run-workflow": {"workflow": "child", "inputs": {"id": "${{ inputs.id }}"}}}
-        call = {"name": f"{name}-w", "run-workflow": {"workflow": "broken", "inputs": {"id": "${{ inputs.id }}"}}}
-        return {"try": {"steps": [call], "catch": [{"name": f"{name}-c", **_do(f"{name}-c")}]}}
+            return {"run-workflow": {"workflow": "child", "inputs": _GIVEN}}
+        return self._caught(name, {"name": f"{name}-w", "run-workflow": {"workflow": "broken", "inputs": _GIVEN}})
 
     def _apart(self, name: str, depth: int) -> Step:
         """A child nobody waits for."""
-        return {"run-workflow": {"workflow": "child", "inputs": {"id": "${{ inputs.id }}"}, "mode": "detached"}}
+        return {"run-workflow": {"workflow": "child", "inputs": _GIVEN, "mode": "detached"}}
+
+    def _joined(self, name: str, depth: int) -> Step:
+        """A child that is waited for later."""
+        workflow = self._chance.choice(["child", "broken"])
+        run = "${{ steps['" + name + "-b'].output.run }}"
+        steps = [
+            {"name": f"{name}-b", "run-workflow": {"workflow": workflow, "inputs": _GIVEN, "mode": "async"}},
+            {"name": f"{name}-j", "wait": {"run": run}},
+        ]
+        if workflow == "child":
+            return {"group": {"steps": steps}}
+        return {"try": {"steps": steps, "catch": [{"name": f"{name}-c", **_do(f"{name}-c")}]}}
+
+    def _once(self, name: str, depth: int) -> Step:
+        self.flow.once |= {name, f"{name}-o"}
+        step = {"name": f"{name}-o", **_do(f"{name}-o"), "at_most_once": True, "on_error": "continue"}
+        return {"group": {"steps": [step]}}
+
+    def _many(self, name: str, depth: int) -> Step:
+        """Several changes at once: all, or none."""
+        ops: list[Step] = [
+            {"op": "increment", "key": "${{ inputs.id }}-m"},
+            {"op": "set", "key": "${{ run.id }}", "value": 1},
+        ]
+        if self._chance.random() < 0.6:
+            return {"state": {"ops": ops}}
+        refused = {"op": "compare_and_set", "key": "${{ inputs.id }}-m", "expected": "no", "value": 0}
+        return self._caught(name, {"name": f"{name}-m", "state": {"ops": [*ops, refused]}})
 
     def _skipped(self, name: str, depth: int) -> Step:
         return _do(name, **{"if": "size(inputs.id) == 0"})
@@ -218,116 +387,3 @@ class Maker:
         if self._chance.random() < 0.4:
             found["finally"] = self._list(depth)
         return {"try": found}
-
-
-@dataclass
-class Seen:
-    """What a life came to."""
-
-    runs: list[str]
-    done: dict[str, int]  # what was done → under how many keys
-    workflows: dict[str, int]
-    value: str | None
-
-
-def scenario(flow: Flow, found: list[Seen]) -> Scenario:
-    """The flow as a scenario without wishes; what each life that came to its end came to is added to `found`."""
-
-    async def drive(life: Life, id: str) -> None:
-        rig = life.rig
-        for n in range(flow.runs):
-            await life.post(id if not n else f"{id}-{n}", "order.new", {"id": id})
-        if life.outside.deaths and flow.seed % 2:
-            await rig.deploy(flow.changed)
-        elif life.outside.deaths:
-            await rig.deploys.change("main", removed=True)
-        for type in flow.told:
-            for n in range(flow.runs):
-                await life.post(f"{id}-{type}-{n}", type, {"id": id})
-        runs = [
-            run for n in range(flow.runs) for run in life.outside.acknowledged.get(id if not n else f"{id}-{n}", ())
-        ]
-        paused = not flow.pauses
-        while not await life.quiet() and not life.dead:
-            for run in runs:
-                paused = await _meddle(life, run, flow, paused)
-            await asyncio.sleep(0.004)
-
-    async def judge(life: Life, id: str, outside: Outside) -> list[str]:
-        found.append(await _seen(life, id, outside))
-        return []
-
-    def prepare(outside: Outside) -> None:
-        outside.weak |= flow.weak
-        outside.fails |= flow.fails
-
-    return Scenario(f"seed {flow.seed}", flow.text, drive, {}, {}, prepare, judge, virtual=True)
-
-
-@contextlib.asynccontextmanager
-async def in_small_steps(clock: Clock) -> AsyncIterator[Clock]:
-    """Let a clock that jumps take small steps: hours pass for nobody who is answered, or gets what it waits for."""
-
-    async def tick() -> None:
-        while True:
-            await clock.sleep(10.0)
-
-    ticking = asyncio.ensure_future(tick())
-    try:
-        yield clock
-    finally:
-        ticking.cancel()
-
-
-async def _meddle(life: Life, run: str, flow: Flow, paused: bool) -> bool:
-    """Answer what is asked, pause and resume once a life, cancel what rests."""
-    api, active = life.rig.runs, life.rig.engine.executor.runs.get(life.rig.runs.number(run))
-    if active is None or life.dead:
-        return paused
-    calls: list[Any] = [
-        (lambda step=step, yes=yes: api.answer(run, step, approve=yes, by="ann"))
-        for step, yes in flow.approvals.items()
-        if active.parked
-    ]
-    if not paused and active.parked:
-        paused = True
-        calls.append(lambda: api.pause(run))
-    if flow.pauses and active.state is RunState.PAUSED:  # perhaps since a life before
-        calls.append(lambda: api.resume(run))
-    if flow.cancelled and active.state is RunState.RUNNING:
-        rest = active.plan.by_name.get("rest")
-        if rest is not None and rest in active.parked:
-            calls.append(lambda: api.cancel(run, reason="a test"))
-    for call in calls:
-        try:
-            await call()
-        except ReactorError:
-            pass  # it is not asked yet, or was answered before
-    return paused
-
-
-async def _seen(life: Life, id: str, outside: Outside) -> Seen:
-    rows = [row for row in await life.rig.store.runs(RunFilter(), limit=500) if f'"{id}"'.encode() in row.input]
-    runs = [await life.rig.runs.get(run_text(life.rig.store.id, row.id)) for row in rows]
-    keys: dict[str, set[str]] = {}
-    for call in outside.calls:
-        keys.setdefault(call.what, set()).add(call.key)
-    found = await life.rig.store._all("SELECT value FROM state WHERE key = ?", id)
-    values = [bytes(row[0]).decode() for row in found if row[0] is not None]
-    return Seen(
-        sorted(_CHANGES.sub("*", json.dumps(_plain(run), sort_keys=True)).replace(id, "*") for run in runs),
-        {what: len(each) for what, each in keys.items()},
-        dict(Counter(row.workflow for row in rows)),
-        values[0] if values else None,
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Without what hangs on the life it was done in, and on who came first."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items() if key not in _OF_A_LIFE}
-    if isinstance(value, list):
-        if all(isinstance(each, str) for each in value):
-            return sorted(value)
-        return [_plain(each) for each in value if not (isinstance(each, dict) and each.get("name") == "rest")]
-    return value

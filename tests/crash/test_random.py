@@ -14,7 +14,8 @@ import pytest
 
 from reactor.testing.clock import VirtualClock
 from reactor.tests.crash.lives import Trial
-from reactor.tests.crash.random_flows import Maker, Seen, in_small_steps, scenario
+from reactor.tests.crash.random_flows import Maker
+from reactor.tests.crash.random_lives import Seen, in_small_steps, scenario
 
 SEEDS = int(os.environ.get("REACTOR_CRASH_SEEDS", "0")) or (400 if os.environ.get("REACTOR_SOAK") else 12)
 DEATHS = 5  # lives that are cut short, of each workflow
@@ -39,8 +40,9 @@ async def test_a_workflow_by_chance_ends_alike_wherever_its_process_dies(
     url: str, seed: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     flow, found = Maker(seed).make(), list[Seen]()
-    async with in_small_steps(VirtualClock(auto=True, patience_s=0.005)) as clock:
-        calm = Trial(scenario(flow, found), url, lambda: clock, quiet_s=QUIET_S)
+    clock = VirtualClock(auto=True, patience_s=0.005)
+    async with in_small_steps(clock) as ticks:
+        calm = Trial(scenario(flow, found, ticks), url, lambda: clock, quiet_s=QUIET_S)
         _, reached = await calm.case("case0000")
         assert len(found) == 1, "it did not come to its end without a death"
         (wanted,) = found
@@ -49,7 +51,7 @@ async def test_a_workflow_by_chance_ends_alike_wherever_its_process_dies(
         for number in range(1, 1 + DEATHS):
             deaths = tuple(chance.randint(1, reached) for _ in range(chance.choice((1, 1, 2, 3))))
             found.clear()
-            trial = Trial(scenario(flow, found), url, lambda: clock, quiet_s=QUIET_S)
+            trial = Trial(scenario(flow, found, ticks), url, lambda: clock, quiet_s=QUIET_S)
             trial.scenario.wanted, trial.scenario.runs = wanted.done, wanted.workflows
             faults, _ = await trial.case(f"case{number:04}", *deaths)
             if faults or found != [wanted]:
