@@ -44,7 +44,8 @@ class HttpTrigger:
         self._bytes = 0
         self._open = 0  # requests not answered yet
         self._more: asyncio.Future[None] | None = None
-        self._none_open: asyncio.Future[None] | None = None
+        self._less: asyncio.Future[None] | None = None
+        self._left = False  # its path is another's by now
         self._closed = False
         self._check: Check
         self._bodies: Bodies
@@ -89,24 +90,38 @@ class HttpTrigger:
         waiting = self._queue.popleft()
         self._bytes -= waiting.size
         self._taken.add(waiting)
-        waiting.settled.add_done_callback(lambda _: self._taken.discard(waiting))
+        waiting.settled.add_done_callback(lambda _: self._settled(waiting))
+        self._look()
         return Delivery(tuple(waiting.events), functools.partial(_settle, waiting))
 
     async def close(self) -> None:
-        """Serve nothing more; who is not settled yet is told to come again: what became durable is a duplicate then."""
+        """Serve nothing more; who is not settled yet is told to come again: what became durable is a duplicate then.
+        After `leave` who was read has an answer all the same, once there is one.
+        """
         self._closed = True
         if self._context.routes is not None:
             self._context.routes.remove(self.handle)
-        for waiting in (*self._queue, *self._taken):
+        for waiting in (*self._queue, *(() if self._left else self._taken)):
             await _settle(waiting, Settlement(again=True))
         self._queue.clear()
         self._bytes = 0
 
-    async def answered(self) -> None:
-        """Return when no request is open."""
-        while self._open:
-            self._none_open = asyncio.get_running_loop().create_future()
-            await self._none_open
+    async def leave(self) -> None:
+        """Serve nothing more, and return when what came is durable. Who waits for the end of a run may wait on."""
+        self._left = True
+        if self._context.routes is not None:
+            self._context.routes.remove(self.handle)
+        while self._queue or (self._taken and self._context.spec.settle != "completed"):
+            self._less = asyncio.get_running_loop().create_future()
+            await self._less
+
+    def _settled(self, waiting: Waiting) -> None:
+        self._taken.discard(waiting)
+        self._look()
+
+    def _look(self) -> None:
+        if self._less is not None and not self._less.done():
+            self._less.set_result(None)
 
     def details(self) -> Mapping[str, Any]:
         """Where it is served, and how many requests are open."""
@@ -139,8 +154,6 @@ class HttpTrigger:
             return await self._answers.make(events, settlement.receipts, self._behind)
         finally:
             self._open -= 1
-            if self._none_open is not None and not self._open and not self._none_open.done():
-                self._none_open.set_result(None)
 
     @property
     def _behind(self) -> Any:
@@ -158,7 +171,7 @@ class HttpTrigger:
                 headers={"Retry-After": "1"},
             )
         waiting = Waiting(events, size)
-        if self._closed:  # its body took so long
+        if self._closed or self._left:  # its body took so long
             await _settle(waiting, Settlement(again=True))
         else:
             self._queue.append(waiting)

@@ -157,11 +157,11 @@ async def awhile(clock: Clock, call: Coroutine[Any, Any, None]) -> None:
         log.warning("a trigger failed to answer what came before it closes", exc_info=error)
 
 
-async def answered(clock: Clock, trigger: Any) -> None:
-    """Let a trigger that nothing new comes to answer what came (`answered`), for CLOSE_S_MAX at most."""
-    through: Callable[[], Coroutine[Any, Any, None]] | None = getattr(trigger, "answered", None)
-    if through is not None:
-        await awhile(clock, through())
+async def left(clock: Clock, trigger: Any) -> None:
+    """Let a trigger whose paths are to be another's take what came (`leave`), for CLOSE_S_MAX at most."""
+    leave: Callable[[], Coroutine[Any, Any, None]] | None = getattr(trigger, "leave", None)
+    if leave is not None:
+        await awhile(clock, leave())
 
 
 def details_of(trigger: Any, kind: str) -> Mapping[str, Any]:

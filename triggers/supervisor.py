@@ -23,7 +23,7 @@ from ..core.loops import LOOPS
 from ..language.definition import TriggerSpec
 from .catalogue import Kinds, takes_context
 from .contract import Guarantee, Trigger, TriggerContext, as_written
-from .isolation import Crashed, Hangs, Limits, answered, awhile, details_of, guarding, until_it_comes, within
+from .isolation import Crashed, Hangs, Limits, awhile, details_of, guarding, left, until_it_comes, within
 from .status import State, Switches, TriggerStatus, Trouble
 
 CONNECT_S_MAX = 330.0
@@ -72,6 +72,7 @@ class Supervisor:
         self.readers: dict[str, Reader] = {}
         self._switches = Switches(publish, read_marks)
         self._abandoned: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()  # readers that stop, and are another's by now
         self._one_at_a_time = asyncio.Lock()
 
     async def apply(self, specs: Mapping[str, TriggerSpec]) -> None:
@@ -98,9 +99,13 @@ class Supervisor:
 
     async def _leave(self, specs: Mapping[str, TriggerSpec]) -> None:
         ended = [reader for name, reader in self.readers.items() if specs.get(name) != reader.spec]
-        held = [one.trigger for one in ended if self.routes is not None and self.routes.hold(one.spec.name)]
-        await asyncio.gather(*(answered(self.clock, trigger) for trigger in held))
-        await asyncio.gather(*(self._stop(reader) for reader in ended))
+        held = [one for one in ended if self.routes is not None and self.routes.hold(one.spec.name)]
+        await asyncio.gather(*(left(self.clock, one.trigger) for one in held))
+        for reader in held:  # its requests may wait for runs, and the reload does not
+            leaving = asyncio.ensure_future(self._stop(reader))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        await asyncio.gather(*(self._stop(reader) for reader in ended if reader not in held))
         for reader in ended:
             del self.readers[reader.spec.name]
 
@@ -134,7 +139,7 @@ class Supervisor:
     async def close(self) -> None:
         """Stop reading everywhere at once, give what was read CLOSE_S_MAX to be settled, and close. Safe twice."""
         async with self._one_at_a_time:
-            await asyncio.gather(*(self._stop(reader) for reader in self.readers.values()))
+            await asyncio.gather(*(self._stop(reader) for reader in self.readers.values()), *self._leaving)
             self.readers.clear()
 
     def _start(self, reader: Reader, resume: Mapping[str, Any] | None = None) -> None:

@@ -133,6 +133,7 @@ TASKS = {
     "triggers/jetstream.py": {"_keep"},  # `_kept` makes `read` raise: the supervisor connects anew
     "triggers/kafka.py": {"_keep"},  # the same
     "triggers/kafka_reader.py": {"loop"},  # `_ended` does so
+    "triggers/supervisor.py": {"_stop"},  # of readers whose paths are another's; `close` waits for them
     "triggers/wheel.py": {"sleep"},
     "web/server.py": {"serve"},  # `_ended` ends the process
     "web/stream.py": {"_gone"},  # of one client

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from reactor.tests.web.site import Site
+from reactor.triggers import isolation
 
 FLOW = "workflow: {name}\nwhen: [{{http: {{path: /x, {keys}}}}}]\nsteps: [{{log: {{message: x}}}}]\n"
 HEAD = b"POST /hooks/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 8\r\n"
@@ -91,6 +92,40 @@ async def test_a_request_whose_body_comes_while_its_trigger_is_paused_comes_agai
     assert answer.startswith(b"HTTP/1.1 503")
     assert b"nothing was taken: the store refuses writes now, or the trigger stops" in answer
     writer.close()
+
+
+RESULT = """
+workflow: hook
+when: [{{http: {{path: /x, respond: result, {keys}}}, settle: {settle}}}]
+outputs: {{given: "${{{{ steps.s.output }}}}"}}
+steps: [{{name: s, wait: {{event: {{type: go}}}}}}]
+"""
+
+
+@pytest.mark.rule("10.3")
+@pytest.mark.parametrize("settle", ["accepted", "completed"])
+@pytest.mark.parametrize("ended", ["changed", "gone"])
+async def test_who_waits_for_a_result_has_it_after_a_reload(
+    site: Reloaded, settle: str, ended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reload waits for no run, and who asked before it is answered long after its trigger is gone."""
+    monkeypatch.setattr(isolation, "CLOSE_S_MAX", 0.2)
+    site.file.write_text(RESULT.format(keys="wait: 200s", settle=settle))
+    assert not (await site.app.load()).diagnostics.errors
+    asked = asyncio.ensure_future(site.post("/hooks/x", {}))
+    await site.until(lambda: bool(site.app.engine.executor.runs))
+    if ended == "changed":
+        site.file.write_text(RESULT.format(keys="wait: 201s", settle=settle))
+    else:
+        site.file.write_text("workflow: hook\nsteps: [{log: {message: x}}]\n")
+    assert not (await site.app.load()).diagnostics.errors
+    await site.until(lambda: not site.app.supervisor._leaving)
+    if ended == "changed":
+        assert [status.state for status in site.app.supervisor.status()] == ["connected"]
+    assert not asked.done()
+    await site.app.emit("go", {"n": 1})
+    answer = await asyncio.wait_for(asked, 20)
+    assert (answer.status, answer.json["given"]["data"]) == (200, {"n": 1})
 
 
 @pytest.mark.parametrize("word", ["pause", "resume"])
