@@ -40,6 +40,11 @@ class Client:
         self.where = where
         self.app = app
 
+    def unserved(self) -> str:
+        """Why the store itself was opened: a file says which server has it, a database says nothing."""
+        known = self.app is None or self.app.project.store_url.startswith("sqlite")
+        return "no server has this store" if known else "no server is named by --server or REACTOR_URL"
+
     async def get(self, *path: str, **query: Any) -> Any:
         """Look. Empty values of the query are left out. Raises Answered, Unreachable."""
         return await self._call("GET", path, query)

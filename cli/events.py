@@ -44,7 +44,7 @@ def _receipt(given: Given, client: Client, found: dict[str, Any]) -> None:
         told = "what became of it" if found["verdict"] == "accepted" else "why"  # accepted: for a run that waited
         output.note(f"it started no run: `reactor explain {found['key'] or found.get('id')}` says {told}")
     elif client.app is not None:
-        output.note("no server has this store: what is left of the runs goes on with `reactor serve`")
+        output.note(f"{client.unserved()}: what is left of the runs goes on with `reactor serve`")
 
 
 async def events(given: Given, client: Client) -> None:

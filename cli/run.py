@@ -32,7 +32,7 @@ async def run(given: Given, client: Client) -> int:
         else:
             output.dump(started, given.output)
         if client.app is not None:
-            output.note("no server has this store: what is left of the run goes on with `reactor serve`")
+            output.note(f"{client.unserved()}: what is left of the run goes on with `reactor serve`")
         return 0
     try:
         whole = await follow(client, started["id"], lines=False)

@@ -84,4 +84,4 @@ def _show(given: Given, run: dict[str, Any]) -> None:
 
 def _unserved(client: Client) -> None:
     if client.app is not None:
-        output.note("no server has this store: what is left to do goes on with `reactor serve`")
+        output.note(f"{client.unserved()}: what is left to do goes on with `reactor serve`")

@@ -170,6 +170,7 @@ class Signals:
             if run is None:
                 row = await self._row(number)
                 advance(RunState(row.state), signal)
+                self._elsewhere(row)
                 raise SignalRefused(f"the run {self._text(number)} is {name(row.state)}; it has not begun")
             await self._e.executor.control.signal(run, signal, request)
         except NotAllowed as e:
@@ -295,6 +296,7 @@ class Signals:
         run = await self._stepped(number)
         if run is None:
             row = await self._row(number)
+            self._elsewhere(row)
             raise SignalRefused(f"the run {self._text(number)} is {name(row.state)}: nothing waits for an answer")
         place = run.plan.by_path.get(step, run.plan.by_name.get(step))
         node = run.plan.nodes[place] if place is not None else None
@@ -326,6 +328,13 @@ class Signals:
                 return None
             await SYSTEM.sleep(LOOK_S)
         return runs[number]
+
+    def _elsewhere(self, row: RunRow) -> None:
+        if row.state in _STEPPED:
+            raise SignalRefused(
+                f"the run {self._text(row.id)} is {name(row.state)}, and another process has it",
+                hint="say it to the server of this store: name that with --server or REACTOR_URL",
+            )
 
     def _over(self, number: int, row: RunRow) -> SignalRefused:
         message = f"the run {self._text(number)} has ended: it is {name(row.state)}"

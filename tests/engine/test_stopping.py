@@ -200,5 +200,6 @@ async def test_who_answers_or_pauses_a_run_of_a_killed_process_waits_until_it_is
     monkeypatch.setattr(signals, "TAKEN_OVER_S", 0.0)
     with pytest.raises(signals.SignalRefused) as told:
         await rig.runs.answer(run, "ok", approve=True, by="ada")
-    assert str(told.value) == f"the run {run} is running: nothing waits for an answer"
+    assert str(told.value) == f"the run {run} is running, and another process has it"
+    assert told.value.hint == "say it to the server of this store: name that with --server or REACTOR_URL"
     runs[number] = left
