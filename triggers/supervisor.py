@@ -101,10 +101,8 @@ class Supervisor:
         ended = [reader for name, reader in self.readers.items() if specs.get(name) != reader.spec]
         held = [one for one in ended if self.routes is not None and self.routes.hold(one.spec.name)]
         await asyncio.gather(*(left(self.clock, one.trigger) for one in held))
-        for reader in held:  # its requests may wait for runs, and the reload does not
-            leaving = asyncio.ensure_future(self._stop(reader))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+        self._leaving = {task for task in self._leaving if not task.done()}  # requests may wait for runs, we do not
+        self._leaving |= {asyncio.ensure_future(self._stop(reader)) for reader in held}
         await asyncio.gather(*(self._stop(reader) for reader in ended if reader not in held))
         for reader in ended:
             del self.readers[reader.spec.name]

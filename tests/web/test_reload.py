@@ -119,7 +119,7 @@ async def test_who_waits_for_a_result_has_it_after_a_reload(
     else:
         site.file.write_text("workflow: hook\nsteps: [{log: {message: x}}]\n")
     assert not (await site.app.load()).diagnostics.errors
-    await site.until(lambda: not site.app.supervisor._leaving)
+    await site.until(lambda: all(task.done() for task in site.app.supervisor._leaving))
     if ended == "changed":
         assert [status.state for status in site.app.supervisor.status()] == ["connected"]
     assert not asked.done()
