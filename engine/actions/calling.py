@@ -152,7 +152,7 @@ class StepClass:
     """A `Step` class taken apart: its methods compiled."""
 
     def __init__(self, cls: type[Any], name: str) -> None:
-        self.cls = cls
+        self.target = cls
         self.name = name
         given = (CONTEXT, "error", "output")
         self.validate = self._method("validate_input", given[:1])
@@ -160,14 +160,14 @@ class StepClass:
         self.compensate = self._method("compensate", given)
 
     def _method(self, method: str, given: tuple[str, ...]) -> Compiled | None:
-        own = getattr(self.cls, method, None)
+        own = getattr(self.target, method, None)
         if own is None or own is getattr(Step, method):
             return None
         return Compiled(getattr(self._instance(), method), f"{self.name}.{method}", given=given)
 
     def _instance(self) -> Any:
         try:
-            return self.cls()
+            return self.target()
         except TypeError as e:
             raise StepError("config", f"{self.name} cannot be made without arguments: {e}") from None
 

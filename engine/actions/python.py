@@ -108,13 +108,18 @@ class PythonAction(ActionBase):
             return await self._in_process(call, given)
         if given.limits is not None:
             raise StepError("config", "`limits` of a Python step need `isolation: process` on the step")
-        if call.services is None:
+        reference, services = given.function, call.services
+        if services is None:
             raise StepError("config", "this engine was given no functions")
-        target: Any = await self._function(call.services, given.function)
-        compiled = self._compiled.get(given.function)
-        if compiled is None or (compiled.cls if isinstance(compiled, StepClass) else compiled.target) != target:
-            compiled = StepClass(target, given.function) if is_step_class(target) else Compiled(target, given.function)
-            self._compiled[given.function] = compiled
+        compiled = self._compiled.get(reference)
+        target: Any
+        if compiled is not None or not is_unread(reference):
+            target = services.function(reference)
+        else:
+            target = await self._first(services, reference)
+        if compiled is None or compiled.target != target:
+            compiled = StepClass(target, reference) if is_step_class(target) else Compiled(target, reference)
+            self._compiled[reference] = compiled
         if isinstance(compiled, StepClass):
             return await self._step_class(call, compiled, given.args)
         kwargs = compiled.bind(given.args) if given.args or compiled.required else {}
@@ -134,10 +139,8 @@ class PythonAction(ActionBase):
         result = await self._invoke(call, compiled, target, kwargs, stop)
         return StateEffect(tuple(state.ops), output=result) if state is not None and state.ops else result
 
-    async def _function(self, services: Services, reference: str) -> Any:
-        """The function of a reference; its module is imported in a thread, once for all who wait for it."""
-        if reference in self._compiled or not is_unread(reference):
-            return services.function(reference)
+    async def _first(self, services: Services, reference: str) -> Any:
+        """A function whose module is not there yet: it is imported in a thread, once for all who wait for it."""
         importing = self._importing.get(reference)
         if importing is None:
             importing = self._importing[reference] = self._threads.run(partial(_import, services, reference))
@@ -153,7 +156,7 @@ class PythonAction(ActionBase):
         stop = threading.Event()
         result: Any = None
         ops: list[Any] = []
-        instance = step.cls()
+        instance = step.target()
         for method, compiled in step.calls(call.undo):
             context = make_context(call, stop, threaded=self._threaded(compiled, call))
             kwargs = compiled.bind(own_arguments(compiled, args, method))
