@@ -40,5 +40,4 @@ SYSTEM = SystemClock()
 
 def elapsed_s(since: float, until: float) -> float:
     """Seconds from one instant to a later one; 0 if the wall clock was set back in between."""
-    seconds = until - since
-    return seconds if seconds > 0.0 else 0.0  # `max` takes several times as long, and this is asked of each step
+    return until - since if until > since else 0.0
