@@ -59,6 +59,16 @@ class Arriving(HttpToolsProtocol):
         if self._arriving or self.cycle is before:
             self._in_part(data)
 
+    def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]  # asyncio takes both
+        """See asyncio.Protocol. A client that sends nothing more may still read: what it asked for in full is answered,
+        unless the answer goes on for ever. Then we close.
+        """
+        cycle: Any = self.cycle
+        if self._refused or self._arriving or not self._answering() or cycle.response_started:
+            return False
+        cycle.keep_alive = False
+        return True
+
     # -- the parser's calls
     def on_message_begin(self) -> None:
         """A request begins."""

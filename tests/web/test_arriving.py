@@ -260,3 +260,25 @@ async def test_what_is_refused_behind_requests_is_told_after_their_answers(
     monkeypatch.setattr(arriving, "REQUEST_S_MAX", 30.0)
     assert await answered_in_turn(site, behind, monkeypatch) == (status, detail)
     assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_a_client_that_sends_nothing_more_is_answered(site: Site, requests: int) -> None:
+    """Some shut their side down once the request is out, and read then; the connection ends with the last answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.web.port)
+    line = Line(reader, writer)
+    await line.send((HEAD + b"Content-Length: %d\r\n\r\n" % len(EVENT) + EVENT) * requests)
+    writer.write_eof()
+    assert [(await line.answer())[0] for _ in range(requests)] == [202] * requests
+    assert await line.rest() == b""
+    writer.close()
+
+
+async def test_a_stream_ends_with_its_client(site: Site) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.web.port)
+    line = Line(reader, writer)
+    await line.send(b"GET /api/v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"retry: 1000"), 10)
+    writer.write_eof()
+    await line.rest()
+    writer.close()
