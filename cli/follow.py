@@ -37,7 +37,7 @@ async def changes(client: Client, run: str) -> AsyncGenerator[dict[str, Any], No
                     raise
                 continue  # the server starts again: the stream says when
             for step in found["steps"]:
-                now = (step["state"], step["attempts"])
+                now = (step["state"], max(1, step["attempts"]))  # a moment after it runs, its first attempt does
                 if steps.get(step["name"], ("pending", 0)) != now and step["state"] not in _QUIET:
                     steps[step["name"]] = now
                     yield {"kind": "step", "run": found["id"], **step}

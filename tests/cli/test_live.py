@@ -5,11 +5,14 @@ import json
 import re
 import signal
 from collections.abc import AsyncGenerator, Iterator
+from typing import Any, cast
 
 import pytest
 
 from reactor.cli import live
+from reactor.cli.client import Client
 from reactor.cli.failures import Unreachable
+from reactor.cli.follow import changes
 from reactor.cli.live import EVENT, OPEN, RESET, Told, blocks, told
 from reactor.tests.cli.rig import NAP, Process, Project, with_server
 
@@ -169,3 +172,34 @@ def test_following_has_no_pages_and_needs_a_server(server: Process, project: Pro
         "",
         "error: --follow has no pages: it takes no --cursor and no --limit\n  = help: leave them out\n",
     )
+
+
+class Seen:
+    """A client that reads a run as it is at one moment after the other."""
+
+    app = None
+
+    def __init__(self, *states: tuple[str, int]) -> None:
+        self.left = list(states)
+
+    async def get(self, *path: str) -> dict[str, Any]:
+        state, attempts = self.left.pop(0)
+        ended = "running" if self.left else "completed"
+        step = {"name": "a", "state": state, "attempts": attempts}
+        return {"id": "r-1-1", "state": ended, "progress": 0, "steps": [step]}
+
+    async def stream(self, **query: str) -> AsyncGenerator[dict[str, Any], None]:
+        while self.left:
+            yield {}
+            await asyncio.sleep(0)
+
+
+async def test_a_step_is_told_once_for_each_attempt() -> None:
+    seen = Seen(("running", 0), ("running", 1), ("retrying", 1), ("running", 2), ("completed", 2))
+    shown = [each async for each in changes(cast(Client, seen), "r-1-1") if each["kind"] == "step"]
+    assert [(each["state"], each["attempts"]) for each in shown] == [
+        ("running", 0),
+        ("retrying", 1),
+        ("running", 2),
+        ("completed", 2),
+    ]
