@@ -32,6 +32,7 @@ PASSED_ON = ("PATH", "HOME", "LANG", "TZ")
 OUTPUT_DEFAULT = 1 * MIB
 DETAIL_CHARS_MAX = 2_000
 DRAIN_S = 0.2  # for output still on its way when the program has ended; then what holds the pipes is ended too
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)  # others use it up now; later there may be some
 _NO_MEMORY = ("MemoryError", "Cannot allocate memory", "bad_alloc", "out of memory", "Out of memory")
 
 
@@ -175,7 +176,12 @@ class _Program:
             raise StepError("invalid_input", f"`{self.title}` cannot be started: {said}")
         # Pipes of our own: asyncio's `wait` waits for its pipes too, which a process left behind may hold open.
         check_bounds(self._limits.memory, self._limits.cpu)
-        self._pipes = [Pipe(), Pipe(), Pipe()]
+        try:
+            for _ in range(3):
+                self._pipes.append(Pipe())
+        except OSError as e:
+            self._close_pipes()
+            raise _unstartable(self.title, e) from e
         feed, out, err = self._pipes
         spawning = asyncio.ensure_future(self._spawn())
         try:
@@ -224,8 +230,7 @@ class _Program:
         except ValueError as e:
             raise StepError("invalid_input", f"`{self.title}` cannot be started: {e}") from e
         except OSError as e:
-            code = "too_large" if e.errno == errno.E2BIG else "forbidden"
-            raise StepError(code, f"`{self.title}` cannot be started: {e.strerror}") from e
+            raise _unstartable(self.title, e) from e
 
     def _close_pipes(self) -> None:
         for pipe in self._pipes:
@@ -322,6 +327,15 @@ class _Program:
         said = f": {last.strip()[:300]}" if last else ""
         how = f"was ended by {word}" if code < 0 and word else f"ended with exit code {code}"
         return StepError("command.exit", f"`{self.title}` {how}{said}", details=details)
+
+
+def _unstartable(title: str, error: OSError) -> StepError:
+    said = f"`{title}` cannot be started: {error.strerror}"
+    if error.errno in _SCARCE:
+        return StepError(
+            "resource_limit", said, "retry", hint="raise what this process may have: LimitNOFILE, TasksMax"
+        )
+    return StepError("too_large" if error.errno == errno.E2BIG else "forbidden", said)
 
 
 def _shown(limits: CommandLimits, name: str) -> str:

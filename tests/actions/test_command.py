@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 import time
@@ -132,6 +133,37 @@ def test_templates_in_shell_are_refused_at_load(rig: Rig) -> None:
 )
 def test_faults_at_load(rig: Rig, with_: Any, faults: list[tuple[str, str]]) -> None:
     assert rig.catalogue.faults("command", with_) == faults
+
+
+@pytest.mark.parametrize("open_before", [0, 1, 2, 3])
+async def test_without_a_descriptor_to_spare_it_is_tried_again_and_keeps_none(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, open_before: int
+) -> None:
+    await rig("command", {"argv": ["true"]})  # what is opened once is open
+    before = os.listdir("/proc/self/fd")
+    made, pipe = [0], os.pipe
+
+    def scarce() -> tuple[int, int]:
+        if made[0] == open_before:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        made[0] += 1
+        return pipe()
+
+    async def none(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe", scarce)
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", none)
+    with pytest.raises(StepError) as caught:
+        await rig("command", {"argv": ["true"]})
+    error = caught.value.info()
+    assert (error.code, error.message, error.class_, error.hint) == (
+        "resource_limit",
+        "`true` cannot be started: Too many open files",
+        "retry",
+        "raise what this process may have: LimitNOFILE, TasksMax",
+    )
+    assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 async def test_exit_codes(rig: Rig) -> None:
