@@ -31,6 +31,7 @@ class Flow:
     told: list[str] = field(default_factory=list[str])  # types of events that waits look for
     raised: int = 0  # how often the durable value is
     runs: int = 1
+    superseded: bool = False  # its second run ends the first
     gated: bool = False  # its runs wait for a word that comes when all events are in
     pauses: bool = False
     limited: bool = False
@@ -177,6 +178,7 @@ class Maker:
         flow.steps = [gate, *(self._step(1) for _ in range(chance.randint(1, 2)))]
         flow.gated, flow.runs = True, 2
         overflow = chance.choice(["skip", "cancel_running", "queue"])
+        flow.superseded = overflow == "cancel_running"
         flow.more["limits"] = {"concurrency": {"max": 1, "key": "inputs.id", "overflow": overflow}}
 
     def _stopped(self) -> list[Step]:

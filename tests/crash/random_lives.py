@@ -135,7 +135,14 @@ class _Driver:
             for n in numbers:
                 await self._life.post(f"{self._id}-{type}-{n}", type, {"id": self._id})
         if self._flow.gated:  # one word for all: a wait in its look back may take a newer one that comes meanwhile
+            if self._flow.superseded:
+                await self._life.rig.until(self._may_go)
             await self._life.post(f"{self._id}-go", "order.go", {"id": self._id})
+
+    def _may_go(self) -> bool:
+        """Is nobody at the gate who is to be cancelled there?"""
+        last = self._life.outside.acknowledged.get(f"{self._id}-1", ())
+        return self._life.dead or all(run.id in last for run in self._active())
 
     async def _until_quiet(self) -> None:
         life = self._life
