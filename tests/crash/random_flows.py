@@ -196,6 +196,8 @@ class Maker:
         return {"name": name, **_do(name, compensate=_do(f"undo-{name}"))}
 
     def _rest(self, name: str, kinds: tuple[str, ...] = ("wait", "event", "asked", "child", "backoff", "hang")) -> Step:
+        if "child" in self.flow.rests.values():  # of two, either may end first
+            kinds = tuple(kind for kind in kinds if kind != "child")
         kind = self.flow.rests[name] = self._chance.choice(kinds)
         undo = {"compensate": {**_do(f"undo-{name}"), "when": self._chance.choice(["completed", "failed", "both"])}}
         more = undo if self._chance.random() < 0.5 else {}
