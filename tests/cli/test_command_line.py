@@ -115,6 +115,12 @@ def test_the_version_is_the_packages(project: Project) -> None:
     assert project.say("--version") == (0, reactor.__version__ + "\n", "")
 
 
+def test_it_is_a_module_too(project: Project) -> None:
+    """Started by an interpreter, where its programs are not on the path."""
+    said = subprocess.run([sys.executable, "-P", "-m", "reactor", "nothing"], capture_output=True, text=True)
+    assert (said.returncode, said.stdout, said.stderr) == project.say("nothing")
+
+
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("run", "--help"), ("trigger",)])
 def test_help_imports_nothing_but_the_table(words: tuple[str, ...]) -> None:
     code = (

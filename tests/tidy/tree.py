@@ -22,6 +22,7 @@ LEVELS = {
     "assist": 6,
     "marketplace": 6,
     "cli": 7,
+    "__main__": 8,
     "testing": 7,
 }
 OUTSIDE = ("tests", "bench", "deploy", "docs", "examples")
