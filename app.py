@@ -135,12 +135,12 @@ class App:
         store, clock, project = self.store, self.clock, self.project
         self.rules, self.counts, self.unmatched = Rules(), Counts(), Unmatched(store, clock)
         self.outbox = Outbox(store, self.rules, clock)
-        find, files = self.functions.function, project.server.files
-        services = ActionServices(store, project.root, files, self.connections.get, find)
+        find, get, server = self.functions.function, self.connections.get, project.server
+        services = ActionServices(store, project.root, server.files, server.output_bytes_max, get, find)
         self.engine = Engine(
             store, clock, self.actions, services, self.outbox, self.telemetry, secrets=self.secrets, fatal=self._fatal
         )
-        self.engine.url = project.server.outside
+        self.engine.url = server.outside
         self.runs_api = RunsApi(self.engine)
         self.arrivals = Arrivals(self.rules, self.engine, self.engine.numbers, clock, self.unmatched, self.counts)
         self.intake = Intake(

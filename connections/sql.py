@@ -123,6 +123,7 @@ class SqlRequest(Struct, frozen=True):
     read_only: bool = False
     once: bool = False
     key: str = ""
+    bytes_max: int = OUTPUT_BYTES_MAX  # of what is read
 
     @property
     def plain(self) -> bool:
@@ -174,8 +175,8 @@ class Gathered:
         """
         size = sum(weight(value) for row in rows for value in row)
         self._bytes += size
-        if self._bytes > OUTPUT_BYTES_MAX:
-            said = f"the query gives more than {format_size(OUTPUT_BYTES_MAX)}"
+        if self._bytes > self._request.bytes_max:
+            said = f"the query gives more than {format_size(self._request.bytes_max)}"
             raise StepError("too_large", said, hint="select fewer rows or columns, or a part of each value: substr(…)")
         return size
 

@@ -8,7 +8,6 @@ import msgspec
 
 from ..core import faults
 from ..core.errors import ErrorInfo, ReactorError
-from ..core.limits import INLINE_BYTES_MAX
 from ..store.contract import JournalRow, Kind, RunChange, RunState, Unit
 from .active import ActiveRun
 from .admission import release
@@ -64,7 +63,7 @@ class Endings:
         """
         x = self._x
         record, body = x.records.encoded(node, record)
-        if len(body) > INLINE_BYTES_MAX:
+        if len(body) > x.records.plain_bytes_max:
             record, body = await x.records.apart(node, record, body)
         row = x.records.row(run, node, Kind.RESULT, body)
         if record.state == "failed":

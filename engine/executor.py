@@ -67,7 +67,7 @@ class Executor:
         self.fatal = fatal
         self.runs: dict[int, ActiveRun] = {}
         self.timers = Timers(owner.clock)
-        self.records = Records(owner.store, telling, owner.clock)
+        self.records = Records(owner.store, telling, owner.clock, services.output_bytes_max)
         self.attempts = Attempts(self)
         self.waits = Waits(self)
         self.endings = Endings(self)

@@ -9,7 +9,7 @@ import msgspec
 
 from ..core.clock import Clock
 from ..core.errors import ErrorInfo, PermanentError
-from ..core.limits import INLINE_BYTES_MAX, OUTPUT_BYTES_MAX
+from ..core.limits import INLINE_BYTES_MAX
 from ..store.contract import (
     JournalRow,
     Kind,
@@ -41,9 +41,12 @@ _BLOB_KEY = b'"$blob"'
 class Records:
     """The journal of this node's runs."""
 
-    def __init__(self, store: Store, telling: Telling, clock: Clock) -> None:
+    def __init__(self, store: Store, telling: Telling, clock: Clock, output_bytes_max: int) -> None:
         self._store = store
         self._clock = clock
+        self._output_bytes_max = output_bytes_max
+        self.plain_bytes_max = min(INLINE_BYTES_MAX, output_bytes_max)
+        """A record's body of up to so many bytes is written as it is; a longer one `apart` looks at."""
         self.telling = telling
         self._mask = telling.secrets.mask_bytes
 
@@ -67,15 +70,16 @@ class Records:
         return (record, body) if shown is body else (_record(shown), shown)
 
     async def apart(self, node: Node, record: StepRecord, body: bytes) -> tuple[StepRecord, bytes]:
-        """A record whose body is over INLINE_BYTES_MAX: a large output goes to a blob first, durable before the row
-        that names it; one over OUTPUT_BYTES_MAX makes it the record of a failure.
+        """A record whose body is over `plain_bytes_max`: a large output goes to a blob first, durable before the row
+        that names it; one over `server.limits.output` makes it the record of a failure.
         """
         if record.output is None:
             return record, body
         output = _encode(record.output)
-        if len(output) > OUTPUT_BYTES_MAX:
-            message = f"the output of `{node.path}` has {len(output)} bytes; at most {OUTPUT_BYTES_MAX} are kept"
-            return _unkept(node, record, "too_large", message)
+        if len(output) > self._output_bytes_max:
+            message = f"the output of `{node.path}` has {len(output)} bytes; at most {self._output_bytes_max} are kept"
+            hint = "give less, keep it in a file and give its path, or raise `server.limits.output`"
+            return _unkept(node, record, "too_large", message, hint)
         if len(output) > INLINE_BYTES_MAX:
             blob = {
                 BLOB: (await patiently(self._clock, lambda: self._store.put_blob(output))).hex(),
@@ -102,7 +106,7 @@ class Records:
             event, outbox = telling.emitted(run, node, effect)
             record = msgspec.structs.replace(record, output={"id": event.id})
         record, body = self.encoded(node, record)
-        if len(body) > INLINE_BYTES_MAX:
+        if len(body) > self.plain_bytes_max:
             record, body = await self.apart(node, record, body)
         if kind is Kind.RESULT:
             outbox = (*outbox, *telling.step_outbox(run, node, record))
@@ -119,7 +123,7 @@ class Records:
         own = b""
         if effect.output is not msgspec.UNSET:  # a function's: it is kept as without changes of state
             record, own = self.encoded(node, msgspec.structs.replace(record, output=effect.output))
-            if len(own) > INLINE_BYTES_MAX:
+            if len(own) > self.plain_bytes_max:
                 record, own = await self.apart(node, record, own)
             if record.state == "failed":
                 await self._store.submit(Unit(journal=(self.row(run, node, kind, own),)))
@@ -189,8 +193,8 @@ class Records:
             self.telling.parked(row, now)
 
 
-def _unkept(node: Node, record: StepRecord, code: str, message: str) -> tuple[StepRecord, bytes]:
-    error = ErrorInfo(code, message, "park", node.path, record.attempts)
+def _unkept(node: Node, record: StepRecord, code: str, message: str, hint: str = "") -> tuple[StepRecord, bytes]:
+    error = ErrorInfo(code, message, "park", node.path, record.attempts, hint=hint)
     failed = msgspec.structs.replace(record, state="failed", output=None, error=error)
     return failed, _encode(failed)
 

@@ -19,9 +19,11 @@ class ActionServices:
         store: Store,
         project: str,
         files: tuple[str, ...],
+        output_bytes_max: int,
         connection: Callable[[str, str | None], Any],
         function: Callable[[str], Callable[..., Any]],
     ) -> None:
+        self.output_bytes_max = output_bytes_max
         self.project = os.path.abspath(project)
         self.files = tuple(os.path.abspath(os.path.join(project, folder)) for folder in files)
         self._store = store

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import pytest
 
 from ..core.errors import ReactorError, StepError, code_matches
-from ..core.limits import CANCEL_GRACE_S
+from ..core.limits import CANCEL_GRACE_S, OUTPUT_BYTES_MAX
 from ..engine.actions.catalogue import Catalogue
 from ..engine.actions.contract import Action, Call, EmitEffect, StateEffect
 from ..engine.actions.functions import resolve
@@ -27,6 +27,8 @@ from ..store.contract import StateResult
 
 class LentServices:
     """What a test lends to an action: connections by (kind, name), functions, durable values."""
+
+    output_bytes_max = OUTPUT_BYTES_MAX
 
     def __init__(
         self,

@@ -49,6 +49,8 @@ class Services(Protocol):
     project: str
     files: tuple[str, ...]
     """Folders that `file` may touch, absolute."""
+    output_bytes_max: int
+    """So many bytes a step's output may have as JSON: `server.limits.output`."""
 
     def connection(self, kind: str, name: str | None) -> Any:
         """The named connection of this kind, or the only one; opened at first use, shared."""

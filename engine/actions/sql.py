@@ -94,6 +94,7 @@ class SqlAction(ActionBase):
             read_only=given.transaction.read_only,
             once=given.once,
             key=call.key,
+            bytes_max=call.services.output_bytes_max,
         )
         return await connection.run(request)
 

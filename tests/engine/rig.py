@@ -9,6 +9,7 @@ from typing import Any
 
 from reactor.core.clock import SYSTEM, Clock
 from reactor.core.event import Delivery, Event, Receipt, Settlement
+from reactor.core.limits import OUTPUT_BYTES_MAX
 from reactor.core.telemetry import Telemetry
 from reactor.engine.actions.catalogue import Catalogue
 from reactor.engine.engine import Engine
@@ -63,6 +64,7 @@ class Rig:
             self.store,
             self.project,
             (".",),
+            OUTPUT_BYTES_MAX,
             lambda k, n: self.connection(k, n),
             self.functions.__getitem__,
         )
