@@ -31,7 +31,7 @@ from .plan import OPEN, PARKED, Node
 from .progress import Outcome, reaction_of
 from .pure import caught, guarded, transformed
 from .records import Records
-from .run import Cause, StepRecord, StepState
+from .run import CancelRequest, Cause, StepRecord, StepState
 from .telling import Telling
 from .timers import Timers
 from .waits import Waits
@@ -90,6 +90,14 @@ class Executor:
             return
         self.pump(run)
         self.look(run)
+
+    def found(self, run: ActiveRun, request: CancelRequest) -> None:
+        """Put in place what a run's journal has, where it is to be ended at once and nothing is to start."""
+        run.cause, run.cancel, run.ending = Cause.CANCEL, request, True
+        self.walk(run, run.progress.start())
+        run.found_again()
+        run.progress.stop()
+        self.control.drop_queue(run)
 
     def walk(self, run: ActiveRun, out: Outcome) -> None:
         """Settle at once what needs no action (recorded ends, skips, blocks, pure steps); queue the rest."""

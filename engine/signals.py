@@ -147,6 +147,7 @@ class Signals:
                 await self._end_held(row, request)
                 return True
             run = await self._restored(row)
+            self._e.executor.found(run, request)
         await self._e.store.submit(Unit(changes=(RunChange(number, "live", cancel=_encode(request)),)))
         await self._e.executor.control.signal(run, Signal.FORCE, request)
         return True

@@ -342,6 +342,11 @@ async def test_a_handler_that_kills_can_be_left_by_force(lives: Reopen, world: W
     await rig.runs.cancel(run, force=True)
     shown = await rig.runs.get(run)
     assert (shown["state"], shown["metadata"]["forced"]) == ("cancelled", True)
+    assert {step["name"]: step["state"] for step in shown["steps"]} == {
+        "a": "completed",
+        "b": "completed",
+        "c": "failed",
+    }
 
 
 @pytest.mark.rule("4.7")
