@@ -27,6 +27,7 @@ def store(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/reactor.db"
 
 
+@pytest.mark.uncovered  # CPython 3.11 under a tracer spins while an exception waits to be raised in another thread
 async def test_a_thread_that_does_not_return_is_left_behind(
     store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
