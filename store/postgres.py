@@ -20,7 +20,7 @@ from .postgres_days import Days
 from .postgres_known import KnownRuns
 from .postgres_lane import PostgresLane
 from .postgres_node import Lease, bury, end_node, living_server, new_node
-from .postgres_sql import STATEMENTS_KEPT, Connection, connect, driver, meaning, numbered, run, shown
+from .postgres_sql import ANSWER_S, STATEMENTS_KEPT, Connection, connect, driver, hang_up, meaning, numbered, run, shown
 from .reads import Reads, Row
 from .retention import Ask, Retention, blob_steps, bound_unmatched, expired_days
 from .statements import JOURNAL_COLUMNS, RUN_COLUMNS, UNMATCHED, Statement
@@ -77,11 +77,16 @@ class PostgresStore(Reads, Submits):
                     hint="stop that process, or give this one a database of its own",
                 )
         finally:
-            await connection.close()
+            await hang_up(connection)
         await self._days.refresh()
         settings = {"application_name": "reactor", "statement_timeout": str(int(READ_TXN_S_MAX * 1000))}
         self._pool = await driver().create_pool(
-            self._url, min_size=1, max_size=_READERS_MAX, server_settings=settings, statement_cache_size=STATEMENTS_KEPT
+            self._url,
+            min_size=1,
+            max_size=_READERS_MAX,
+            server_settings=settings,
+            statement_cache_size=STATEMENTS_KEPT,
+            command_timeout=READ_TXN_S_MAX + ANSWER_S,
         )
         synchronous = _SYNCHRONOUS[self.durability]
         self._lanes = [
@@ -117,7 +122,11 @@ class PostgresStore(Reads, Submits):
             await self._leave()
         if self._pool is not None:
             pool, self._pool = self._pool, None
-            await pool.close()
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
 
     async def _leave(self) -> None:
         """Give the lease back; if the database is away, or read only, it runs out by itself."""
@@ -131,7 +140,7 @@ class PostgresStore(Reads, Submits):
             if not isinstance(ours := meaning(error, self._url), StoreUnavailable):
                 raise ours from None
         finally:
-            await connection.close()
+            await hang_up(connection)
 
     # -- reads
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from .postgres_sql import connect, goes_again
+from .postgres_sql import connect, goes_again, hang_up
 
 
 class Days:
@@ -23,7 +23,7 @@ class Days:
             sql = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename LIKE 'seen\\_%'"
             self.tables = sorted([row[0] for row in await connection.fetch(sql)], reverse=True)
         finally:
-            await connection.close()
+            await hang_up(connection)
 
     async def make(self, tables: Sequence[str]) -> None:
         """Make those that are missing; another node may do it at the same moment."""
@@ -43,5 +43,5 @@ class Days:
                         if not goes_again(error):
                             raise
             finally:
-                await connection.close()
+                await hang_up(connection)
             await self.refresh()

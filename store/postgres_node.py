@@ -8,7 +8,6 @@ loop has not turned for a whole lease: a process that does nothing is not alive 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable
 
@@ -16,7 +15,7 @@ from ..core.clock import SYSTEM
 from ..core.errors import Fenced, ReactorError
 from ..core.limits import NODE_TTL_S, SWEEP_S
 from ..core.loops import LOOPS
-from .postgres_sql import Connection, connect, meaning
+from .postgres_sql import Connection, connect, hang_up, meaning
 
 LIVING_S = 2.5 * SWEEP_S  # in this time a living process has renewed its lease
 
@@ -120,8 +119,7 @@ class Lease:
                     LOOPS.failed("lease of the store", error)
             await asyncio.get_running_loop().run_in_executor(None, self._ended.wait, SWEEP_S)
         if connection is not None:
-            with contextlib.suppress(Exception):  # it is being left anyway
-                await connection.close()
+            await hang_up(connection)
 
     def _turned(self) -> None:
         self._turned_at = SYSTEM.monotonic()

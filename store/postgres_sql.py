@@ -4,6 +4,7 @@ never shown.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,10 @@ Connection = Any
 STATEMENTS_KEPT = 400
 _IDLE_IN_TRANSACTION_S = 2  # a node frozen between lock and write blocks nobody for longer
 _CONNECT_S = 5.0
+ANSWER_S = 5.0
+"""The database ends a statement at its own limit. One that has not answered so long after that is not there any more:
+frozen, or behind a line that nobody cut.
+"""
 # serialization, deadlock, lock, time, a day's table gone or there already, a stale plan, a row that another wrote first
 _AGAIN = frozenset(("40001", "40P01", "55P03", "57014", "42P01", "42P07", "0A000", "23505"))
 _AWAY = frozenset(
@@ -62,12 +67,18 @@ async def connect(url: str, *, statement_s: float = GROUP_S_MAX, synchronous: st
             timeout=_CONNECT_S,
             server_settings=settings,
             statement_cache_size=STATEMENTS_KEPT,
-            command_timeout=None,
+            command_timeout=statement_s + ANSWER_S,
         )
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  # whatever the driver says of a URL, a host or a login, somebody must hear it
         raise _connecting(error, url) from None
+
+
+async def hang_up(connection: Connection) -> None:
+    """Let go of a connection that has nothing under way; if the other end says nothing, without it."""
+    with contextlib.suppress(Exception):
+        await connection.close(timeout=ANSWER_S)
 
 
 def _connecting(error: Exception, url: str) -> Exception:
@@ -85,7 +96,7 @@ def _connecting(error: Exception, url: str) -> Exception:
 
 
 def _text(error: BaseException, url: str) -> str:
-    found = str(error) or type(error).__name__
+    found = str(error) or ("it does not answer" if isinstance(error, TimeoutError) else type(error).__name__)
     password = urlsplit(url).password
     return found.replace(password, "…") if password else found
 

@@ -15,8 +15,18 @@ class Proxy:
         self._to = (host, port)
         self.port = 0
         self.cut_at_commit = ""
+        self._speaks = asyncio.Event()
+        self._speaks.set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def silence(self) -> None:
+        """Keep every line, and pass nothing on, until `speak`."""
+        self._speaks.clear()
+
+    def speak(self) -> None:
+        """Pass on what came meanwhile, too."""
+        self._speaks.set()
 
     async def __aenter__(self) -> "Proxy":
         await self.open()
@@ -61,6 +71,7 @@ class Proxy:
 
     async def _there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
         while data := await reader.read(65_536):
+            await self._speaks.wait()
             if self.cut_at_commit and COMMIT in data[:32]:
                 cut, self.cut_at_commit = self.cut_at_commit, ""
                 if cut == "before":
@@ -75,6 +86,7 @@ class Proxy:
     async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
+                await self._speaks.wait()
                 if lost.is_set():
                     return
                 writer.write(data)

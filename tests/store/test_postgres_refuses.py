@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ import pytest
 
 from reactor.core.errors import StoreUnavailable
 from reactor.core.event import Mark
-from reactor.store import open_store
+from reactor.store import open_store, postgres, postgres_lane, postgres_sql
 from reactor.store.contract import Committed, Unit
 from reactor.store.postgres_lane import PostgresLane
 from reactor.store.postgres_sql import shown
@@ -144,3 +145,62 @@ async def test_a_store_closes_while_its_database_refuses(database: Database) -> 
     await database.refuse(True)
     async with asyncio.timeout(20):
         await store.close()
+
+
+SILENCE_S = 0.5  # of a database that has a limit of half a second for its statements
+
+
+@pytest.fixture
+async def silenced(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, Proxy]]:
+    """A database whose line is kept, and says nothing any more when its proxy is told so."""
+    for module in (postgres, postgres_sql):
+        monkeypatch.setattr(module, "ANSWER_S", SILENCE_S)
+    monkeypatch.setattr(postgres_lane, "connect", functools.partial(postgres_sql.connect, statement_s=SILENCE_S))
+    parts = urlsplit(postgres_url)
+    async with Proxy(parts.hostname or "", parts.port or 0) as proxy:
+        yield postgres_url.replace(f":{parts.port}", f":{proxy.port}"), proxy
+
+
+async def test_a_silent_database_refuses_input_and_has_what_was_under_way_written_once(
+    silenced: tuple[str, Proxy],
+) -> None:
+    url, proxy = silenced
+    clock = VirtualClock()
+    store: Any = open_store(url, clock=clock)
+    await store.open()
+    try:
+        await store.submit(Unit(marks=(Mark("s", "before", b"v"),)))
+        proxy.silence()
+        asked = asyncio.ensure_future(store.submit(INPUT["a run"]()))
+        async with asyncio.timeout(20):
+            while not store.refusing:
+                await asyncio.sleep(0.01)
+        assert store.refusing == f"the database {shown(url)} cannot be reached: it does not answer"
+        with pytest.raises(StoreUnavailable) as refused:
+            await store.submit(INPUT["an event"]())
+        assert str(refused.value) == store.refusing
+        assert not asked.done()  # nobody can say yet whether it was written
+        proxy.speak()
+        async with asyncio.timeout(20):
+            while not asked.done():
+                await clock.advance(1)
+                await asyncio.sleep(0.01)
+        assert [each.verdict for each in (await asked).started] == ["begun"]
+        assert (await store.run(1)).id == 1
+        assert not store.refusing
+    finally:
+        proxy.speak()
+        await store.close()
+
+
+async def test_a_store_closes_while_its_database_is_silent(silenced: tuple[str, Proxy]) -> None:
+    url, proxy = silenced
+    store = open_store(url, clock=VirtualClock())
+    await store.open()
+    await store.submit(Unit(runs=(start(1),)))
+    proxy.silence()
+    try:
+        async with asyncio.timeout(20):
+            await store.close()
+    finally:
+        proxy.speak()
