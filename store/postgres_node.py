@@ -15,7 +15,7 @@ from ..core.clock import SYSTEM
 from ..core.errors import Fenced, ReactorError
 from ..core.limits import NODE_TTL_S, SWEEP_S
 from ..core.loops import LOOPS
-from .postgres_sql import Connection, connect, hang_up, meaning
+from .postgres_sql import Connection, connect, meaning
 
 LIVING_S = 2.5 * SWEEP_S  # in this time a living process has renewed its lease
 
@@ -119,7 +119,7 @@ class Lease:
                     LOOPS.failed("lease of the store", error)
             await asyncio.get_running_loop().run_in_executor(None, self._ended.wait, SWEEP_S)
         if connection is not None:
-            await hang_up(connection)
+            connection.terminate()  # it has nothing under way: there is nothing to wait for
 
     def _turned(self) -> None:
         self._turned_at = SYSTEM.monotonic()
