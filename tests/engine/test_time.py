@@ -74,14 +74,18 @@ steps:
 """
 
 
+COMMITS = 4  # so many, one after another, lie between a wake-up and the sleep that follows it: an end, a place, a start
+
+
 async def pass_time(rig: Rig, hand: VirtualClock, seconds: float) -> None:
     """Let so much time pass, minute by minute: what it wakes is through, on disk too, before the next."""
     until = hand.now() + seconds
     while hand.now() < until:
         await hand.advance(min(60.0, until - hand.now()))
-        await rig.store.runs(RunFilter(), limit=1)
-        await rig.store.submit(Unit(marks=(Mark("test", "now", str(hand.now()).encode()),)))
-        await hand.settle()
+        for _ in range(COMMITS):
+            await rig.store.runs(RunFilter(), limit=1)
+            await rig.store.submit(Unit(marks=(Mark("test", "now", str(hand.now()).encode()),)))
+            await hand.settle()
 
 
 @pytest.mark.rule("8.5.1")
