@@ -8,6 +8,7 @@ import importlib
 import os
 import re
 import sys
+import threading
 import traceback
 from typing import Any
 
@@ -15,6 +16,7 @@ from ...core.errors import StepError
 from ...language.diagnostics import did_you_mean
 
 TRACEBACK_CHARS_MAX = 8_000
+_INVALIDATING = threading.Lock()  # two threads at once would both drop an entry of the caches, and one fail with KeyError
 _NAME = "[A-Za-z][A-Za-z0-9_-]*"
 _REGISTERED = re.compile(rf"{_NAME}(?:\.[A-Za-z0-9_-]+)*:{_NAME}(?:\.compensate)?", re.ASCII)
 
@@ -78,7 +80,8 @@ def _module(name: str, reference: str, project: str) -> Any:
     loaded = _ready(name)
     if loaded is not None:
         return loaded
-    importlib.invalidate_caches()
+    with _INVALIDATING:
+        importlib.invalidate_caches()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as e:

@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
@@ -499,6 +500,28 @@ def test_references(tmp_path: Path) -> None:
             resolve(reference, project)
         assert (caught.value.code, str(caught.value)) == ("unknown_action", text)
         assert hint is None or caught.value.hint == hint
+
+
+def test_threads_that_import_at_once_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def invalidate() -> None:  # Python's own fails with KeyError if two threads are in it
+        inside.append(1)
+        time.sleep(0.02)
+        most.append(len(inside))
+        inside.pop()
+
+    monkeypatch.setattr("importlib.invalidate_caches", invalidate)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in "abcd":
+        (tmp_path / f"at_once_{name}.py").write_text("def f(): pass\n")
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda name: resolve(f"at_once_{name}:f", str(tmp_path)), "abcd"))
+    assert [each.__module__ for each in found] == ["at_once_a", "at_once_b", "at_once_c", "at_once_d"]
+    assert most[-4:] == [1, 1, 1, 1]
 
 
 def test_faults_at_load(rig: Rig) -> None:
