@@ -16,7 +16,7 @@ from ...core.errors import StepError
 from ...language.diagnostics import did_you_mean
 
 TRACEBACK_CHARS_MAX = 8_000
-_INVALIDATING = threading.Lock()  # two threads at once would both drop an entry of the caches, and one fail with KeyError
+_INVALIDATING = threading.Lock()  # of two threads at once both would drop an entry of the caches: one KeyError
 _NAME = "[A-Za-z][A-Za-z0-9_-]*"
 _REGISTERED = re.compile(rf"{_NAME}(?:\.[A-Za-z0-9_-]+)*:{_NAME}(?:\.compensate)?", re.ASCII)
 

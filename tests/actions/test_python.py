@@ -502,9 +502,7 @@ def test_references(tmp_path: Path) -> None:
         assert hint is None or caught.value.hint == hint
 
 
-def test_threads_that_import_at_once_do_not_disturb_each_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_threads_that_import_at_once_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside: list[int] = []
     most: list[int] = []
 
