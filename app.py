@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .connections.otel import tracing
 from .connections.registry import Registry as Connections
@@ -54,7 +54,7 @@ class App:
     """A whole Reactor in one asyncio program.
 
     `store`: a URL, `:memory:` by default. `project`: a folder with `reactor.yaml`, or a Project; what is given beside
-    it (`connections`, `triggers`, `vars`) is added to it. Use it as `async with App(…) as app`.
+    it (`connections`, `triggers`, `vars`) is added to it; so is the `writer` of an SQLite file, if it names none.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class App:
         clock: Clock = SYSTEM,
         listen: bool = True,
         carry_on: bool = True,
+        writer: Literal["thread", "process"] = "thread",
     ) -> None:
         self.plugins = Plugins()
         self.actions, self.kinds = Actions(self.plugins.actions), Kinds(self.plugins.kinds)
@@ -87,9 +88,8 @@ class App:
         )
         server = self.project.server
         address = f"{server.host}:{server.port}" if listen else ""  # nobody answers there otherwise
-        self.store = open_store(
-            self.project.store_url, durability=self.project.durability, clock=clock, address=address
-        )
+        url, durability, writer = self.project.store_url, self.project.durability, self.project.writer or writer
+        self.store = open_store(url, durability=durability, clock=clock, address=address, writer=writer)
         self.failed: asyncio.Future[ReactorError] | None = None
         self._registered: list[Loaded] = []
         self._loops: list[asyncio.Task[Any]] = []

@@ -56,7 +56,7 @@ def wrong(curve: Sequence[float]) -> list[str]:
 async def crowded(store: str, seconds: float, at_once: int, leak: int) -> tuple[dict[str, Any], list[float]]:
     """Keep so many runs open for so long; the figures, and the whole curve of memory in MB."""
     took, kept, curve = array("d"), list[bytes](), list[float]()
-    async with App(store, listen=False) as app:
+    async with App(store, listen=False, writer="process") as app:
         await deployed(app, FLOW_YAML)
         begun = time.perf_counter()
         over = begun + seconds

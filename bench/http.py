@@ -285,7 +285,7 @@ PLAIN = request("/", BODY[:-18] + b'%s"}', "application/json")
 async def serving(store: str) -> AsyncIterator[tuple[App, WebServer]]:
     """A server with the bench's workflows in force; on SQLite in a folder of its own if no store is named."""
     with tempfile.TemporaryDirectory() as folder:
-        async with App(store or f"sqlite:///{folder}/bench.db") as app, WebServer(app, port=0) as web:
+        async with App(store or f"sqlite:///{folder}/bench.db", writer="process") as app, WebServer(app, port=0) as web:
             with uncollected():
                 for text in (ACCEPT, flow(1), flow(5), HOOK):
                     loaded = load_text(text, "bench.yaml", app.vocabulary())

@@ -74,10 +74,11 @@ def served(folder: Path) -> tuple[float, float]:
 
 
 def resident(pid: int) -> float:
-    """MB of memory that a process holds (VmRSS)."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
+    """MB of memory that a process and its children hold, what they share counted once (Pss)."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024 + sum(resident(int(child)) for child in children)
     raise ValueError(f"process {pid} says nothing of its memory")
 
 

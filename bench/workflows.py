@@ -89,9 +89,9 @@ class FivePython(Workflow):
 
 
 async def opened(store: str) -> App:
-    """An application with the bench's workflows in force, started as `reactor run` starts one."""
+    """An application with the bench's workflows in force, written as by `reactor serve`."""
     with uncollected():
-        app = App(store=store, project=None)
+        app = App(store=store, project=None, writer="process")
         app.register(FivePython)
         await app.open()
         loaded = load_text(f"{FLOW_YAML}\n---\n{FAN_YAML}\n---\n{SLOW_YAML}", "bench.yaml", app.vocabulary())

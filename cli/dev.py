@@ -33,10 +33,10 @@ def dev(given: Given) -> int:
         if not path.is_file():
             raise Usage(f"there is no file {file}", hint="name a workflow file, or none for the whole project")
         root = root if path.is_relative_to(root) else path.parent
-        app = find(root, os.environ).app()
+        app = find(root, os.environ).served()
         app.project = replace(app.project, workflows=(escape(str(path.relative_to(root))),))
     else:
-        app = find(root, os.environ).app()
+        app = find(root, os.environ).served()
     folders = watched(app)
     stamps = {path: _stamp(path) for path in (Path(app.project.root) / name for name in FILES)}
 

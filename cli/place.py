@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from ..core import host
 from ..core.errors import ConfigError
 from ..language.diagnostics import Diagnostics
 from ..language.documents import load_document
@@ -53,7 +54,7 @@ class Place(Struct, frozen=True):
             found = msgspec.json.decode(Path(f"{self.database}.lock").read_bytes(), type=Holder)
         except (OSError, msgspec.DecodeError):
             return None
-        return found if found.pid != os.getpid() and _lives(found.pid) else None
+        return found if found.pid != os.getpid() and host.lives(found.pid) else None
 
     def server(self) -> str:
         """The address of the server that holds the store; empty if there is none."""
@@ -64,21 +65,15 @@ class Place(Struct, frozen=True):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # not bound to here
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    def served(self) -> App:
+        """The project as a server: another process writes its file. Raises ConfigError."""
+        return self.app(writer="process")
+
     def app(self, **options: Any) -> App:
         """The project as a program, not open yet. Raises ConfigError."""
         from ..app import App
 
         return App(self.store, project=self.root, **options)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:  # it lives, and is another user's
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def find(root: Path, environ: Mapping[str, str]) -> Place:

@@ -21,7 +21,7 @@ def serve(given: Given) -> int:
             code="unavailable",
             hint="leave --role out: every process does all",
         )
-    return run(find(given.project, os.environ).app(), hello)
+    return run(find(given.project, os.environ).served(), hello)
 
 
 def hello(serving: Serving, result: LoadResult) -> None:

@@ -1,4 +1,4 @@
-"""What not every operating system has: locks of files, and bounds of a process. The one place that imports them.
+"""What not every operating system has: locks of files, the life and the bounds of a process. It is imported here alone.
 
 Reactor is tested on Linux. Elsewhere it can be imported, and does without: a lock is taken by nobody (`has_locks`), and
 bounds that cannot be kept are refused (`has_bounds`).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 
 try:
     import fcntl
@@ -43,6 +44,19 @@ def is_locked(descriptor: int) -> bool:
     except OSError:
         return True
     return False
+
+
+def lives(process: int) -> bool:
+    """Is there a process of this number? Where that cannot be asked without harm: yes."""
+    if fcntl is None:
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def has_bounds() -> bool:

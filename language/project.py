@@ -105,6 +105,7 @@ class Project:
     server: Server = Server()
     store: str = field(default=STORE_DEFAULT, repr=False)
     durability: Literal["power", "process"] = "power"
+    writer: Literal["", "process", "thread"] = ""
     bus: Bus = Bus()
     triggers: Mapping[str, TriggerSpec] = field(default_factory=dict[str, TriggerSpec])
     connections: Mapping[str, Connection] = field(default_factory=dict[str, Connection])
@@ -304,6 +305,7 @@ def _read(
         server=Server(**_flat(read.pop("server", {}))),
         store=store.get("url", STORE_DEFAULT),
         durability=store.get("durability", "power"),
+        writer=store.get("writer", ""),
         bus=_bus(own, read.pop("bus", None)),
         triggers=triggers,
         connections=connections,

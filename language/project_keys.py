@@ -83,11 +83,17 @@ SERVER = Table(
     },
 )
 DURABILITY = Choice(("power", "process"))
+WRITER = Choice(("process", "thread"))
 STORE = Table(
     "`store`",
     {
         "url": Key(Text(), "sqlite:///FILE or postgresql://USER@HOST/NAME", required=True),
         "durability": Key(DURABILITY, "what it survives: a power cut, or the end of the process", default="power"),
+        "writer": Key(
+            WRITER,
+            "what writes an SQLite file: a process of its own, or a thread of this one; by default a server's is"
+            " written by a process, and a program's own by a thread",
+        ),
     },
 )
 
@@ -112,6 +118,14 @@ def _read_store(reader: Reader, value: Any, path: Path) -> Any:
             f"{found(url)} is not the URL of a store".removeprefix("the text "),
             found=url,
             hint=hint,
+        )
+        return INVALID
+    if "writer" in read and not url.startswith("sqlite:///"):
+        reader.error(
+            "conflict",
+            (*path, "writer"),
+            "`writer` is of a store in an SQLite file alone",
+            hint="leave it out: PostgreSQL writes by itself, and `:memory:` is written by a thread",
         )
         return INVALID
     return read

@@ -9,11 +9,14 @@ if TYPE_CHECKING:
     from .contract import Store
 
 
-def open_store(url: str, *, durability: str = "power", clock: Clock, address: str = "") -> Store:
+def open_store(
+    url: str, *, durability: str = "power", clock: Clock, address: str = "", writer: str = "thread"
+) -> Store:
     """The store of a URL (`sqlite:///reactor.db`, `:memory:`, `postgresql://user@host/db`), not open yet: await `open`.
 
     `durability` is `power` (an acknowledged unit survives a power cut) or `process` (it survives a kill -9). `address`
-    is what a second process is told of this one. Raises ConfigError for a URL that names no store.
+    is what a second process is told of this one. `writer`: an SQLite file is written by a `thread`, or a `process` of
+    its own. Raises ConfigError for a URL that names no store.
     """
     if url.startswith(("postgresql://", "postgres://")):
         from .postgres import PostgresStore
@@ -21,4 +24,4 @@ def open_store(url: str, *, durability: str = "power", clock: Clock, address: st
         return PostgresStore(url, durability=durability, clock=clock, address=address)
     from .sqlite import SqliteStore
 
-    return SqliteStore(url, durability=durability, clock=clock, address=address)
+    return SqliteStore(url, durability=durability, clock=clock, address=address, writer=writer)

@@ -7,9 +7,8 @@ splitting a failed group, deciding duplicates, fates and flow keys) is written o
 
 from __future__ import annotations
 
-from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -30,12 +29,15 @@ from .records import (
     WorkflowState as WorkflowState,
 )  # fmt: skip
 
+if TYPE_CHECKING:  # a process that only writes has no loop
+    from asyncio import Future
+
 Guard = Literal["open", "live", "held", "ended", "any"]
 """What must be true of a run for a change to be written: `open` neither ended nor cancelled; `live` not ended; `held`
 not started, not cancelled; `ended`; `any` exists."""
 
 
-class RunChange(Struct, frozen=True):
+class RunChange(Struct, frozen=True, array_like=True):
     """New values for a run's row; None leaves a column. If `guard` is not met the whole unit is refused (`state`)."""
 
     run: int
@@ -63,14 +65,14 @@ class FlowKey(NamedTuple):
     key: str
 
 
-class FlowState(Struct, frozen=True):
+class FlowState(Struct, frozen=True, array_like=True):
     """A flow row: counts and marks as a small JSON value; at `deadline` (Unix seconds) somebody must look again."""
 
     value: Mapping[str, Any]
     deadline: float | None = None
 
 
-class FlowDecision(Struct, frozen=True):
+class FlowDecision(Struct, frozen=True, array_like=True):
     """What `decide` made of the locked rows. `cancel` names runs to cancel as superseded."""
 
     verdict: Literal["begin", "hold", "refuse"]
@@ -80,14 +82,14 @@ class FlowDecision(Struct, frozen=True):
     cancel_with: bytes = b'{"code":"superseded"}'  # their `cancel` column
 
 
-class Flow(Struct, frozen=True):
+class Flow(Struct, frozen=True, array_like=True):
     """A decision under the locks of flow rows (semantics 5.3); `decide(states, now)` is pure, may be called again."""
 
     keys: tuple[FlowKey, ...]
     decide: Callable[[Mapping[FlowKey, FlowState | None], float], FlowDecision]
 
 
-class RunStart(Struct, frozen=True):
+class RunStart(Struct, frozen=True, array_like=True):
     """A run to exist. Without `flow` it begins; with it, the decision says: begin, hold, or refuse (no run).
 
     What begins is RUNNING, of this node, started now unless `started_at` says otherwise; what is held is QUEUED and of
@@ -102,7 +104,7 @@ class RunStart(Struct, frozen=True):
     outbox: tuple[OutboxRow, ...] = ()  # its `started` event: written only if it begins
 
 
-class Admit(Struct, frozen=True):
+class Admit(Struct, frozen=True, array_like=True):
     """Try to begin a held run: refused (`state`) if it is held no longer, (`flow`) if its keys do not admit it."""
 
     run: int
@@ -112,7 +114,7 @@ class Admit(Struct, frozen=True):
     release: bool = False  # drop its held rows, whatever the verdict: it was cancelled
 
 
-class Acceptance(Struct, frozen=True):
+class Acceptance(Struct, frozen=True, array_like=True):
     """One event with all it starts. If `identity` is known already none of it is written but the marks of the unit."""
 
     event: EventRow
@@ -123,7 +125,7 @@ class Acceptance(Struct, frozen=True):
     cancels: tuple[tuple[str, str, bytes], ...] = ()  # (cancel_on binding, key, cancel): of the open runs with that key
 
 
-class StateOp(Struct, frozen=True):
+class StateOp(Struct, frozen=True, array_like=True):
     """One operation of the `state` action on the durable value `scope`/`key`; `value` is a JSON value."""
 
     op: Literal["get", "set", "merge", "increment", "delete", "compare_and_set"]
@@ -133,7 +135,7 @@ class StateOp(Struct, frozen=True):
     expected: Any = None
 
 
-class StateResult(Struct, frozen=True):
+class StateResult(Struct, frozen=True, array_like=True):
     """What an operation found and left; `version` counts the value's changes."""
 
     value: Any
@@ -141,14 +143,14 @@ class StateResult(Struct, frozen=True):
     version: int
 
 
-class StateChange(Struct, frozen=True):
+class StateChange(Struct, frozen=True, array_like=True):
     """All operations of one step, or none: refused (`conflict`) if one cannot be done. `row` makes its journal row."""
 
     ops: tuple[StateOp, ...]
     row: Callable[[Sequence[StateResult]], JournalRow]
 
 
-class Unit(Struct, frozen=True):
+class Unit(Struct, frozen=True, array_like=True):
     """Rows that one commit writes whole or not at all."""
 
     accept: tuple[Acceptance, ...] = ()
@@ -170,7 +172,7 @@ class Unit(Struct, frozen=True):
     bytes_: int = 0  # about how much it writes; 0: small
 
 
-class Started(Struct, frozen=True):
+class Started(Struct, frozen=True, array_like=True):
     """What became of a RunStart or Admit: `begun` and `held` are new; `foreign` existed (with `run` its number)."""
 
     verdict: Literal["begun", "held", "refused", "foreign"]
@@ -179,7 +181,7 @@ class Started(Struct, frozen=True):
     input: bytes = b""  # of a foreign one: for the 422 of semantics 2.3
 
 
-class Accepted(Struct, frozen=True):
+class Accepted(Struct, frozen=True, array_like=True):
     """What became of an Acceptance; of a duplicate, `event` and `runs` are those of the first time."""
 
     new: bool
@@ -188,7 +190,7 @@ class Accepted(Struct, frozen=True):
     cancelled: tuple[int, ...] = ()  # by cancel_on
 
 
-class Committed(Struct, frozen=True):
+class Committed(Struct, frozen=True, array_like=True):
     """The receipt of a unit. `refused` names why nothing of it was written; empty if it is durable."""
 
     refused: Literal["", "position", "state", "flow", "conflict"] = ""
@@ -204,7 +206,7 @@ class UnitRefused(Exception):
     """This unit alone cannot be written (a constraint, a size); the group went on without it. Never worth repeating."""
 
 
-class RunFilter(Struct, frozen=True):
+class RunFilter(Struct, frozen=True, array_like=True):
     """Which runs a list shows; empty fields do not narrow."""
 
     workflow: str = ""
@@ -219,7 +221,7 @@ class RunFilter(Struct, frozen=True):
     workflows: tuple[str, ...] = ()
 
 
-class Claimed(Struct, frozen=True):
+class Claimed(Struct, frozen=True, array_like=True):
     """An open run that now belongs to this node, with its journal in order."""
 
     run: RunRow
@@ -227,10 +229,8 @@ class Claimed(Struct, frozen=True):
 
 
 class Store(Protocol):
-    """The durable state of one deployment.
-
-    `submit` and all reads raise StoreUnavailable while the store refuses (full disk, database away) and StoreFailed or
-    Fenced when this process must not go on with it.
+    """The durable state of one deployment. All raise StoreUnavailable while it refuses (full disk, database away), and
+    StoreFailed or Fenced if it is for good.
     """
 
     id: str  # 16 hex digits, drawn when the store was made

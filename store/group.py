@@ -1,7 +1,7 @@
 """Group commit, written once for both databases: who waits joins, who fails fails alone, who cannot be written waits.
 
-A group is everything that arrived while the group before it was being committed: no timer, no least size. The next one
-leaves one turn of the loop after the results were released, so that the steps they wake still join it.
+A group is everything that arrived while the group before it was being committed: no timer, no least size. A small one
+leaves when the loop's turn ends, so that the steps which the results before it have woken still join it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ Result = list[Committed | UnitRefused] | BaseException
 
 
 class Writer(Protocol):
-    """What commits the groups of one lane, one at a time."""
+    """What commits the groups of one lane, one at a time.
+
+    `at_once`: so many units are worth a group of their own, while the loop goes on with what they left to do. It pays
+    where the writer does not take turns with the loop.
+    """
+
+    at_once: int
 
     def commit(self, units: Sequence[Unit], done: Callable[[Result], None]) -> None:
         """Write a group whole or not at all, and call `done` in the loop, once, with a receipt for each unit or an
@@ -99,7 +105,8 @@ class _Lane:
             tuple[list[Unit], list[asyncio.Future[Committed]]]
         ] = []  # of a group that was split; last first
         self._now: tuple[list[Unit], list[asyncio.Future[Committed]]] | None = None
-        self._busy = False
+        self._busy = False  # the writer has a group
+        self._due = False  # the queue is looked at when this turn of the loop ends
         self._loop = asyncio.get_running_loop()
         self._retry_s = RETRY_S_MIN
         self._refused_at: float | None = None  # when the store began to refuse, on the monotonic clock
@@ -117,8 +124,20 @@ class _Lane:
         self._bytes += unit.bytes_
         self._queue.append((unit, future, rows))
         if not self._busy:
-            self._busy = True
-            self._loop.call_soon(self._ship)
+            self._soon()
+
+    def _soon(self) -> None:
+        """Ship at once what is worth it, the rest when this turn of the loop ends: others may join it."""
+        if len(self._queue) >= self._writer.at_once:
+            self._ship()
+        elif not self._due:
+            self._due = True
+            self._loop.call_soon(self._turned)
+
+    def _turned(self) -> None:
+        self._due = False
+        if not self._busy:
+            self._ship()
 
     def _ship(self) -> None:
         if self._pieces:
@@ -126,10 +145,10 @@ class _Lane:
         elif self._queue:
             group = self._take()
         else:
-            self._busy = False
             if self._idle is not None and not self._idle.done():
                 self._idle.set_result(None)
             return
+        self._busy = True
         self._now = group
         self._writer.commit(group[0], self._done)
 
@@ -194,7 +213,8 @@ class _Lane:
             self._owner.fail(result)
         else:
             self._split(units, futures, result)
-        self._loop.call_soon(self._ship)
+        self._busy = False
+        self._soon()
 
     def _split(self, units: list[Unit], futures: list[asyncio.Future[Committed]], error: BaseException) -> None:
         """Halve a group that cannot be written until the unit that is to blame stands alone; the order stays."""
@@ -270,7 +290,7 @@ class _Lane:
 
     async def drained(self) -> None:
         """Return when nothing waits here any more; a store that refuses at that moment is not waited for."""
-        while self._busy and self._owner.failed is None:
+        while (self._busy or self._due) and self._owner.failed is None:
             if self._owner.refusing:
                 self.fail(_closed_while(self._owner.refusing))
                 return

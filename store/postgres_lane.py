@@ -13,6 +13,7 @@ from typing import Any
 from ..core.clock import Clock
 from ..core.errors import StoreFailed, StoreUnavailable
 from ..core.faults import point
+from ..core.limits import GROUP_ROWS_MAX
 from .contract import Committed, Unit, UnitRefused
 from .days import tables_at
 from .facts import Facts, Wants, wants
@@ -44,6 +45,8 @@ DOUBTS = 100  # groups after a conflict that ask first which run keys exist; the
 
 class PostgresLane:
     """Writes groups, one at a time, each in one transaction."""
+
+    at_once = GROUP_ROWS_MAX  # two lanes overlap already, and much of a group's work is the loop's own
 
     def __init__(
         self, url: str, node: int, no: int, clock: Clock, days: Days, known: KnownRuns, synchronous: str

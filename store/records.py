@@ -50,7 +50,7 @@ class Kind(enum.IntEnum):
     TRANSITION = 7  # of the run; `ord` is its number (semantics 7.1)
 
 
-class EventRow(Struct, frozen=True):
+class EventRow(Struct, frozen=True, array_like=True):
     """An accepted event. `body` is `core.event.encode(event, meta=True)`; `notes`: what cannot be recomputed."""
 
     key: int
@@ -70,7 +70,7 @@ def rank(created_at: float, priority: int) -> float:
     return created_at - priority * PRIORITY_AGE_S
 
 
-class RunRow(Struct):
+class RunRow(Struct, array_like=True):
     """A run as it is stored. JSON columns are bytes; instants are Unix seconds; `event` 0 is a direct start."""
 
     id: int
@@ -112,7 +112,7 @@ class RunRow(Struct):
         return rank(self.created_at, self.priority)
 
 
-class HeldLane(Struct, frozen=True):
+class HeldLane(Struct, frozen=True, array_like=True):
     """Held runs that wait for the same keys, so that the first of them must begin before the others: 0 has those that
     wait for one key alone, other numbers stand for a set of keys.
     """
@@ -123,7 +123,7 @@ class HeldLane(Struct, frozen=True):
     flow: bytes  # that run's own; see RunRow
 
 
-class JournalRow(Struct, frozen=True):
+class JournalRow(Struct, frozen=True, array_like=True):
     """One fact about a run. `ord` is the step's place in the plan << 40 | occurrence; `gen` as in semantics 4.7."""
 
     run: int
@@ -134,7 +134,7 @@ class JournalRow(Struct, frozen=True):
     name_hash: int = 0
 
 
-class DeadLetter(Struct, frozen=True):
+class DeadLetter(Struct, frozen=True, array_like=True):
     """An event, or one binding of it, that could not be digested; `raw` is what came, `error` an ErrorInfo."""
 
     key: int
@@ -157,7 +157,7 @@ ROUTER = 1
 BUS = 2
 
 
-class OutboxRow(Struct, frozen=True):
+class OutboxRow(Struct, frozen=True, array_like=True):
     """An event of our own on its way: who still owes it, ROUTER | BUS; gone when nobody does."""
 
     key: int
@@ -166,7 +166,7 @@ class OutboxRow(Struct, frozen=True):
     owes: int
 
 
-class LedgerRow(Struct, frozen=True):
+class LedgerRow(Struct, frozen=True, array_like=True):
     """What became of one due instant of a schedule."""
 
     trigger: str
@@ -177,7 +177,7 @@ class LedgerRow(Struct, frozen=True):
     event: int = 0
 
 
-class Definition(Struct, frozen=True):
+class Definition(Struct, frozen=True, array_like=True):
     """A workflow's definition, kept by digest; `revision` counts the contents under one version."""
 
     digest: bytes
@@ -188,7 +188,7 @@ class Definition(Struct, frozen=True):
     revision: int = 1
 
 
-class WorkflowState(Struct, frozen=True):
+class WorkflowState(Struct, frozen=True, array_like=True):
     """What people decided about a workflow: switched off, removed, pinned to a version."""
 
     workflow: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -21,43 +21,49 @@ from ..core.limits import READ_TXN_S_MAX
 from .contract import Claimed, EventRow, JournalRow, RunRow
 from .group import GroupCommit, Submits
 from .reads import Reads, Row
-from .retention import Ask, Retention, blob_steps, bound_unmatched, expired_days
-from .sqlite_file import FileLock, InUse, connect, connect_reader, fetch, meaning, path_of, prepare, private_file, run
-from .sqlite_writer import SqliteWriter
+from .retention import Retention, blob_steps, bound_unmatched, expired_days
+from .sqlite_file import FileLock, InUse, connect, connect_reader, fetch, meaning, path_of, prepare, private_file
+from .sqlite_process import ProcessWriter
+from .sqlite_transactions import Transactions
+from .sqlite_writer import Asking, ThreadWriter, Writer
 from .statements import JOURNAL_COLUMNS, RUN_COLUMNS, UNMATCHED, Statement
 
 T = TypeVar("T")
 SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
-_LOCK_TRIES, _LOCK_WAIT_S = 6, 0.05
+_LOCK_S_MAX, _LOCK_WAIT_S = 0.3, 0.05
+_ORPHAN_S_MAX = 30.0  # the writer of a process that was killed ends its last group, on a disk that may be slow
 _INTERRUPT_STEPS = 100_000  # of SQLite's machine between two looks at the clock
 
 
 class SqliteStore(Reads, Submits):
     """Implements `contract.Store`. One process at a time; `:memory:` is a private temporary file, gone at `close`."""
 
-    def __init__(self, url: str, *, durability: str, clock: Clock, address: str = "") -> None:
+    def __init__(self, url: str, *, durability: str, clock: Clock, address: str = "", writer: str = "thread") -> None:
         self.id = ""
         self.node = 0
         self.durability = durability
         self._clock = clock
         path = path_of(url)
         self._private = path is None
+        self._in_thread = writer == "thread" or self._private
         self._claimed_all = False
         self._path = path or private_file()
         self._lock = FileLock(self._path, address)
         self._retention = Retention()
-        self._writer: SqliteWriter | None = None
-        self._connections: list[apsw.Connection] = []
+        self._writer: Writer | None = None
+        self._connection: apsw.Connection | None = None  # of a writer in this process
+        self._readers: list[apsw.Connection] = []  # the loop's, and that of the pages
         self._pages = ThreadPoolExecutor(1, thread_name_prefix="store-pages")
 
     async def open(self) -> None:
         await self._take_lock()
         try:
-            connection = connect(self._path, "OFF" if self._private else SYNCHRONOUS[self.durability])
-            self._connections.append(connection)
-            self.id, self.node = prepare(connection, self._path)
-            self._connections += (connect_reader(self._path), connect_reader(self._path))
-            self._connections[2].set_progress_handler(self._too_long, _INTERRUPT_STEPS)
+            synchronous = "OFF" if self._private else SYNCHRONOUS[self.durability]
+            self._connection = connect(self._path, synchronous)
+            self.id, self.node = prepare(self._connection, self._path)
+            self._readers += (connect_reader(self._path), connect_reader(self._path))
+            self._readers[1].set_progress_handler(self._too_long, _INTERRUPT_STEPS)
+            self._writer = await self._begin(self._connection, synchronous)
         except apsw.Error as error:
             self._release()
             ours = meaning(error, self._path, committing=False)
@@ -67,53 +73,83 @@ class SqliteStore(Reads, Submits):
         except BaseException:
             self._release()
             raise
-        self._writer = SqliteWriter(connection, self._path, self.node, self._clock)
         self._groups = GroupCommit([self._writer], self._clock)
+
+    async def _begin(self, connection: apsw.Connection, synchronous: str) -> Writer:
+        """Hand the writing over: to a thread, with this connection, or to a process, which makes one of its own."""
+        transactions = Transactions(connection, self._path, self.node)
+        if self._in_thread:
+            return ThreadWriter(transactions, self._clock)
+        connection.close()
+        self._connection = None
+        writer = ProcessWriter(self._path, self.node, transactions.seen_tables, self._clock, self._lost)
+        try:
+            await writer.begin(synchronous, self._lock.descriptor)
+        except OSError as error:
+            raise StoreFailed(
+                f"the process that writes {self._path} cannot be started: {error.strerror or error}",
+                hint="see what this machine lets a user start; with `writer: thread` none is needed",
+            ) from None
+        return writer
+
+    def _lost(self, error: StoreFailed) -> None:
+        if self._groups is not None:
+            self._groups.fail(error)
 
     async def _take_lock(self) -> None:
         """Take the file's lock; one that was killed a moment ago may still be letting go of it."""
-        for _ in range(_LOCK_TRIES - 1):
+        begun = SYSTEM.monotonic()
+        while True:
             try:
                 return self._lock.take()
-            except InUse:
-                await SYSTEM.sleep(_LOCK_WAIT_S)
-        return self._lock.take()
+            except InUse as error:
+                most = _ORPHAN_S_MAX if error.by_a_dead_one else _LOCK_S_MAX
+                if SYSTEM.monotonic() - begun > most:
+                    raise
+            await SYSTEM.sleep(_LOCK_WAIT_S)
 
     async def close(self) -> None:
         if self._groups is not None:
             await self._groups.close()
-        if self._writer is not None:
-            writer, self._writer = self._writer, None
-            await asyncio.get_running_loop().run_in_executor(None, writer.close)
+        writer, self._writer = self._writer, None
         self._pages.shutdown()
+        self._close(self._readers)  # before the writer's connection, which alone checkpoints
+        if writer is not None:
+            await writer.close()
         self._release()
         if self._private:
             shutil.rmtree(self._path.parent, ignore_errors=True)
 
     def _release(self) -> None:
-        while self._connections:
+        self._close(self._readers)
+        if self._connection is not None:
+            self._close([self._connection])
+            self._connection = None
+        self._lock.free()
+
+    def _close(self, connections: list[apsw.Connection]) -> None:
+        while connections:
             with contextlib.suppress(
                 apsw.Error
             ):  # its last checkpoint failed: the next opening has the log all the same
-                self._connections.pop().close()
-        self._lock.free()
+                connections.pop().close()
 
     # -- reads
 
     def _reader(self, which: int) -> apsw.Connection:
         if self._writer is None:
             raise StoreFailed("the store is closed")
-        return self._connections[which]
+        return self._readers[which]
 
     async def _all(self, sql: str, *values: Any) -> Sequence[Row]:
-        return self._read(1, sql, values)
+        return self._read(0, sql, values)
 
     async def _page(self, sql: str, *values: Any) -> Sequence[Row]:
         return await asyncio.get_running_loop().run_in_executor(self._pages, self._read_page, sql, values)
 
     def _read_page(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         self._page_until = self._clock.monotonic() + READ_TXN_S_MAX
-        return self._read(2, sql, values)
+        return self._read(1, sql, values)
 
     def _read(self, which: int, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         try:
@@ -142,48 +178,31 @@ class SqliteStore(Reads, Submits):
 
     # -- writes that are no units
 
-    async def _call(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def _ask(self, asking: Asking[T]) -> T:
         if self._writer is None or self._groups is None:
             raise StoreFailed("the store is closed")
         if self._groups.failed is not None:
             raise StoreFailed(str(self._groups.failed))
         try:
-            return await self._writer.call(work)
+            return await self._writer.ask(asking)
         except StoreFailed as error:
             self._groups.fail(error)
             raise
 
     async def claim(self, *, runs_max: int) -> Sequence[Claimed]:
-
-        def work(connection: apsw.Connection) -> list[Claimed]:
-            sql = (
-                "SELECT id FROM run WHERE state < 10 AND state > 1 AND (node IS NULL OR node <> ?) ORDER BY id LIMIT ?"
-            )
-            numbers = fetch(connection, sql, (self.node, runs_max))
-            run(connection, _TAKE._replace(sql=_TAKE.sql.replace("$node", str(self.node))), numbers)
-            journals: dict[int, list[JournalRow]] = {}
-            for row in run(connection, _JOURNALS, numbers):
-                journals.setdefault(row[0], []).append(JournalRow(*row))
-            return [Claimed(RunRow(*row), tuple(journals.get(row[0], ()))) for row in run(connection, _TAKEN, numbers)]
-
         if self._claimed_all:  # nobody else writes this file: what was left by those before is taken
             return ()
-        claimed = await self._call(work)
+        claimed = await self._ask(_claim(self.node, runs_max))
         self._claimed_all = len(claimed) < runs_max
         return claimed
 
     async def log_unmatched(self, rows: Sequence[EventRow]) -> None:
-
-        def work(connection: apsw.Connection) -> None:
-            run(connection, UNMATCHED, [astuple(row) for row in rows])
-            _drive(connection, bound_unmatched())
-
-        await self._call(work)
+        await self._ask(_log_unmatched([astuple(row) for row in rows]))
 
     async def put_blob(self, body: bytes) -> bytes:
         name = digest(body)
         for i, step in enumerate(blob_steps(name, body, self._clock.now)):
-            whole = await self._call(lambda connection, step=step: _drive(connection, step))
+            whole = await self._ask(step)
             if i == 0 and whole:
                 break
         return name
@@ -191,24 +210,38 @@ class SqliteStore(Reads, Submits):
     async def retain(self, keep: Mapping[str, float], *, limit: int) -> Mapping[str, int]:
         gone: dict[str, int] = {}
         for table, step in self._retention.steps(keep, self._clock.now(), limit):
-            gone[table] = await self._call(lambda connection, step=step: _drive(connection, step))
+            gone[table] = await self._ask(step)
         if "dedupe" in keep:
             gone["dedupe"] = await self._drop_days(keep["dedupe"])
         return gone
 
     async def _drop_days(self, keep_s: float) -> int:
         assert self._writer is not None
-        writer = self._writer
-
-        def work(connection: apsw.Connection) -> list[str]:
-            tables = _drive(connection, expired_days(writer.seen_tables, keep_s))
-            for table in tables:
-                fetch(connection, f"DROP TABLE {table}")
-            return tables
-
-        dropped = await self._call(work)
-        writer.forget(dropped)
+        dropped = await self._ask(_dropped_days(self._writer.seen_tables, keep_s))
+        self._writer.forget(dropped)
         return len(dropped)
+
+
+def _claim(node: int, runs_max: int) -> Asking[list[Claimed]]:
+    sql = "SELECT id FROM run WHERE state < 10 AND state > 1 AND (node IS NULL OR node <> ?) ORDER BY id LIMIT ?"
+    numbers = yield sql, (node, runs_max)
+    yield _TAKE._replace(sql=_TAKE.sql.replace("$node", str(node))), numbers
+    journals: dict[int, list[JournalRow]] = {}
+    for row in (yield _JOURNALS, numbers):
+        journals.setdefault(row[0], []).append(JournalRow(*row))
+    return [Claimed(RunRow(*row), tuple(journals.get(row[0], ()))) for row in (yield _TAKEN, numbers)]
+
+
+def _log_unmatched(rows: Sequence[Row]) -> Asking[None]:
+    yield UNMATCHED, rows
+    yield from bound_unmatched()
+
+
+def _dropped_days(tables: Sequence[str], keep_s: float) -> Asking[list[str]]:
+    dropped = yield from expired_days(tables, keep_s)
+    for table in dropped:
+        yield f"DROP TABLE {table}", ()
+    return dropped
 
 
 _TAKE = Statement("UPDATE run SET node = $node WHERE id IN (SELECT column1 FROM {v})", ("bigint",))
@@ -216,17 +249,3 @@ _TAKEN = Statement(f"SELECT {RUN_COLUMNS} FROM run WHERE id IN (SELECT column1 F
 _JOURNALS = Statement(
     f"SELECT {JOURNAL_COLUMNS} FROM j WHERE run IN (SELECT column1 FROM {{v}}) ORDER BY run, seq", ("bigint",)
 )
-
-
-def _drive(connection: apsw.Connection, asking: Generator[Ask, Sequence[Sequence[Any]], T]) -> T:
-    """Answer a generator's questions until it returns."""
-    answer: Any = None
-    while True:
-        try:
-            statement, values = asking.send(answer)
-        except StopIteration as ended:
-            return ended.value
-        if isinstance(statement, Statement):
-            answer = run(connection, statement, values)
-        else:
-            answer = fetch(connection, statement, values)

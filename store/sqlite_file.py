@@ -44,7 +44,14 @@ def path_of(url: str) -> Path | None:
 
 
 class InUse(ConfigError):
-    """Another process has the file."""
+    """Another process has the file: `holder`, whose number is 0 if it has not said it yet."""
+
+    holder = 0
+
+    @property
+    def by_a_dead_one(self) -> bool:
+        """Has it ended? What it started to write for it ends as well, after its last group."""
+        return self.holder > 0 and not host.lives(self.holder)
 
 
 class FileLock:
@@ -77,16 +84,23 @@ class FileLock:
         try:
             host.lock(descriptor)
         except OSError:
-            holder = _holder(descriptor)
+            number, holder = _holder(descriptor)
             os.close(descriptor)
-            raise InUse(
+            in_use = InUse(
                 f"the store {self._database} is in use by {holder}",
                 path="store",
                 hint="stop that process, or give this one a store of its own",
-            ) from None
+            )
+            in_use.holder = number
+            raise in_use from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "address": self._address}).encode(), 0)
         self._descriptor = descriptor
+
+    @property
+    def descriptor(self) -> int:
+        """Of the open file that is locked; a process that inherits it holds the lock as well."""
+        return self._descriptor
 
     def free(self) -> None:
         """Let others have it; the file stays, so that two who come at once lock the same one."""
@@ -96,12 +110,14 @@ class FileLock:
             self._descriptor = -1
 
 
-def _holder(descriptor: int) -> str:
+def _holder(descriptor: int) -> tuple[int, str]:
+    """Number and name of the process that has the lock."""
     try:
         found = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {found['pid']}" + (f" at {found['address']}" if found["address"] else "")
+        number = int(found["pid"])
+        return number, f"process {number}" + (f" at {found['address']}" if found["address"] else "")
     except (ValueError, KeyError, TypeError):
-        return "another process that has not said its name yet"
+        return 0, "another process that has not said its name yet"
 
 
 def private_file() -> Path:

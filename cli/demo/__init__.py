@@ -35,7 +35,7 @@ async def run_demo(folder: str | None, *, port: int) -> int:
     async with Outside(narrator.say) as outside:
         port = free_port(port)
         root = prepare(folder, port=port, outside=outside.port)
-        app = find(root, os.environ).app()
+        app = find(root, os.environ).served()
         stopped = _stopping()
         async with app:
             app.engine.telling.listeners.append(narrator.told)

@@ -147,7 +147,7 @@ def test_the_environment_overrides_and_fills(tmp_path: Path) -> None:
         REACTOR_TOKEN="t",
         REACTOR_SECRET_X="y",
     )
-    assert (got.store, got.durability) == ("sqlite:///other.db", "power")
+    assert (got.store, got.durability, got.writer) == ("sqlite:///other.db", "power", "")
     assert (got.server.host, got.server.port, got.server.log_format, got.server.log_level) == (
         "0.0.0.0",
         9100,
@@ -216,6 +216,18 @@ FAULTY = sorted((Path(__file__).parent / "faulty_projects").glob("*.yaml"))
 @pytest.mark.parametrize("path", FAULTY, ids=lambda path: path.stem)
 def test_message(tmp_path: Path, path: Path) -> None:
     assert told(tmp_path, path.read_text()) + "\n" == path.with_suffix(".txt").read_text()
+
+
+def test_who_writes_an_sqlite_file(tmp_path: Path) -> None:
+    assert project(tmp_path, "store: {url: 'sqlite:///a.db', writer: thread}").writer == "thread"
+    for url in (":memory:", "postgresql://me@db/r"):
+        assert told(tmp_path, f"store: {{url: '{url}', writer: process}}") == (
+            "error: `writer` is of a store in an SQLite file alone\n"
+            f"  --> reactor.yaml:1:{len(url) + 26} (store.writer)\n"
+            f" 1 | store: {{url: '{url}', writer: process}}\n"
+            f"   | {' ' * (len(url) + 25)}^^^^^^^\n"
+            "  = help: leave it out: PostgreSQL writes by itself, and `:memory:` is written by a thread"
+        )
 
 
 def test_what_the_kind_of_connection_says(tmp_path: Path) -> None:

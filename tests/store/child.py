@@ -1,6 +1,6 @@
 """A process that is to be killed: it submits units for ever, and says the number of each that was acknowledged.
 
-    python -P -m reactor.tests.store.child URL LANES-OF-WORK [lying]
+    python -P -m reactor.tests.store.child URL LANES-OF-WORK thread|process [lying]
 
 Unit n starts run n with one journal row, one dead letter and one mark: all of them, or none, may be found afterwards.
 """
@@ -44,9 +44,9 @@ async def half_there(store: Store, acknowledged: set[int], numbers: list[int]) -
     return wrong
 
 
-async def main(url: str, lanes: int, lying: bool) -> None:
+async def main(url: str, lanes: int, writer: str, lying: bool) -> None:
     """Submit until killed; a lying one acknowledges before the unit is durable."""
-    store = open_store(url, clock=SYSTEM)
+    store = open_store(url, clock=SYSTEM, writer=writer)
     await store.open()
     numbers = ids.Numbers(store.node)
 
@@ -64,4 +64,4 @@ async def main(url: str, lanes: int, lying: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), "lying" in sys.argv))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), sys.argv[3], "lying" in sys.argv))

@@ -9,10 +9,21 @@ import sys
 SOAK = bool(os.environ.get("REACTOR_SOAK"))
 
 
-async def killed(url: str, *, after: int, lanes: int, lying: bool = False) -> tuple[set[int], list[int]]:
+async def killed(
+    url: str, *, after: int, lanes: int, lying: bool = False, writer: str = "thread"
+) -> tuple[set[int], list[int]]:
     """Numbers that a child had acknowledged when kill -9 met it, and all that it had submitted."""
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "reactor.tests.store.child", url, str(lanes), *(["lying"] if lying else [])),
+        *(
+            sys.executable,
+            "-P",
+            "-m",
+            "reactor.tests.store.child",
+            url,
+            str(lanes),
+            writer,
+            *(["lying"] if lying else []),
+        ),
         stdout=asyncio.subprocess.PIPE,
     )
     assert child.stdout is not None

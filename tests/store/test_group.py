@@ -23,6 +23,7 @@ class Hand:
         self.error: BaseException | None = None
         self._done: tuple[list[int], Callable[[Result], None]] | None = None
         self.by_itself = False
+        self.at_once = GROUP_ROWS_MAX
 
     def commit(self, units: Sequence[Unit], done: Callable[[Result], None]) -> None:
         numbers = [number(unit) for unit in units]
@@ -95,6 +96,25 @@ async def test_steps_that_results_wake_join_the_next_group(hand: Hand, groups: G
     hand.by_itself = True
     await asyncio.gather(*[three(run) for run in (1, 2, 3)])
     assert hand.groups == [[1, 2, 3]] * 3
+
+
+async def test_units_that_are_enough_leave_at_once(hand: Hand, groups: GroupCommit) -> None:
+    hand.at_once = 3
+    futures = [groups.submit(step(run)) for run in (1, 2)]
+    assert hand.groups == []
+    futures += [groups.submit(step(run)) for run in (3, 4)]
+    assert hand.groups == [[1, 2, 3]]  # and the loop goes on with what follows from 4
+    futures += [groups.submit(step(run)) for run in (5, 6, 7)]
+    hand.finish()
+    assert hand.groups == [[1, 2, 3], [4, 5, 6, 7]]
+    futures.append(groups.submit(step(8)))
+    hand.finish()
+    assert len(hand.groups) == 2  # one is not enough: others may join it until the turn ends
+    await turn()
+    assert hand.groups[2:] == [[8]]
+    hand.finish()
+    await asyncio.gather(*futures)
+    await groups.close()
 
 
 async def test_one_bad_unit_among_a_thousand_harms_itself_alone(hand: Hand, groups: GroupCommit) -> None:
@@ -216,8 +236,8 @@ async def test_a_failed_store_answers_everybody(hand: Hand, groups: GroupCommit)
 
 
 async def test_close_writes_what_waits(hand: Hand, groups: GroupCommit) -> None:
-    futures = [groups.submit(step(run)) for run in range(2_500)]
     hand.by_itself = True
+    futures = [groups.submit(step(run)) for run in range(2_500)]
     await groups.close()
     assert await asyncio.gather(*futures) == [Committed()] * 2_500
     with pytest.raises(StoreFailed, match=r"^the store is closed$"):

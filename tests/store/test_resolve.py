@@ -38,7 +38,7 @@ from reactor.store.contract import (
 )
 from reactor.store.days import table_of
 from reactor.store.sqlite_file import prepare
-from reactor.store.sqlite_writer import make_days, write_group
+from reactor.store.sqlite_transactions import make_days, write_group
 from reactor.testing.clock import START
 from reactor.testing.store_units import KEY, admit, end, event_row, free, run_row, slots
 
