@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import apsw
 from msgspec.structs import astuple
 
+from ..core import host
 from ..core.clock import SYSTEM, Clock
 from ..core.errors import StoreFailed, StoreUnavailable
 from ..core.ids import digest
@@ -45,52 +46,45 @@ class SqliteStore(Reads, Submits):
         self._clock = clock
         path = path_of(url)
         self._private = path is None
-        self._in_thread = writer == "thread" or self._private
+        self._by_process = writer == "process" and not self._private and host.has_locks()
         self._claimed_all = False
         self._path = path or private_file()
         self._lock = FileLock(self._path, address)
         self._retention = Retention()
-        self._writer: Writer | None = None
+        self._writer: Writer | None = None  # while it is open
+        self._process: ProcessWriter | None = None
         self._connection: apsw.Connection | None = None  # of a writer in this process
         self._readers: list[apsw.Connection] = []  # the loop's, and that of the pages
         self._pages = ThreadPoolExecutor(1, thread_name_prefix="store-pages")
 
     async def open(self) -> None:
         await self._take_lock()
+        synchronous = "OFF" if self._private else SYNCHRONOUS[self.durability]
         try:
-            synchronous = "OFF" if self._private else SYNCHRONOUS[self.durability]
+            if self._by_process:
+                self._process = ProcessWriter(self._path, self._clock, self._lost)
+                await self._process.begin(self._lock.descriptor)
             self._connection = connect(self._path, synchronous)
             self.id, self.node = prepare(self._connection, self._path)
             self._readers += (connect_reader(self._path), connect_reader(self._path))
             self._readers[1].set_progress_handler(self._too_long, _INTERRUPT_STEPS)
-            self._writer = await self._begin(self._connection, synchronous)
+            transactions = Transactions(self._connection, self._path, self.node)
         except apsw.Error as error:
-            self._release()
+            await self._release()
             ours = meaning(error, self._path, committing=False)
             raise (
                 ours if isinstance(ours, (StoreFailed, StoreUnavailable)) else StoreFailed(f"{self._path}: {error}")
             ) from None
         except BaseException:
-            self._release()
+            await self._release()
             raise
+        if self._process is None:
+            self._writer = ThreadWriter(transactions, self._clock)
+        else:
+            self._writer = self._process
+            self._process.open(synchronous, self.node, transactions.seen_tables)
+            self._close_connection()  # it has one of its own
         self._groups = GroupCommit([self._writer], self._clock)
-
-    async def _begin(self, connection: apsw.Connection, synchronous: str) -> Writer:
-        """Hand the writing over: to a thread, with this connection, or to a process, which makes one of its own."""
-        transactions = Transactions(connection, self._path, self.node)
-        if self._in_thread:
-            return ThreadWriter(transactions, self._clock)
-        connection.close()
-        self._connection = None
-        writer = ProcessWriter(self._path, self.node, transactions.seen_tables, self._clock, self._lost)
-        try:
-            await writer.begin(synchronous, self._lock.descriptor)
-        except OSError as error:
-            raise StoreFailed(
-                f"the process that writes {self._path} cannot be started: {error.strerror or error}",
-                hint="see what this machine lets a user start; with `writer: thread` none is needed",
-            ) from None
-        return writer
 
     def _lost(self, error: StoreFailed) -> None:
         if self._groups is not None:
@@ -113,26 +107,32 @@ class SqliteStore(Reads, Submits):
             await self._groups.close()
         writer, self._writer = self._writer, None
         self._pages.shutdown()
-        self._close(self._readers)  # before the writer's connection, which alone checkpoints
-        if writer is not None:
+        self._close_readers()  # before the writer's connection, which alone checkpoints
+        if isinstance(writer, ThreadWriter):
             await writer.close()
-        self._release()
+        await self._release()
         if self._private:
             shutil.rmtree(self._path.parent, ignore_errors=True)
 
-    def _release(self) -> None:
-        self._close(self._readers)
-        if self._connection is not None:
-            self._close([self._connection])
-            self._connection = None
+    async def _release(self) -> None:
+        self._close_readers()
+        self._close_connection()
+        if self._process is not None:
+            process, self._process = self._process, None
+            await process.close()
         self._lock.free()
 
-    def _close(self, connections: list[apsw.Connection]) -> None:
-        while connections:
-            with contextlib.suppress(
-                apsw.Error
-            ):  # its last checkpoint failed: the next opening has the log all the same
-                connections.pop().close()
+    def _close_readers(self) -> None:
+        while self._readers:
+            with contextlib.suppress(apsw.Error):
+                self._readers.pop().close()
+
+    def _close_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        # Its last checkpoint may fail: the next opening has the log all the same.
+        with contextlib.suppress(apsw.Error):
+            if connection is not None:
+                connection.close()
 
     # -- reads
 

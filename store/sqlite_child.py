@@ -100,19 +100,23 @@ class Child:
             self._channel.send(wire.WRITTEN)
 
 
-def main(descriptor: int, path: str, synchronous: str, node: int) -> None:
+def main(descriptor: int) -> None:
     """Be that process: the other end of the socket pair is `descriptor`."""
     for each in _IGNORED:
         signal.signal(each, signal.SIG_IGN)
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
-    serve(socket.socket(fileno=descriptor), path, synchronous, node)
+    serve(socket.socket(fileno=descriptor))
 
 
-def serve(end: socket.socket, path: str, synchronous: str, node: int) -> None:
-    """Write this file for the other end until that is closed."""
+def serve(end: socket.socket) -> None:
+    """Write for the other end until that is closed; which file, its first frame says."""
     with end, contextlib.suppress(ConnectionError):  # it was killed while it was being answered
         channel = Channel(end)
+        first = channel.receive()
+        if first is None:
+            return
+        path, synchronous, node = wire.unpickled(first[1])
         try:
             connection = connect(Path(path), synchronous)
             child = Child(channel, Transactions(connection, Path(path), node))

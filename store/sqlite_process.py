@@ -20,7 +20,7 @@ from .group import Result
 from .sqlite_writer import Asking
 
 T = TypeVar("T")
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from {module} import main; main{arguments!r}"
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from {module} import main; main({end})"
 AT_ONCE = 32  # units; with 16 or 64 a hundred runs at once are 5 to 10 % slower
 _END_S_MAX = 0.5  # an ending process is waited for so long, so that what ended it can be told
 
@@ -51,10 +51,10 @@ class _Questions:
             self.future.set_result(result)
 
 
-def _started(arguments: tuple[Any, ...], *kept: int) -> Popen[bytes]:
+def _started(end: int, lock: int) -> Popen[bytes]:
     """A process of the same interpreter that finds the same modules; it is not waited for."""
-    program = _PROGRAM.format(path=sys.path, module=sqlite_child.__name__, arguments=arguments)
-    return Popen([sys.executable, "-P", "-c", program], stdin=DEVNULL, stdout=DEVNULL, pass_fds=kept)
+    program = _PROGRAM.format(path=sys.path, module=sqlite_child.__name__, end=end)
+    return Popen([sys.executable, "-P", "-c", program], stdin=DEVNULL, stdout=DEVNULL, pass_fds=(end, lock))
 
 
 class ProcessWriter(asyncio.Protocol):
@@ -64,13 +64,11 @@ class ProcessWriter(asyncio.Protocol):
     file's lock as well: the next one can open the file when both are gone. If it ends by itself `lost` hears of it.
     """
 
-    def __init__(
-        self, path: Path, node: int, tables: Sequence[str], clock: Clock, lost: Callable[[StoreFailed], None]
-    ) -> None:
-        self.at_once = AT_ONCE
-        self.seen_tables = tables
+    at_once = AT_ONCE
+
+    def __init__(self, path: Path, clock: Clock, lost: Callable[[StoreFailed], None]) -> None:
+        self.seen_tables: Sequence[str] = ()
         self._path = path
-        self._node = node
         self._clock = clock
         self._lost = lost
         self._loop = asyncio.get_running_loop()
@@ -83,20 +81,28 @@ class ProcessWriter(asyncio.Protocol):
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closing = False
         self._not_open = ""  # why it could not open the file
+        self._error: StoreFailed | None = None  # it has ended by itself
 
-    async def begin(self, synchronous: str, lock: int) -> None:
+    async def begin(self, lock: int) -> None:
         """Start the other process, which is not waited for; `lock` is the descriptor of the file's lock. Raises
-        OSError.
+        StoreFailed.
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            arguments = (theirs.fileno(), str(self._path.absolute()), synchronous, self._node)
             try:
-                self._process = _started(arguments, theirs.fileno(), lock)
-            except BaseException:
+                self._process = _started(theirs.fileno(), lock)
+            except OSError as error:
                 ours.close()
-                raise
+                raise StoreFailed(
+                    f"the process that writes {self._path} cannot be started: {error.strerror or error}",
+                    hint="see what this machine lets a user start; with `writer: thread` none is needed",
+                ) from None
         await self._loop.create_connection(lambda: self, sock=ours)
+
+    def open(self, synchronous: str, node: int, seen_tables: Sequence[str]) -> None:
+        """From now on it writes, as this node; the file is as it is to be."""
+        self.seen_tables = seen_tables
+        self._send(wire.OPEN, wire.pickled((str(self._path.absolute()), synchronous, node)))
 
     def commit(self, units: Sequence[Unit], done: Callable[[Result], None]) -> None:
         """See `group.Writer`."""
@@ -122,6 +128,9 @@ class ProcessWriter(asyncio.Protocol):
     # -- one job after another
 
     def _put(self, job: _Group | _Questions) -> None:
+        if self._error is not None:
+            self._loop.call_soon(job.done, self._error)
+            return
         self._waiting.append(job)
         if self._now is None:
             self._next()
@@ -216,7 +225,7 @@ class ProcessWriter(asyncio.Protocol):
             self._ended.set_result(None)
         if self._closing:
             return
-        error = self._ended_by_itself()
+        error = self._error = self._ended_by_itself()
         jobs = [*((self._now,) if self._now is not None else ()), *self._waiting]
         self._now = None
         self._waiting.clear()

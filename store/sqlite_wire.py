@@ -18,7 +18,7 @@ import msgspec
 from .contract import Committed, Unit, UnitRefused
 
 # to the writer
-GROUP, ASK, COMMIT, GIVE_UP, FORGET, DECIDED = b"gackfd"
+OPEN, GROUP, ASK, COMMIT, GIVE_UP, FORGET, DECIDED = b"ogackfd"
 # from the writer
 RECEIPTS, FAILED, ANSWERED, DECIDE, TABLES, WRITTEN, NOT_OPEN = b"refdtwn"
 

@@ -27,9 +27,8 @@ class InThread:
     """Stands in for Popen: what the other process would do is done by a thread, where coverage sees it."""
 
     def __init__(self, command: list[str], *, pass_fds: tuple[int, ...], **_: Any) -> None:
-        _, path, synchronous, node = eval(command[-1].partition("; main")[2])
         end = socket.socket(fileno=os.dup(pass_fds[0]))
-        self._thread = threading.Thread(target=sqlite_child.serve, args=(end, path, synchronous, node))
+        self._thread = threading.Thread(target=sqlite_child.serve, args=(end,))
         self._thread.start()
 
     def wait(self, timeout: float | None = None) -> int:
@@ -134,6 +133,34 @@ async def test_one_that_is_killed_closes_the_store_for_good(
     opened.append(open_store(url, clock=clock, writer="process"))
     await opened[-1].open()
     assert await opened[-1].run(1) is not None
+
+
+async def test_one_that_ends_before_it_is_needed_is_told(
+    url: str, clock: VirtualClock, opened: list[Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_process, "_PROGRAM", "raise SystemExit(3)")
+    opened.append(open_store(url, clock=clock, writer="process"))
+    await opened[0].open()
+    for _ in range(2):
+        with pytest.raises(StoreFailed) as caught:
+            await opened[0].submit(Unit(runs=(start(1),)))
+        assert str(caught.value) == (
+            f"the process that writes {tmp_path / 'reactor.db'} has ended with code 3; whether it wrote its last group"
+            " is unknown"
+        )
+
+
+async def test_a_store_that_cannot_be_opened_leaves_no_process(url: str, clock: VirtualClock, tmp_path: Path) -> None:
+    (tmp_path / "reactor.db").write_bytes(b"no database at all" * 400)
+    before = children()
+    with pytest.raises(StoreFailed):
+        await open_store(url, clock=clock, writer="process").open()
+    assert children() == before
+
+
+def children() -> str:
+    """The processes that this one has started and not waited for."""
+    return Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children").read_text()
 
 
 @pytest.mark.usefixtures("in_thread")
