@@ -122,6 +122,8 @@ def serve(end: socket.socket) -> None:
             child = Child(channel, Transactions(connection, Path(path), node))
         except Exception as error:  # noqa: BLE001  # the other end says it, where it is read
             channel.send(wire.NOT_OPEN, wire.pickled(str(error)))
+            while channel.receive():  # closed with something unread, the other end might not hear why
+                pass
             return
         with contextlib.closing(connection):
             child.serve()

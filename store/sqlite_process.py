@@ -203,6 +203,8 @@ class ProcessWriter(asyncio.Protocol):
                 self._next()
         elif kind == wire.NOT_OPEN:
             self._not_open = wire.unpickled(body)
+            if self._transport is not None:
+                self._transport.close()
         elif job is not None:
             if kind == wire.FAILED:
                 job.done(wire.unpickled(body))
