@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from reactor.cli.main import main
-from reactor.tests.web.site import free_port
+from reactor.tests.servers.process import free_port
 
 HELLO = """\
 workflow: hello

@@ -1,6 +1,7 @@
 """A server process that the tests start, cut and start again, and that never outlives them."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 GUARD = Path(__file__).with_name("guard.py")
+UNASKED = (20_000, 32_768)
+"""From the first on, below the second: Linux gives away 32768 and above, where nobody changed it."""
 
 
 class ServerError(Exception):
@@ -17,11 +20,20 @@ class ServerError(Exception):
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody listens on now.
+
+    It is none of those that the system gives away by itself: a server that a test stops finds its port free when it
+    starts again, whatever other tests connected meanwhile.
+    """
+    chance = random.SystemRandom()  # hypothesis seeds the other: all processes of tests would draw the same
+    while True:
+        port = chance.randrange(*UNASKED)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def family(pid: int) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -105,9 +104,3 @@ class Site:
     async def until(self, condition: Callable[[], Any], limit_s: float = 10.0) -> Any:
         """Wait for a condition (plain or async) with a limit."""
         return await until(condition, limit_s)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from reactor.tests.web.site import Site, free_port
+from reactor.tests.servers.process import free_port
+from reactor.tests.web.site import Site
 
 
 async def test_they_are_listed_shown_and_asked_and_no_credential_leaves(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from starlette.routing import Mount
 import reactor
 from reactor.app import App
 from reactor.core import telemetry
-from reactor.tests.web.site import Site, free_port
+from reactor.tests.servers.process import free_port
+from reactor.tests.web.site import Site
 from reactor.web import asgi
 from reactor.web.api import _BESIDE, ENDPOINTS
 from reactor.web.tokens import Tokens
