@@ -128,28 +128,31 @@ def test_a_pause_lasts_until_it_is_resumed(project: Project) -> None:
 def test_it_is_ready_when_its_triggers_have_tried_to_connect(project: Project) -> None:
     """What happens after `ready` is not missed: a file that is dropped then is new."""
     project.write(beat=BEAT.replace("trigger: hourly", "jetstream: {connection: main, stream: orders}"))
-    with slow_server(1.5) as port:
+    with slow_server(0.5) as (port, cut):  # well below what is waited for, however slowly a busy machine connects
         nats = {"main": {"nats": {"servers": [f"nats://127.0.0.1:{port}"]}}}
         with_server(project, connections=nats)
         with project.start("serve") as server:
             server.ready()
+            assert cut.is_set()
             assert project.say("trigger", "list", "-o", "json").json[0]["state"] == "down"
 
 
 @contextlib.contextmanager
-def slow_server(seconds: float) -> Iterator[int]:
-    """A port where every connection is cut after so long."""
+def slow_server(seconds: float) -> Iterator[tuple[int, threading.Event]]:
+    """A port where every connection is cut after so long, and what is set by the first cut."""
+    cut = threading.Event()
 
     def serve(listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listener.accept()
                 time.sleep(seconds)
+                cut.set()
                 connection.close()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, args=(listener,), daemon=True).start()
-        yield int(listener.getsockname()[1])
+        yield int(listener.getsockname()[1]), cut
         listener.shutdown(socket.SHUT_RDWR)
 
 
