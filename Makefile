@@ -15,7 +15,12 @@ PY := $(VENV)/bin/python -P
 COVERAGE_FLOOR ?= 90
 SERVERS := $(or $(REACTOR_TEST_CACHE),$(HOME)/.cache/reactor-tests)
 PYTEST := $(PY) -m pytest -q
+# The tests that allow it run in so many processes at once, each with servers of its own (2 GB a process are enough).
+SIDES ?= 2
+BESIDE := $(PY) tests/side_by_side.py $(SIDES)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start Python hundreds of times: where this is set, each would compile all of Reactor anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -46,13 +51,15 @@ format: setup-test
 
 test-covered: setup-test
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest -q -p reactor.tests.tidy.contexts -m "not uncovered"
+	$(BESIDE) $(PY) -m coverage run --parallel-mode -m pytest -q -p reactor.tests.tidy.contexts -m "not uncovered"
+	$(PY) -m coverage combine -q
 	$(PY) -m coverage html -q
 	$(PY) tests/coverage_summary.py $(COVERAGE_FLOOR)
 	$(PY) tests/responsibilities.py
 
 test-uncovered: setup-test
-	$(PYTEST) -m uncovered
+	$(BESIDE) $(PYTEST) -m "uncovered and not alone"
+	$(PYTEST) -m alone
 
 pages: setup-test
 	$(PY) docs/generate.py

@@ -12,7 +12,7 @@ import pytest
 from reactor.bench import crowd, engine
 from reactor.bench.__main__ import SECTIONS
 
-pytestmark = pytest.mark.uncovered
+pytestmark = [pytest.mark.uncovered, pytest.mark.alone]
 SLEEPERS_MB_MAX = 20.0
 """Of 1 000 runs that sleep: about twice what they take."""
 

@@ -14,7 +14,7 @@ from reactor.bench.language import steps_text
 from reactor.language.loader import load_text
 from reactor.tests.examples.rig import folder
 
-pytestmark = pytest.mark.uncovered
+pytestmark = [pytest.mark.uncovered, pytest.mark.alone]
 __all__ = ["folder"]
 
 

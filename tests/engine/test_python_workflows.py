@@ -140,6 +140,7 @@ async def test_steps_in_processes_of_their_own(app: App) -> None:
 @pytest.mark.req("Q-6")
 @pytest.mark.req("EX-14")
 @pytest.mark.uncovered
+@pytest.mark.alone
 @pytest.mark.req("E-EXE-5")
 @pytest.mark.req("E-EXE-11")
 async def test_ten_parallel_seconds_take_less_than_two(app: App) -> None:

@@ -53,7 +53,8 @@ def test_a_part_that_was_not_measured_is_not_covered() -> None:
 def test_make_test_ends_with_an_error_below_the_floor(tmp_path: Path) -> None:
     """The floor of the Makefile is more than 90 %, of branches too, and what is low makes the run fail."""
     said = subprocess.run(["make", "-n", "test"], capture_output=True, text=True, cwd=ROOT).stdout
-    assert ".venv/bin/python -P -m coverage run -m pytest" in said
+    assert ".venv/bin/python -P -m coverage run --parallel-mode -m pytest" in said
+    assert ".venv/bin/python -P -m coverage combine -q\n" in said
     assert ".venv/bin/python -P tests/coverage_summary.py 90\n" in said
     (tmp_path / ".coveragerc").write_text("[run]\nbranch = true\nsource = .\n")
     for part in CORE:

@@ -39,7 +39,7 @@ def test_what_is_reached_by_others_or_at_import_is_not_reached_by_its_own_tests(
 def test_each_has_tests_of_its_own(tmp_path: Path) -> None:
     """`make test` judges the data of its one covered run: here of a smaller one, where one module's tests alone ran."""
     said = subprocess.run(["make", "-n", "test"], capture_output=True, text=True, cwd=ROOT).stdout
-    assert "coverage run -m pytest -q -p reactor.tests.tidy.contexts -m" in said
+    assert "coverage run --parallel-mode -m pytest -q -p reactor.tests.tidy.contexts -m" in said
     assert ".venv/bin/python -P tests/responsibilities.py\n" in said
     module, own = table()["workflow base"]
     environment = {**os.environ, "COVERAGE_FILE": str(tmp_path / "data"), "COVERAGE_PROCESS_START": ""}

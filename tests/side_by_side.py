@@ -1,0 +1,106 @@
+"""Runs a command of pytest in several processes at once, each test in one of them: side_by_side.py COUNT COMMAND...
+
+Every process collects all tests, and takes the next file that no other has taken, so that nobody has to know how long
+a file takes. What belongs to the session each has for itself, the servers too. It fails when a process did, and when
+not every test that was collected ran: what a process that died had taken, nobody runs.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+import pytest
+
+_counts = pytest.StashKey[dict[str, int]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--taken", type=Path, required=True, help="the folder where the processes note what they took")
+
+
+def taken(items: Sequence[pytest.Item], folder: Path) -> Iterator[pytest.Item]:
+    """The tests of the files that this process is the first to take; a file is taken when its turn comes."""
+    ours: set[str] = set()
+    for file, of_file in groupby(items, lambda item: item.nodeid.partition("::")[0]):
+        try:
+            (folder / file.replace("/", "+")).touch(exist_ok=False)
+            ours.add(file)
+        except FileExistsError:
+            pass
+        if file in ours:
+            yield from of_file
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """As pytest's own; but the test after this one, up to which fixtures are ended, is the next that is ours."""
+    counts = session.config.stash[_counts] = {"collected": len(session.items), "ran": 0}
+    if session.testsfailed or session.config.option.collectonly:
+        return None  # then pytest's own says what there is to say
+    ours = taken(session.items, session.config.getoption("--taken"))
+    item = next(ours, None)
+    while item is not None:
+        following = next(ours, None)
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        counts["ran"] += 1
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+        item = following
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    yield
+    if counts := session.config.stash.get(_counts, None):
+        (session.config.getoption("--taken") / f".counts-{os.getpid()}").write_text(json.dumps(counts))
+
+
+def main(count: int, command: Sequence[str]) -> int:
+    """Run the command so many times side by side; 0 when all ended well and every test ran."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what ends us ends them too
+    with tempfile.TemporaryDirectory(prefix="reactor-taken-") as name:
+        folder = Path(name)
+        ours = [*command, "-p", "reactor.tests.side_by_side", f"--taken={folder}"]
+        if sys.stdout.isatty():
+            ours.append("--color=yes")
+        processes: list[subprocess.Popen[str]] = []
+        try:
+            for number in range(1, count + 1):
+                process = subprocess.Popen(ours, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                processes.append(process)
+                assert process.stdout is not None
+                Thread(target=_tell, args=(number, process.stdout)).start()
+            statuses = [process.wait() for process in processes]
+        finally:
+            for process in processes:
+                process.terminate()  # of one that has ended already this does nothing
+                process.wait()
+        counts = [json.loads(each.read_text()) for each in folder.glob(".counts-*")]
+    problems = [f"process {number} ended with {status}" for number, status in enumerate(statuses, 1) if status]
+    ran = sum(each["ran"] for each in counts)
+    if len(counts) != count or {each["collected"] for each in counts} != {ran}:
+        collected = ", ".join(str(each["collected"]) for each in counts)
+        problems.append(f"{ran} tests ran, and the processes had collected {collected or 'none'}")
+    print(f"Side by side: {'; '.join(problems) or f'{ran} tests passed'}.", flush=True)
+    return 1 if problems else 0
+
+
+def _tell(number: int, output: IO[str]) -> None:
+    """Pass a process's lines on as they come, whole, with its number before them."""
+    for line in output:
+        print(f"{number}| {line}", end="", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(int(sys.argv[1]), sys.argv[2:]))
