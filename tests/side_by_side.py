@@ -75,17 +75,27 @@ def main(count: int, command: Sequence[str]) -> int:
         if sys.stdout.isatty():
             ours.append("--color=yes")
         processes: list[subprocess.Popen[str]] = []
+        tellers: list[Thread] = []
         try:
             for number in range(1, count + 1):
-                process = subprocess.Popen(ours, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                process = subprocess.Popen(
+                    ours, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+                )
                 processes.append(process)
                 assert process.stdout is not None
-                Thread(target=_tell, args=(number, process.stdout)).start()
+                tellers.append(Thread(target=_tell, args=(number, process.stdout), daemon=True))
+                tellers[-1].start()
             statuses = [process.wait() for process in processes]
+        except KeyboardInterrupt:  # the terminal told them too
+            for process in processes:
+                process.wait()
+            raise
         finally:
             for process in processes:
                 process.terminate()  # of one that has ended already this does nothing
                 process.wait()
+            for teller in tellers:
+                teller.join(5)  # no longer: what a test left running may hold the pipe open
         counts = [json.loads(each.read_text()) for each in folder.glob(".counts-*")]
     problems = [f"process {number} ended with {status}" for number, status in enumerate(statuses, 1) if status]
     ran = sum(each["ran"] for each in counts)
