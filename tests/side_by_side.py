@@ -19,6 +19,8 @@ from typing import IO
 
 import pytest
 
+TOGETHER = ("tests/packaging/",)
+"""Folders that one process takes as a whole: their files share environments that take minutes to make."""
 _counts = pytest.StashKey[dict[str, int]]()
 
 
@@ -29,14 +31,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def taken(items: Sequence[pytest.Item], folder: Path) -> Iterator[pytest.Item]:
     """The tests of the files that this process is the first to take; a file is taken when its turn comes."""
     ours: set[str] = set()
-    for file, of_file in groupby(items, lambda item: item.nodeid.partition("::")[0]):
+
+    def unit(item: pytest.Item) -> str:
+        file = item.nodeid.partition("::")[0]
+        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+    for name, of_unit in groupby(items, unit):
         try:
-            (folder / file.replace("/", "+")).touch(exist_ok=False)
-            ours.add(file)
+            (folder / name.replace("/", "+")).touch(exist_ok=False)
+            ours.add(name)
         except FileExistsError:
             pass
-        if file in ours:
-            yield from of_file
+        if name in ours:
+            yield from of_unit
 
 
 @pytest.hookimpl(tryfirst=True)
