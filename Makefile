@@ -15,7 +15,7 @@ PY := $(VENV)/bin/python -P
 COVERAGE_FLOOR ?= 90
 SERVERS := $(or $(REACTOR_TEST_CACHE),$(HOME)/.cache/reactor-tests)
 PYTEST := $(PY) -m pytest -q
-# The tests that allow it run in so many processes at once, each with servers of its own (2 GB a process are enough).
+# The covered tests run in so many processes at once, each with servers of its own (2 GB a process are enough).
 SIDES ?= 2
 BESIDE := $(PY) tests/side_by_side.py $(SIDES)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -58,8 +58,7 @@ test-covered: setup-test
 	$(PY) tests/responsibilities.py
 
 test-uncovered: setup-test
-	$(BESIDE) $(PYTEST) -m "uncovered and not alone"
-	$(PYTEST) -m alone
+	$(PYTEST) -m uncovered
 
 pages: setup-test
 	$(PY) docs/generate.py
