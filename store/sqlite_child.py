@@ -17,7 +17,7 @@ from .sqlite_transactions import Transactions, answer
 from .sqlite_wire import Channel, Unpacker
 
 COLLECT_AFTER = 10_000  # objects that are made and not dropped between two collections of reference cycles
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_IGNORED = ("SIGINT", "SIGTERM", "SIGHUP")
 """They come to every process of a terminal's or a unit's group; this one ends when its parent does, and not before."""
 
 
@@ -103,7 +103,7 @@ class Child:
 def main(descriptor: int) -> None:
     """Be that process: the other end of the socket pair is `descriptor`."""
     for each in _IGNORED:
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(getattr(signal, each), signal.SIG_IGN)
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
     serve(socket.socket(fileno=descriptor))
