@@ -3,15 +3,20 @@
 W1 one at a time · W2 100 in flight · W3 100 parallel steps and a join · W4 HTTP event → durable → end (bench/http.py) ·
 W5 kill -9 with 500 started (5 × 200 ms steps), restart. Each in two forms: Python steps, and YAML with templates.
 `python -P -m reactor.bench.workflows [--store URL] [--only W1,W2] [--json FILE]`
+
+A lent machine is twice as fast one day as another. So the same commits are made without an engine as well, before and
+after (bench/peers/on_bare.py), and what the engine reaches of that is said: that holds on any machine.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -35,6 +40,11 @@ steps:
     for i, source in ((1, "inputs.n"), *((k, f"steps.s{k - 1}.output") for k in range(2, 6)))
 )
 
+BARE = Path(__file__).with_name("peers") / "on_bare.py"
+WANTED = {"W1": 0.58, "W2": 0.19, "W4": 0.13}
+"""Of what the loop without an engine reaches: the floors (3.3 ms, 4 000 and 2 650 a second) on the machine that they
+were set on, where such a loop took 1.9 ms for one workflow, and ended 20 700 a second.
+"""
 NOOP = "reactor.bench.workflows:noop"
 MANY_S_MAX = 900  # then something hangs
 FAN_YAML = (
@@ -146,6 +156,27 @@ async def flows(store: str, only: set[str]) -> dict[str, Any]:
     return found
 
 
+def no_engine(seconds: float = 3.0) -> dict[str, float]:
+    """W1 and W2 of the same commits without an engine."""
+    with tempfile.TemporaryDirectory(prefix="reactor-bench-") as folder:
+        wanted = {"folder": folder, "seconds": seconds, "warm": 300, "w1": 300, "w2": 20_000, "w3": 1}
+        done = subprocess.run([sys.executable, BARE, json.dumps(wanted)], capture_output=True, text=True, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+def beside(found: dict[str, Any], bare: list[dict[str, float]]) -> dict[str, Any]:
+    """What the figures are of those without an engine, the mean of before and after."""
+    one = statistics.mean(each["W1 p50 ms"] for each in bare)
+    rate = statistics.mean(each["W2 workflows/s"] for each in bare)
+    shares: dict[str, Any] = {"no engine: W1 p50 ms / W2 workflows/s": [round(one, 2), round(rate)]}
+    for name, value in found.items():
+        for unit in (" p50/p99 ms", " workflows/s", " runs/s"):
+            if name.endswith(unit) and name[:2] in WANTED:
+                share = one / value[0] if isinstance(value, list) else value / rate
+                shares[f"{name.removesuffix(unit)} of no engine, wanted {WANTED[name[:2]]}"] = round(share, 2)
+    return shares
+
+
 async def serve_slow(store: str) -> None:
     """The child of W5: starts what stdin says, tells when it is ready, and when all runs have ended."""
     begun = time.perf_counter()
@@ -203,7 +234,7 @@ def main() -> None:
     """Measure and print."""
     parser = words(__doc__)
     parser.add_argument("--store", default="sqlite")
-    parser.add_argument("--only", default="W1,W2,W3,W5")
+    parser.add_argument("--only", default="W1,W2,W3,W4,W5")
     parser.add_argument("--slow")
     said = parser.parse_args()
     import uvloop
@@ -215,7 +246,14 @@ def main() -> None:
     try:
         only = set(said.only.split(","))
         url = f"sqlite:///{folder}/w.db" if said.store == "sqlite" else said.store
+        bare = [no_engine()]
         found = uvloop.run(flows(url, only))
+        if "W4" in only:
+            from reactor.bench.http import w4
+
+            found["W4 5 steps runs/s"] = round(uvloop.run(w4("" if said.store == "sqlite" else said.store)))
+        bare.append(no_engine())
+        found |= beside(found, bare)
         if "W5" in only:
             found |= uvloop.run(killed(folder))
     finally:
