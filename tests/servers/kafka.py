@@ -51,17 +51,21 @@ class KafkaServer(Cuttable):
     process: Process
 
     async def create_topic(self, name: str, partitions: int = 1) -> None:
-        """A new topic, there when this returns; a broker that starts may need a moment until it is the controller."""
+        """A new topic, there when this returns; a broker that starts may need a moment until it is the controller, and
+        one that was frozen until it may hold partitions again. That is an answer like any other to the client.
+        """
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
         try:
             async with asyncio.timeout(CONTROLLER_S_MAX):
                 while True:
                     try:
-                        await admin.create_topics([NewTopic(name, partitions, 1)])
-                        return
+                        response = await admin.create_topics([NewTopic(name, partitions, 1)])
+                        if not any(code for _, code, *_ in response.topic_errors):
+                            return
                     except AttributeError:  # aiokafka reads the number of a controller that there is not
-                        await asyncio.sleep(0.1)
+                        pass
+                    await asyncio.sleep(0.1)
         finally:
             await admin.close()
 
