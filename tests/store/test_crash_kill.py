@@ -17,12 +17,13 @@ from reactor.tests.store.kills import SOAK, afters, killed
 
 @pytest.mark.uncovered
 @pytest.mark.rule("1.2")
-async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("writer", ["thread", "process"])
+async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path, writer: str) -> None:
     url = f"sqlite:///{tmp_path}/reactor.db"
     acknowledged: set[int] = set()
     submitted: list[int] = []
     for after in afters(6):
-        acked, tried = await killed(url, after=after, lanes=16)
+        acked, tried = await killed(url, after=after, lanes=16, writer=writer)
         acknowledged |= acked
         submitted += tried
     store = open_store(url, clock=SYSTEM)

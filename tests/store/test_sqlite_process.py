@@ -12,15 +12,12 @@ from typing import Any
 import apsw
 import pytest
 
-from reactor.core.clock import SYSTEM
 from reactor.core.errors import ConfigError, StoreFailed, StoreUnavailable
 from reactor.store import open_store, sqlite, sqlite_child, sqlite_process, sqlite_wire
 from reactor.store.contract import Committed, Flow, FlowDecision, RunStart, Store, Unit, UnitRefused
 from reactor.testing.clock import VirtualClock
 from reactor.testing.store_suite import Reopen, StoreSuite
 from reactor.testing.store_units import KEY, run_row, start, step
-from reactor.tests.store.child import half_there
-from reactor.tests.store.kills import afters, killed
 
 
 class InThread:
@@ -301,19 +298,3 @@ async def test_the_lock_is_held_until_both_are_gone(
     async with asyncio.timeout(10):
         await opening
     await later.close()
-
-
-@pytest.mark.uncovered
-@pytest.mark.rule("1.2")
-async def test_kill_9_loses_nothing_that_was_acknowledged(url: str) -> None:
-    acknowledged: set[int] = set()
-    submitted: list[int] = []
-    for after in afters(6):
-        acked, tried = await killed(url, after=after, lanes=16, writer="process")
-        acknowledged |= acked
-        submitted += tried
-    store = open_store(url, clock=SYSTEM)
-    await store.open()
-    assert await half_there(store, acknowledged, submitted) == {}
-    assert {each.run.id for each in await store.claim(runs_max=100_000)} >= acknowledged
-    await store.close()
