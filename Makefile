@@ -58,7 +58,8 @@ test-covered: setup-test
 	$(PY) tests/responsibilities.py
 
 test-uncovered: setup-test
-	$(PYTEST) -m uncovered
+	$(BESIDE) $(PYTEST) -m "uncovered and not alone"
+	$(PYTEST) -m alone
 
 pages: setup-test
 	$(PY) docs/generate.py

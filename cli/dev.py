@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..language.loader import LoadResult
-from ..language.project import FILES
 from .failures import Usage, text_of
 from .output import note, relative
 from .parsing import Given
@@ -38,10 +37,9 @@ def dev(given: Given) -> int:
     else:
         app = find(root, os.environ).served()
     folders = watched(app)
-    stamps = {path: _stamp(path) for path in (Path(app.project.root) / name for name in FILES)}
 
     async def beside(serving: Serving) -> None:
-        await _watch(serving, folders, stamps)
+        await _watch(serving, folders)
 
     def greet(serving: Serving, result: LoadResult) -> None:
         hello(serving, result)
@@ -66,8 +64,7 @@ def _base(root: Path, glob: str) -> Path:
     return base if base.is_dir() else root
 
 
-async def _watch(serving: Serving, folders: Iterable[Path], stamps: dict[Path, tuple[int, int] | None]) -> None:
-    """`stamps`: of the project's files as they were read, long before this watches."""
+async def _watch(serving: Serving, folders: Iterable[Path]) -> None:
     from watchfiles import (
         Change,
         DefaultFilter,
@@ -90,10 +87,7 @@ async def _watch(serving: Serving, folders: Iterable[Path], stamps: dict[Path, t
     )
     unread = True  # what was changed between the first reading and the first watching
     async for changes in seen:
-        for file, was in stamps.items():  # these are seldom in the folders that are watched
-            stamps[file] = _stamp(file)
-            if was != stamps[file]:
-                note(f"{relative(file)}: start `reactor dev` again to let it take effect")
+        serving.tell_settings()  # they are seldom in the folders that are watched
         if not changes:
             if unread:
                 unread = False
@@ -103,14 +97,6 @@ async def _watch(serving: Serving, folders: Iterable[Path], stamps: dict[Path, t
         paths = {path for _, path in changes}
         note("changed: " + ", ".join(sorted(relative(path) for path in paths)))
         await _reload(serving)
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
 
 
 async def _reload(serving: Serving, *, quietly: bool = False) -> None:

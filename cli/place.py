@@ -35,11 +35,15 @@ class Holder(Struct, frozen=True):
 
 
 class Place(Struct, frozen=True):
-    """A project's folder, its store's URL (files absolute), and the path that its server is below."""
+    """A project's folder, its store's URL (files absolute), and what reactor.yaml says that is needed before the rest.
+
+    `base_path` is the path that its server is below.
+    """
 
     root: str
     store: str
     base_path: str = "/"
+    writer: str = ""  # of its file, as the project wants it
 
     @property
     def database(self) -> Path | None:
@@ -66,8 +70,19 @@ class Place(Struct, frozen=True):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def served(self) -> App:
-        """The project as a server: another process writes its file. Raises ConfigError."""
-        return self.app(writer="process")
+        """The project as a server: another process writes its file, and starts while this one does.
+
+        Raises ConfigError.
+        """
+        from ..store import sqlite_spawn
+
+        if self.database is not None and self.writer != "thread" and host.has_locks():
+            sqlite_spawn.start_ahead()
+        try:
+            return self.app(writer="process")
+        except BaseException:
+            sqlite_spawn.drop()
+            raise
 
     def app(self, **options: Any) -> App:
         """The project as a program, not open yet. Raises ConfigError."""
@@ -86,8 +101,9 @@ def find(root: Path, environ: Mapping[str, str]) -> Place:
     value: Mapping[str, Any] = source.value if is_mapping(source.value) else {}
     store, server = value.get("store"), value.get("server")
     url: Any = store.get("url") if is_mapping(store) else store
+    writer: Any = store.get("writer") if is_mapping(store) else None
     base: Any = server.get("base_path") if is_mapping(server) else None
-    return Place(str(root), absolute(str(url or STORE_DEFAULT), root), str(base or "/"))
+    return Place(str(root), absolute(str(url or STORE_DEFAULT), root), str(base or "/"), str(writer or ""))
 
 
 def absolute(store: str, root: Path) -> str:

@@ -12,16 +12,18 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import logs
 from ..language.definition import WorkflowDefinition
 from ..language.diagnostics import Diagnostics, Severity
 from ..language.loader import LoadResult
+from ..language.project import FILES
 from ..web.server import WebServer
 from . import ending
 from .failures import RUN_FAILED, text_of
-from .output import note
+from .output import note, relative
 from .starting import uncollected
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Serving:
         self.up = asyncio.Event()  # have the files been read for the first time?
         self.url = ""
         self.changed: list[str] = []  # workflows that the last reading of the files changed
+        self._settings = _stamps(app.project.root)
         self._known: dict[str, WorkflowDefinition] = {}
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -67,6 +70,13 @@ class Serving:
                 log.log(_LEVELS[each.severity], each.message, extra={"code": each.code, "fields": each.to_dict()})
         elif found.items:
             print(found.render(), file=sys.stderr, flush=True)
+
+    def tell_settings(self) -> None:
+        """Say which of the project's files, which are read at the start alone, changed since it was last asked."""
+        was, self._settings = self._settings, _stamps(self.app.project.root)
+        for file in was:
+            if was[file] != self._settings[file]:
+                self.say(f"{relative(file)}: start again to let it take effect")
 
     async def reload(self) -> LoadResult:
         """Read the workflow files; the good ones are in force, what is wrong is printed with its place."""
@@ -113,6 +123,7 @@ class Serving:
     async def _reload_again(self) -> None:
         await self.up.wait()  # what is asked for while it starts is done then
         self.say("reading the workflow files again")
+        self.tell_settings()
         try:
             await self.reload()
         except Exception as error:  # noqa: BLE001  # what is in force stays; the server goes on
@@ -152,6 +163,19 @@ class Serving:
             self.say(text_of(self.app.failed.result()), grave=True)
             return RUN_FAILED
         return 0
+
+
+def _stamps(root: str) -> dict[Path, tuple[int, int] | None]:
+    """When each file that may be the project's was written, and its size; None: there is none."""
+    return {path: _stamp(path) for path in (Path(root) / name for name in FILES)}
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import signal
 import socket
 from pathlib import Path
@@ -110,20 +111,30 @@ def main(descriptor: int) -> None:
 
 
 def serve(end: socket.socket) -> None:
-    """Write for the other end until that is closed; which file, its first frame says."""
+    """Write for the other end until that is closed; which file, its first frame says. From before it on the file's lock
+    is held here too.
+    """
     with end, contextlib.suppress(ConnectionError):  # it was killed while it was being answered
-        channel = Channel(end)
-        first = channel.receive()
-        if first is None:
-            return
-        path, synchronous, node = wire.unpickled(first[1])
+        _, locks, _, _ = socket.recv_fds(end, len(wire.LOCK), 1)
         try:
-            connection = connect(Path(path), synchronous)
-            child = Child(channel, Transactions(connection, Path(path), node))
-        except Exception as error:  # noqa: BLE001  # the other end says it, where it is read
-            channel.send(wire.NOT_OPEN, wire.pickled(str(error)))
-            while channel.receive():  # closed with something unread, the other end might not hear why
-                pass
-            return
-        with contextlib.closing(connection):
-            child.serve()
+            _serve(Channel(end))
+        finally:
+            for lock in locks:
+                os.close(lock)
+
+
+def _serve(channel: Channel) -> None:
+    first = channel.receive()
+    if first is None:
+        return
+    path, synchronous, node = wire.unpickled(first[1])
+    try:
+        connection = connect(Path(path), synchronous)
+        child = Child(channel, Transactions(connection, Path(path), node))
+    except Exception as error:  # noqa: BLE001  # the other end says it, where it is read
+        channel.send(wire.NOT_OPEN, wire.pickled(str(error)))
+        while channel.receive():  # closed with something unread, the other end might not hear why
+            pass
+        return
+    with contextlib.closing(connection):
+        child.serve()

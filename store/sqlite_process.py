@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from subprocess import DEVNULL, Popen, TimeoutExpired
+from subprocess import Popen, TimeoutExpired
 from typing import Any, TypeVar, cast
 
 from ..core.clock import Clock
 from ..core.errors import StoreFailed
-from . import sqlite_child, sqlite_wire as wire
+from . import sqlite_spawn, sqlite_wire as wire
 from .contract import Unit
 from .group import Result
 from .sqlite_writer import Asking
 
 T = TypeVar("T")
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from {module} import main; main({end})"
 AT_ONCE = 32  # units; with 16 or 64 a hundred runs at once are 5 to 10 % slower
 _END_S_MAX = 0.5  # an ending process is waited for so long, so that what ended it can be told
 
@@ -51,12 +49,6 @@ class _Questions:
             self.future.set_result(result)
 
 
-def _started(end: int, lock: int) -> Popen[bytes]:
-    """A process of the same interpreter that finds the same modules; it is not waited for."""
-    program = _PROGRAM.format(path=sys.path, module=sqlite_child.__name__, end=end)
-    return Popen([sys.executable, "-P", "-c", program], stdin=DEVNULL, stdout=DEVNULL, pass_fds=(end, lock))
-
-
 class ProcessWriter(asyncio.Protocol):
     """Implements `Writer`. One group, or one generator's questions, is with the other process at a time.
 
@@ -84,20 +76,20 @@ class ProcessWriter(asyncio.Protocol):
         self._error: StoreFailed | None = None  # it has ended by itself
 
     async def begin(self, lock: int) -> None:
-        """Start the other process, which is not waited for; `lock` is the descriptor of the file's lock. Raises
-        StoreFailed.
+        """Let the other process, started now unless it is already, have the descriptor of the file's lock. It is not
+        waited for. Raises StoreFailed.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = _started(theirs.fileno(), lock)
-            except OSError as error:
-                ours.close()
-                raise StoreFailed(
-                    f"the process that writes {self._path} cannot be started: {error.strerror or error}",
-                    hint="see what this machine lets a user start; with `writer: thread` none is needed",
-                ) from None
-        await self._loop.create_connection(lambda: self, sock=ours)
+        try:
+            other = sqlite_spawn.taken()
+        except OSError as error:
+            raise StoreFailed(
+                f"the process that writes {self._path} cannot be started: {error.strerror or error}",
+                hint="see what this machine lets a user start; with `writer: thread` none is needed",
+            ) from None
+        self._process = other.process
+        with contextlib.suppress(ConnectionError):  # it has ended: that is heard below
+            socket.send_fds(other.end, [wire.LOCK], [lock])
+        await self._loop.create_connection(lambda: self, sock=other.end)
 
     def open(self, synchronous: str, node: int, seen_tables: Sequence[str]) -> None:
         """From now on it writes, as this node; the file is as it is to be."""

@@ -17,6 +17,7 @@ import msgspec
 
 from .contract import Committed, Unit, UnitRefused
 
+LOCK = b"l"  # before all frames, with the descriptor of the file's lock
 # to the writer
 OPEN, GROUP, ASK, COMMIT, GIVE_UP, FORGET, DECIDED = b"ogackfd"
 # from the writer

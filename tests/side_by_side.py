@@ -7,6 +7,7 @@ not every test that was collected ran: what a process that died had taken, nobod
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import pytest
 
 TOGETHER = ("tests/packaging/",)
 """Folders that one process takes as a whole: their files share environments that take minutes to make."""
+_FAILED = re.compile(r"(\x1b\[\d+m)*(FAILED|ERROR)(\x1b\[\d+m)* ")
 _counts = pytest.StashKey[dict[str, int]]()
 
 
@@ -83,6 +85,7 @@ def main(count: int, command: Sequence[str]) -> int:
             ours.append("--color=yes")
         processes: list[subprocess.Popen[str]] = []
         tellers: list[Thread] = []
+        failed: list[str] = []
         try:
             for number in range(1, count + 1):
                 process = subprocess.Popen(
@@ -90,7 +93,7 @@ def main(count: int, command: Sequence[str]) -> int:
                 )
                 processes.append(process)
                 assert process.stdout is not None
-                tellers.append(Thread(target=_tell, args=(number, process.stdout), daemon=True))
+                tellers.append(Thread(target=_tell, args=(number, process.stdout, failed), daemon=True))
                 tellers[-1].start()
             statuses = [process.wait() for process in processes]
         except KeyboardInterrupt:  # the terminal told them too
@@ -109,14 +112,17 @@ def main(count: int, command: Sequence[str]) -> int:
     if len(counts) != count or {each["collected"] for each in counts} != {ran}:
         collected = ", ".join(str(each["collected"]) for each in counts)
         problems.append(f"{ran} tests ran, and the processes had collected {collected or 'none'}")
+    print("".join(failed), end="")  # once more, where it is looked for first
     print(f"Side by side: {'; '.join(problems) or f'{ran} tests passed'}.", flush=True)
     return 1 if problems else 0
 
 
-def _tell(number: int, output: IO[str]) -> None:
-    """Pass a process's lines on as they come, whole, with its number before them."""
+def _tell(number: int, output: IO[str], failed: list[str]) -> None:
+    """Pass a process's lines on as they come, whole, with its number before them, and keep what its summary lists."""
     for line in output:
         print(f"{number}| {line}", end="", flush=True)
+        if _FAILED.match(line):
+            failed.append(line)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ from .joined import Joined
 from .problems import problem
 from .wire import WHOLE
 
+LAST_LOOK_S = 0.01
+"""What came while the loop was busy is read within this time; before it nobody is called slow who was not heard."""
+
 LINGER_S = 2.0
 """So long a refused client may go on sending before the connection is gone for it too."""
 
@@ -35,6 +38,7 @@ class Arriving(HttpToolsProtocol):
     _since = 0.0
     _came = 0  # bytes of it
     _body = 0  # of them, bytes of its body
+    _late = False  # its time is over, but for a last look
     _refused = False  # answered, or to be answered, and only waiting for the client to read it
     _last: tuple[int, ErrorInfo] | None = None  # the refusal that follows the answers to the requests before it
 
@@ -123,6 +127,7 @@ class Arriving(HttpToolsProtocol):
     # -- what does not come in one piece
     def _begin(self) -> None:
         self._arriving = self._head = True
+        self._late = False
         self._since = self.loop.time()
         self._came = self._body = 0
 
@@ -153,7 +158,11 @@ class Arriving(HttpToolsProtocol):
             self._since = self.loop.time()
         left = self._since + REQUEST_S_MAX + self._came / REQUEST_BYTES_PER_S_MIN - self.loop.time()
         if left > 0:
+            self._late = False
             self._wait(left)
+        elif not self._late:
+            self._late = True
+            self._wait(LAST_LOOK_S)
         elif not self._came:
             self.transport.close()  # nobody asked for anything
         else:

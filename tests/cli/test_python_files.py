@@ -64,7 +64,7 @@ def test_dev_says_that_the_project_is_read_at_its_start(project: Project) -> Non
         dev.ready()
         dev.until(lambda: "watching workflows" in dev.err)
         file.write_text(file.read_text() + "vars: {a: 1}\n")
-        dev.until(lambda: "reactor.yaml: start `reactor dev` again to let it take effect" in dev.err)
+        dev.until(lambda: "reactor.yaml: start again to let it take effect" in dev.err)
         dev.interrupt()
         assert dev.ended() == 0
 

@@ -102,6 +102,17 @@ def test_sighup_reads_the_files_again(server: Process, project: Project) -> None
     assert "late" in [line["name"] for line in project.say("list", "-o", "json").json]
 
 
+def test_sighup_says_that_settings_are_read_at_the_start_alone(server: Process, project: Project) -> None:
+    settings = project.root / "reactor.yaml"
+    before = settings.read_text() if settings.exists() else ""
+    settings.write_text(f"{before}\nvars: {{late: true}}\n")
+    server.signal(signal.SIGHUP)
+    server.until(lambda: "reactor.yaml: start again to let it take effect" in server.err)
+    server.signal(signal.SIGHUP)
+    server.until(lambda: server.err.count("reading the workflow files again") == 2)
+    assert server.err.count("reactor.yaml: start again to let it take effect") == 1
+
+
 @pytest.mark.req("P-13")
 def test_logs_are_json_lines(project: Project) -> None:
     with_server(project)

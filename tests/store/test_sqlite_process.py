@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import apsw
 import pytest
 
 from reactor.core.errors import ConfigError, StoreFailed, StoreUnavailable
-from reactor.store import open_store, sqlite, sqlite_child, sqlite_process, sqlite_wire
+from reactor.store import open_store, sqlite, sqlite_child, sqlite_spawn, sqlite_wire
 from reactor.store.contract import Committed, Flow, FlowDecision, RunStart, Store, Unit, UnitRefused
 from reactor.testing.clock import VirtualClock
 from reactor.testing.store_suite import Reopen, StoreSuite
@@ -35,7 +36,7 @@ class InThread:
 
 @pytest.fixture
 def in_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_process, "Popen", InThread)
+    monkeypatch.setattr(sqlite_spawn, "Popen", InThread)
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ async def test_one_that_is_killed_closes_the_store_for_good(
 async def test_one_that_ends_before_it_is_needed_is_told(
     url: str, clock: VirtualClock, opened: list[Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_process, "_PROGRAM", "raise SystemExit(3)")
+    monkeypatch.setattr(sqlite_spawn, "_PROGRAM", "raise SystemExit(3)")
     opened.append(open_store(url, clock=clock, writer="process"))
     await opened[0].open()
     for _ in range(2):
@@ -180,7 +181,7 @@ async def test_a_file_that_it_cannot_open_closes_the_store(
 async def test_one_that_cannot_be_started_is_told(
     url: str, clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_process.sys, "executable", str(tmp_path / "no-python"))
+    monkeypatch.setattr(sqlite_spawn.sys, "executable", str(tmp_path / "no-python"))
     store = open_store(url, clock=clock, writer="process")
     with pytest.raises(StoreFailed) as caught:
         await store.open()
@@ -192,6 +193,37 @@ async def test_one_that_cannot_be_started_is_told(
     later = open_store(url, clock=clock, writer="process")
     await later.open()
     await later.close()
+
+
+async def test_one_that_was_started_ahead_is_taken_by_the_next_opening(
+    url: str, clock: VirtualClock, opened: list[Store]
+) -> None:
+    before = children()
+    sqlite_spawn.start_ahead()
+    ahead = children()
+    opened.append(open_store(url, clock=clock, writer="process"))
+    await opened[0].open()
+    assert children() == ahead == f"{before}{child_of(opened[0])} "
+    await opened[0].submit(Unit(runs=(start(1),)))
+    await opened[0].close()
+    assert children() == before
+
+
+def test_one_that_was_started_ahead_and_is_not_needed_ends() -> None:
+    before = children()
+    sqlite_spawn.start_ahead()
+    assert children() != before
+    sqlite_spawn.drop()
+    assert children() == before
+
+
+async def test_where_none_can_be_started_ahead_the_opening_says_so(
+    url: str, clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_spawn.sys, "executable", str(tmp_path / "no-python"))
+    sqlite_spawn.start_ahead()
+    with pytest.raises(StoreFailed, match="cannot be started: No such file or directory"):
+        await open_store(url, clock=clock, writer="process").open()
 
 
 async def test_what_has_no_form_on_the_wire_harms_its_own_unit_alone(store: Store) -> None:
@@ -278,7 +310,7 @@ async def test_the_lock_is_held_until_both_are_gone(
         "asyncio.run(main())\n"
     )
     parent = await asyncio.create_subprocess_exec(
-        *(sqlite_process.sys.executable, "-P", "-c", program, url), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-P", "-c", program, url), stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout is not None
     writer = int(await parent.stdout.readline())

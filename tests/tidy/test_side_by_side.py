@@ -24,8 +24,8 @@ def test_a(of_file, number):
 """
 
 
-def side_by_side(folder: Path, **more: str) -> tuple[int, str]:
-    """Run these files and six good ones in two processes: the status and the last line."""
+def side_by_side(folder: Path, *, lines: int = 1, **more: str) -> tuple[int, str]:
+    """Run these files and six good ones in two processes: the status and the last lines."""
     good = {f"{part}/test_{number}.py": FILE for part in "ab" for number in range(3)}
     for name, text in {**good, **{f"{name}.py": text for name, text in more.items()}}.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -33,7 +33,7 @@ def side_by_side(folder: Path, **more: str) -> tuple[int, str]:
     pytest_here = [sys.executable, "-P", "-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider"]
     command = [sys.executable, "-P", str(ROOT / "tests" / "side_by_side.py"), "2", *pytest_here, "--rootdir=.", "."]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
-    return done.returncode, done.stdout.splitlines()[-1]
+    return done.returncode, "\n".join(done.stdout.splitlines()[-lines:])
 
 
 def test_every_test_runs_once_and_a_file_in_one_process(tmp_path: Path) -> None:
@@ -45,8 +45,12 @@ def test_every_test_runs_once_and_a_file_in_one_process(tmp_path: Path) -> None:
 
 
 def test_a_test_that_fails_makes_the_run_fail(tmp_path: Path) -> None:
-    status, said = side_by_side(tmp_path, test_bad="def test_b():\n    assert False\n")
-    assert (status, re.sub(r"\d", "N", said)) == (1, "Side by side: process N ended with N.")
+    text = "def test_b():\n    assert False\n"
+    status, said = side_by_side(tmp_path, lines=3, test_bad=text, test_worse=text)
+    first, second, last = said.splitlines()
+    assert status == 1
+    assert sorted((first, second)) == [f"FAILED test_{name}.py::test_b - assert False" for name in ("bad", "worse")]
+    assert re.fullmatch(r"Side by side: process \d ended with 1(; process 2 ended with 1)?\.", last), last
 
 
 @pytest.mark.parametrize("dies", ["os._exit(0)", "os.kill(os.getpid(), 9)"])

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -116,12 +118,22 @@ async def test_whoever_drips_has_no_more_time_than_whoever_stops(head: bytes, by
 
 async def test_many_slow_clients_hold_nobody_up_and_are_all_cut(site: Site) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        slow = [await stack.enter_async_context(line(site)) for _ in range(200)]
-        for one in slow:
-            await one.send(HEAD + b"Content-Length: 100\r\n\r\n{")
+        slow: list[Line] = []
+        for _ in range(200):
+            slow.append(await stack.enter_async_context(line(site)))
+            await slow[-1].send(HEAD + b"Content-Length: 100\r\n\r\n{")
         reply = await site.call("POST", "/events", data=EVENT, headers={"content-type": "application/cloudevents+json"})
         assert reply.status == 202
         assert {(await one.answer())[0] for one in slow} == {408}
+
+
+async def test_who_sent_while_the_server_was_busy_is_heard(site: Site) -> None:
+    with socket.create_connection(("127.0.0.1", site.web.port)) as client:
+        await asyncio.sleep(LIMIT_S / 3)  # it is accepted, and its time runs
+        client.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(EVENT) + EVENT)
+        time.sleep(2 * LIMIT_S)  # the loop does nothing meanwhile
+        answer = await asyncio.to_thread(client.recv, 100)
+    assert answer.startswith(b"HTTP/1.1 202 ")
 
 
 async def test_who_sends_steadily_may_take_longer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
