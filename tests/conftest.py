@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from reactor.tests.servers.fixtures import (
@@ -29,3 +30,14 @@ __all__ = [
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+OF_NO_CODE = ("tests/bench/", "tests/docs/", "tests/packaging/", "tests/servers/", "tests/tidy/")
+"""Tests of what is not measured: of texts, of the tree, of the tests' own parts."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A traced process is many times slower, also in what is not measured: hypothesis would spend minutes on itself."""
+    for item in items:
+        if item.nodeid.startswith(OF_NO_CODE) or hasattr(getattr(item, "obj", None), "hypothesis"):
+            item.add_marker(pytest.mark.uncovered)

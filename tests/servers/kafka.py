@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError
 
 from reactor.tests.servers import places
 from reactor.tests.servers.process import Cuttable, GivenServer, Process, ServerError, ServerProcess, free_port
@@ -51,7 +52,7 @@ class KafkaServer(Cuttable):
     process: Process
 
     async def create_topic(self, name: str, partitions: int = 1) -> None:
-        """A new topic, there when this returns; a broker that starts may need a moment until it is the controller, and
+        """A topic, there when this returns; a broker that starts may need a moment until it is the controller, and
         one that was frozen until it may hold partitions again. That is an answer like any other to the client.
         """
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
@@ -61,7 +62,7 @@ class KafkaServer(Cuttable):
                 while True:
                     try:
                         response = await admin.create_topics([NewTopic(name, partitions, 1)])
-                        if not any(code for _, code, *_ in response.topic_errors):
+                        if all(code in (0, TopicAlreadyExistsError.errno) for _, code, *_ in response.topic_errors):
                             return
                     except AttributeError:  # aiokafka reads the number of a controller that there is not
                         pass
