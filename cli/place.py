@@ -70,18 +70,18 @@ class Place(Struct, frozen=True):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def served(self) -> App:
-        """The project as a server: another process writes its file, and starts while this one does.
+        """The project as a server: another process writes its file, and starts while this one imports what it needs.
 
         Raises ConfigError.
         """
-        from ..store import sqlite_spawn
+        from ..core import companion
 
         if self.database is not None and self.writer != "thread" and host.has_locks():
-            sqlite_spawn.start_ahead()
+            companion.start_ahead(companion.WRITER)
         try:
             return self.app(writer="process")
         except BaseException:
-            sqlite_spawn.drop()
+            companion.drop(companion.WRITER)
             raise
 
     def app(self, **options: Any) -> App:

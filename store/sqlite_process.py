@@ -11,9 +11,10 @@ from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from typing import Any, TypeVar, cast
 
+from ..core import companion
 from ..core.clock import Clock
 from ..core.errors import StoreFailed
-from . import sqlite_spawn, sqlite_wire as wire
+from . import sqlite_wire as wire
 from .contract import Unit
 from .group import Result
 from .sqlite_writer import Asking
@@ -80,7 +81,7 @@ class ProcessWriter(asyncio.Protocol):
         waited for. Raises StoreFailed.
         """
         try:
-            other = sqlite_spawn.taken()
+            other = companion.taken(companion.WRITER)
         except OSError as error:
             raise StoreFailed(
                 f"the process that writes {self._path} cannot be started: {error.strerror or error}",

@@ -13,8 +13,9 @@ from typing import Any
 import apsw
 import pytest
 
+from reactor.core import companion
 from reactor.core.errors import ConfigError, StoreFailed, StoreUnavailable
-from reactor.store import open_store, sqlite, sqlite_child, sqlite_spawn, sqlite_wire
+from reactor.store import open_store, sqlite, sqlite_child, sqlite_wire
 from reactor.store.contract import Committed, Flow, FlowDecision, RunStart, Store, Unit, UnitRefused
 from reactor.testing.clock import VirtualClock
 from reactor.testing.store_suite import Reopen, StoreSuite
@@ -36,7 +37,7 @@ class InThread:
 
 @pytest.fixture
 def in_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_spawn, "Popen", InThread)
+    monkeypatch.setattr(companion, "Popen", InThread)
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ async def test_one_that_is_killed_closes_the_store_for_good(
 async def test_one_that_ends_before_it_is_needed_is_told(
     url: str, clock: VirtualClock, opened: list[Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_spawn, "_PROGRAM", "raise SystemExit(3)")
+    monkeypatch.setattr(companion, "_PROGRAM", "raise SystemExit(3)")
     opened.append(open_store(url, clock=clock, writer="process"))
     await opened[0].open()
     for _ in range(2):
@@ -181,7 +182,7 @@ async def test_a_file_that_it_cannot_open_closes_the_store(
 async def test_one_that_cannot_be_started_is_told(
     url: str, clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_spawn.sys, "executable", str(tmp_path / "no-python"))
+    monkeypatch.setattr(companion.sys, "executable", str(tmp_path / "no-python"))
     store = open_store(url, clock=clock, writer="process")
     with pytest.raises(StoreFailed) as caught:
         await store.open()
@@ -199,7 +200,7 @@ async def test_one_that_was_started_ahead_is_taken_by_the_next_opening(
     url: str, clock: VirtualClock, opened: list[Store]
 ) -> None:
     before = children()
-    sqlite_spawn.start_ahead()
+    companion.start_ahead(companion.WRITER)
     ahead = children()
     opened.append(open_store(url, clock=clock, writer="process"))
     await opened[0].open()
@@ -211,17 +212,17 @@ async def test_one_that_was_started_ahead_is_taken_by_the_next_opening(
 
 def test_one_that_was_started_ahead_and_is_not_needed_ends() -> None:
     before = children()
-    sqlite_spawn.start_ahead()
+    companion.start_ahead(companion.WRITER)
     assert children() != before
-    sqlite_spawn.drop()
+    companion.drop(companion.WRITER)
     assert children() == before
 
 
 async def test_where_none_can_be_started_ahead_the_opening_says_so(
     url: str, clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_spawn.sys, "executable", str(tmp_path / "no-python"))
-    sqlite_spawn.start_ahead()
+    monkeypatch.setattr(companion.sys, "executable", str(tmp_path / "no-python"))
+    companion.start_ahead(companion.WRITER)
     with pytest.raises(StoreFailed, match="cannot be started: No such file or directory"):
         await open_store(url, clock=clock, writer="process").open()
 
