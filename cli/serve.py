@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..core.errors import ReactorError
-from ..language.loader import LoadResult
 from .parsing import Given
 from .place import find
-from .serving import Serving, serve as run
+
+if TYPE_CHECKING:
+    from ..language.loader import LoadResult
+    from .serving import Serving
 
 
 def serve(given: Given) -> int:
@@ -21,7 +24,10 @@ def serve(given: Given) -> int:
             code="unavailable",
             hint="leave --role out: every process does all",
         )
-    return run(find(given.project, os.environ).served(), hello)
+    app = find(given.project, os.environ).served()
+    from .serving import serve as run  # it takes a while: the process that writes starts meanwhile
+
+    return run(app, hello)
 
 
 def hello(serving: Serving, result: LoadResult) -> None:
