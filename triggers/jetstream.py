@@ -19,7 +19,7 @@ from pydantic import Field
 
 from ..connections.nats import NatsConnection, Session, translation
 from ..core.durations import format_instant
-from ..core.errors import ConfigError, NotConnected, PermanentError, ReactorError
+from ..core.errors import ConfigError, NotConnected, PermanentError, ReactorError, TransientError
 from ..core.event import Delivery, Event, Mark, Settlement, Undecodable
 from .contract import Duration, Traits, TriggerConfig, TriggerContext
 from .jetstream_pull import Message, Pull
@@ -334,6 +334,10 @@ class JetStreamTrigger:
                     looked_at = now
                     await self._look(session)
                 await session.wait_gone(min(TICK_S, self._config.ack_wait / 4))
+        except NotConnected as error:
+            self._fail(error)
+        except TransientError as error:  # one that does not answer is not reached
+            self._fail(NotConnected(str(error)))
         except ReactorError as error:
             self._fail(error)
 

@@ -409,7 +409,7 @@ async def test_cancel_ends_a_loop_in_a_thread() -> None:
     begun = time.monotonic()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(call(f), 0.2)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
     assert ended == ["yes"]
 
 

@@ -266,7 +266,7 @@ steps:
     head = await rig.runs.start("w")
     await rig.until(lambda: world.overlap and world.done == ["a"])
     await rig.runs.cancel(head["id"], force=True, reason="now")
-    run = await asyncio.wait_for(rig.ended(head["id"]), 1.0)
+    run = await asyncio.wait_for(rig.ended(head["id"]), 20)
     assert (run["state"], run["metadata"]["forced"], world.done) == ("cancelled", True, ["a"])
 
 

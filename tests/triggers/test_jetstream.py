@@ -453,6 +453,7 @@ async def test_a_server_that_is_frozen_is_noticed_by_its_silence(
     trigger = await rig.open()
     await rig.emit(b"1")
     assert await payloads(rig, trigger, 1) == [b"1"]
+    await until(lambda: "lag" in trigger.details())  # nothing is asked for the next 10 s
     reading = asyncio.ensure_future(trigger.read())
     await asyncio.sleep(0)
     rig.server.process.pause()
@@ -466,6 +467,31 @@ async def test_a_server_that_is_frozen_is_noticed_by_its_silence(
     assert str(error.value) == (
         f"the consumer reactor-01234567-orders of the stream {rig.stream} is silent: not even heartbeats come"
     )
+
+
+async def test_a_server_that_is_frozen_while_it_is_asked_is_not_connected(
+    rig: JetStreamRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jetstream_pull, "HEARTBEAT_S", 30.0)
+    monkeypatch.setattr(jetstream, "CHECK_S", 0.0)
+    monkeypatch.setattr(jetstream, "TICK_S", 0.05)
+    trigger = await rig.open()
+
+    async def read() -> None:
+        while True:
+            await SUITE._accept(rig, await trigger.read())
+
+    reading = asyncio.ensure_future(read())
+    await until(lambda: "lag" in trigger.details())
+    rig.server.process.pause()
+    try:
+        with pytest.raises(NotConnected) as error:
+            await asyncio.wait_for(reading, 15)
+        async with asyncio.timeout(CLOSE_S_MAX):
+            await trigger.close()
+    finally:
+        rig.server.process.resume()
+    assert str(error.value) == f"the stream {rig.stream} gave no answer in time"
 
 
 @pytest.mark.req("T-GEN-2")
