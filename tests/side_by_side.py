@@ -31,8 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def taken(items: Sequence[pytest.Item], folder: Path) -> Iterator[pytest.Item]:
-    """The tests of the files that this process is the first to take; a file is taken when its turn comes."""
+    """The tests of the files that this process is the first to take; a file is taken when its turn comes. What takes
+    longest is begun first, lest one process ends long before the other.
+    """
     ours: set[str] = set()
+    items = sorted(items, key=lambda item: not item.nodeid.startswith(TOGETHER))
 
     def unit(item: pytest.Item) -> str:
         file = item.nodeid.partition("::")[0]
