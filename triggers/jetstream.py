@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 import msgspec
-from msgspec import Struct
 from pydantic import Field
 
 from ..connections.nats import NatsConnection, Session, translation
@@ -22,6 +21,7 @@ from ..core.durations import format_instant
 from ..core.errors import ConfigError, NotConnected, PermanentError, ReactorError, TransientError
 from ..core.event import Delivery, Event, Mark, Settlement, Undecodable
 from .contract import Duration, Traits, TriggerConfig, TriggerContext
+from .jetstream_position import Accepted, Known, Look, union
 from .jetstream_pull import Message, Pull
 from .shape import Shaper
 from .starts import Start, gap, start_of
@@ -55,18 +55,6 @@ class JetStreamConfig(TriggerConfig):
         return [self.subject] if self.subject is not None else self.subjects or []
 
 
-class Known(Struct, frozen=True):
-    """What the mark holds: when the stream was made, and up to which sequence nothing of ours is open.
-
-    Where subjects are filtered, the consumer's own floor stays behind at its last message; without, a purge moves it
-    over what was never delivered: then `told`, the deliveries up to `floor`, shows that. -1: it is not known.
-    """
-
-    created: str
-    floor: int = -1
-    told: int = -1
-
-
 class JetStreamTrigger:
     """Reads one stream."""
 
@@ -89,8 +77,10 @@ class JetStreamTrigger:
         self._wake = asyncio.Event()
         self._unsettled: set[Message] = set()  # handed on
         self._known: bytes | None = None  # the mark as it is stored, or about to be
+        self._accepted = Accepted()  # by this node; what is on its way to the store counts
+        self._own = f"{config.stream}/{context.node}"  # the key of its mark
         self._to_store: list[Delivery] = []
-        self._floor: Any = None  # of the consumer, at the last look
+        self._before: Look | None = None
         self._details: dict[str, Any] = {}
 
     async def connect(self) -> None:
@@ -108,7 +98,7 @@ class JetStreamTrigger:
         self._pull = pull = Pull(session, config.stream, self._durable, domain, self._context.clock)
         pull.arrived = self._wake.set
         await pull.open()
-        self._failure = self._floor = None
+        self._failure = self._before = None
         self._keeper = asyncio.ensure_future(self._keep(session, pull))
         self._keeper.add_done_callback(self._kept)
 
@@ -164,10 +154,11 @@ class JetStreamTrigger:
             consumer = await stream.consumer_info(config.stream, self._durable)
         except errors.NotFoundError:
             consumer = None
-        stored = self._context.marks.get(config.stream)
-        self._known = stored
+        marks = self._context.marks
+        self._known = stored = marks.get(config.stream)
+        self._accepted = Accepted(marks.get(self._own))
         created = _created(info)
-        lost = self._lost(info, consumer, stored)
+        lost = self._lost(info, consumer, marks)
         begin = self._start
         if lost is not None or (consumer is None and stored is not None) or self._context.resume:
             if not self._context.resume:
@@ -183,7 +174,9 @@ class JetStreamTrigger:
         await stream.add_consumer(config.stream, self._wanted(consumer, begin))
         if stored is None or self._context.resume:
             floor = int(consumer.ack_floor.stream_seq) if consumer is not None else _floor(begin, info)
-            self._store(Known(created, floor, int(consumer.ack_floor.consumer_seq) if consumer is not None else 0))
+            self._accepted = Accepted()
+            others = [key for key in marks if key.startswith(f"{config.stream}/")]
+            self._store(Known(created, floor), without=others)
 
     def _wanted(self, found: Any, begin: Start) -> Any:
         """The consumer's settings: those of a found one with ours in their place, else all anew."""
@@ -215,40 +208,57 @@ class JetStreamTrigger:
         )
         return made.evolve(**_policy(begin))
 
-    def _lost(self, info: Any, consumer: Any, stored: bytes | None) -> ConfigError | None:
+    def _lost(self, info: Any, consumer: Any, marks: Mapping[str, bytes]) -> ConfigError | None:
         """Is there a gap between what was accepted and what the stream still has?"""
+        stored = marks.get(self._config.stream)
         if stored is None:
             return None
+        anew = self._made_anew(info, stored)
+        if anew is not None or consumer is None:
+            return anew
         known = msgspec.json.decode(stored, type=Known)
-        if known.created != _created(info):
-            lost = {"stream": self._config.stream, "created": _created(info), "known": known.created}
-            return self._gap(
-                f"it was made anew at {_created(info)}; the one that was read was of {known.created}", lost
-            )
-        if consumer is None:
-            return None
-        return self._purged(info, known, consumer.ack_floor)
+        return self._removed(self._missing(info, known, self._by_all(marks), int(info.state.first_seq)))
 
-    def _purged(self, info: Any, known: Known, at: Any) -> ConfigError | None:
-        """Were messages removed that come after the last one that was accepted (`known`) or delivered (`at`)?"""
-        first, reached = int(info.state.first_seq), int(at.stream_seq)
-        if known.told >= 0 and known.floor >= 0 and not self._config.filters():
-            reached = min(reached, known.floor + max(0, int(at.consumer_seq) - known.told))  # else it was moved there
-        floor = max(known.floor, reached)
-        if first <= floor + 1 or (known.floor < 0 and not reached) or not _keeps(info):
+    def _made_anew(self, info: Any, stored: bytes) -> ConfigError | None:
+        """Is it not the stream any more that was read?"""
+        known, created = msgspec.json.decode(stored, type=Known).created, _created(info)
+        if known == created:
             return None
-        lost = {"stream": self._config.stream, "from": floor + 1, "to": first - 1}
+        lost = {"stream": self._config.stream, "created": created, "known": known}
+        return self._gap(f"it was made anew at {created}; the one that was read was of {known}", lost)
+
+    def _by_all(self, marks: Mapping[str, bytes]) -> Accepted:
+        """What all nodes accepted, this one by what it knows itself."""
+        of_stream = f"{self._config.stream}/"
+        others = (value for key, value in marks.items() if key.startswith(of_stream) and key != self._own)
+        return union((*others, bytes(self._accepted)))
+
+    def _missing(self, info: Any, known: Known, accepted: Accepted, end: int) -> list[tuple[int, int]]:
+        """What comes before `end` and was not accepted, by ranges; `end` and all before it is gone from the stream."""
+        floor = known.floor if known.floor >= 0 else accepted.first - 1
+        if self._config.filters():
+            floor = max(floor, accepted.last)  # what lies before may be of others, for all that is known
+        return accepted.missing(floor, end) if floor >= 0 and _keeps(info) else []
+
+    def _removed(self, missing: list[tuple[int, int]]) -> ConfigError | None:
+        if not missing:
+            return None
+        first, last = missing[0][0], missing[-1][1]
+        count = sum(end - begin + 1 for begin, end in missing)
+        which = f"the messages {first} to {last}" if count == last - first + 1 else f"{count} of {first} to {last}"
         may = " (some may have other subjects)" if self._config.filters() else ""
-        return self._gap(f"the messages {floor + 1} to {first - 1} are gone{may}, and were not accepted", lost)
+        lost = {"stream": self._config.stream, "from": first, "to": last}
+        return self._gap(f"{which} are gone{may}, and were not accepted", lost)
 
     def _gap(self, what: str, lost: Mapping[str, Any]) -> ConfigError:
         return gap(self._context, f"the stream {self._config.stream}: {what}", lost)
 
-    def _store(self, known: Known) -> None:
-        """Make what is known durable with the next read."""
+    def _store(self, known: Known, without: Iterable[str] = ()) -> None:
+        """Make what is known durable with the next read, and remove the marks `without` which it is."""
         value = msgspec.json.encode(known)
+        self._accepted.forget(known.floor)
         before, self._known = self._known, value
-        if value == before:
+        if value == before and not without:
             return
 
         async def stored(settlement: Settlement) -> None:
@@ -256,7 +266,8 @@ class JetStreamTrigger:
                 self._known = (await self._context.reread()).get(self._config.stream)
 
         mark = Mark(self._context.name, self._config.stream, value, expected=before)
-        self._to_store.append(Delivery((), stored, marks=(mark,)))
+        removed = [Mark(self._context.name, key, None) for key in without]
+        self._to_store.append(Delivery((), stored, marks=(mark, *removed)))
         self._wake.set()
 
     def _fail(self, error: ReactorError) -> None:
@@ -273,9 +284,16 @@ class JetStreamTrigger:
         self._unsettled.update(messages)
         self._details["lag"] = messages[-1].pending
         events = [self._event(message) for message in messages]
+        accepted = self._accepted
+        for message in messages:
+            accepted.add(message.sequence, message.sequence)
+        if self._config.filters():
+            accepted.join()
 
         async def settle(settlement: Settlement) -> None:
             self._unsettled.difference_update(messages)
+            if settlement.again:
+                self._refused(accepted, messages)
             if session is None or session.gone.is_set() or messages[0].done:
                 return  # it will come again, and be known
             for message in messages:
@@ -291,7 +309,18 @@ class JetStreamTrigger:
                 if pull is self._pull and pull is not None:
                     await self._ask(pull)
 
-        return Delivery(tuple(events), settle, partition=self._config.stream)
+        return Delivery(tuple(events), settle, partition=self._config.stream, marks=(self._mark(),))
+
+    def _mark(self) -> Mark:
+        return Mark(self._context.name, self._own, bytes(self._accepted))
+
+    def _refused(self, accepted: Accepted, messages: Sequence[Message]) -> None:
+        """What the store did not take is not accepted; units behind it may have said so already."""
+        for message in messages:
+            accepted.remove(message.sequence)
+        if accepted is self._accepted:
+            self._to_store.append(Delivery((), _nothing, marks=(self._mark(),)))
+            self._wake.set()
 
     def _event(self, message: Message) -> Event | Undecodable:
         """The event of a message. Delivered too often, it is a dead letter before anything looks into it."""
@@ -366,26 +395,34 @@ class JetStreamTrigger:
                 consumer: Any = await session.stream.consumer_info(name, self._durable)
             except errors.NotFoundError as error:
                 raise NotConnected(f"the stream {name} or its consumer is gone") from error
-        pending, open_ = int(consumer.num_pending or 0), int(consumer.num_ack_pending or 0)
-        self._details = {"lag": pending, "unacknowledged": open_, "redelivered": int(consumer.num_redelivered or 0)}
-        created, last = _created(info), int(info.state.last_seq)
+        now = Look.of(info, consumer)
+        before, self._before = self._before, now
+        again = int(consumer.num_redelivered or 0)
+        self._details = {"lag": now.pending, "unacknowledged": now.open, "redelivered": again}
         if self._known is None:
-            floor = consumer.ack_floor
-            self._store(Known(created, int(floor.stream_seq) or -1, int(floor.consumer_seq)))
+            self._store(Known(_created(info), now.floor or -1))
             return
-        known = msgspec.json.decode(self._known, type=Known)
-        if known.created == created and self._config.filters() and not pending and not open_:
-            if known.floor != last:  # the stream was looked at first: all that it had then is done
-                self._store(Known(created, last))
-            return
-        # what was delivered to us and is gone from the stream is not lost: it is in our hands
-        lost = self._lost(info, None, self._known) or self._purged(info, known, consumer.delivered)
+        lost = self._made_anew(info, self._known) or await self._lost_since(info, before, now)
         if lost is not None:
             raise lost
-        # as it was at the last look: it may have been moved since the stream was looked at
-        before, self._floor = self._floor, consumer.ack_floor
-        if before is not None and not self._config.filters():
-            self._store(Known(created, int(before.stream_seq), int(before.consumer_seq)))
+
+    async def _lost_since(self, info: Any, before: Look | None, now: Look) -> ConfigError | None:
+        """Is something gone that was not accepted? Else the floor is raised."""
+        known = msgspec.json.decode(self._known or b"", type=Known)
+        others, removed = bool(self._config.filters()), now.removed_since(before)
+        if others and not now.pending and not now.open and not removed:
+            self._store(Known(known.created, now.last))  # the stream was looked at first: all that it had then is done
+            return None
+        if self._missing(info, known, self._accepted, now.first):
+            accepted = self._by_all(await self._context.reread())
+            for message in self._pull.waiting if self._pull is not None else ():
+                accepted.add(message.sequence, message.sequence)
+            # another reader may have it in hand, or it is on its way to us: then it is accepted by the next look
+            end = now.first if others and removed else before.first if before is not None else 0
+            return self._removed(self._missing(info, known, accepted, end))
+        if before is not None and not others:
+            self._store(Known(known.created, before.floor))  # as it was at the last look: a purge moves it
+        return None
 
 
 def _keeps(info: Any) -> bool:
@@ -416,6 +453,10 @@ def _policy(begin: Start) -> dict[str, Any]:
         return {"deliver_policy": DeliverPolicy.BY_START_SEQUENCE, "opt_start_seq": begin.offset}
     policies = {"earliest": DeliverPolicy.ALL, "latest": DeliverPolicy.NEW, "last": DeliverPolicy.LAST}
     return {"deliver_policy": policies[begin.at]}
+
+
+async def _nothing(settlement: Settlement) -> None:
+    """A unit without messages: there is nothing to acknowledge."""
 
 
 def _created(info: Any) -> str:

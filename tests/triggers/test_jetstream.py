@@ -369,9 +369,72 @@ async def test_a_purge_under_a_reader_that_has_no_place_is_a_gap(rig: JetStreamR
     await rig.js.purge_stream(rig.stream)
     await rig.until_floor(4)
     session = await rig.connections[-1].session()
+    await trigger._look(session)  # what is done every 10 seconds: they might be on their way to us
     with pytest.raises(ConfigError) as error:
-        await trigger._look(session)  # what is done every 10 seconds
+        await trigger._look(session)
     assert str(error.value) == f"the stream {rig.stream}: the messages 3 to 4 are gone, and were not accepted"
+
+
+@pytest.mark.rule("1.5")
+async def test_what_was_delivered_and_not_accepted_before_a_purge_is_a_gap(rig: JetStreamRig) -> None:
+    await rig.unread(b"2", b"3")
+    leaving = await rig.js.pull_subscribe_bind("reactor-01234567-orders", rig.stream)
+    assert [message.data for message in await leaving.fetch(1)] == [b"2"]
+    await rig.js.purge_stream(rig.stream)
+    await rig.until_floor(3)
+    trigger = await rig.make()
+    with pytest.raises(ConfigError) as error:
+        await trigger.connect()
+    assert str(error.value) == f"the stream {rig.stream}: the messages 2 to 3 are gone, and were not accepted"
+
+
+@pytest.mark.rule("1.5")
+async def test_a_message_that_the_store_refused_is_not_accepted_by_those_behind_it(rig: JetStreamRig) -> None:
+    rig.spec["fetch"] = 1
+    trigger: Any = await rig.open()
+    for payload in (b"1", b"2", b"3", b"4"):
+        await rig.emit(payload)
+    first, second, third, fourth = await SUITE._read(rig, trigger, 4)
+    await SUITE._accept(rig, first)
+    await SUITE._accept(rig, third)  # its mark tells of the second as well
+    await second.settle(Settlement(again=True, retry_after_s=60))
+    await fourth.settle(Settlement(again=True, retry_after_s=60))
+    assert await SUITE._rest(rig, trigger) == []  # the marks are put right
+    await trigger.close()
+    await rig.js.purge_stream(rig.stream)
+    await rig.emit(b"5")
+    with pytest.raises(ConfigError) as error:
+        await (await rig.make()).connect()
+    assert str(error.value) == f"the stream {rig.stream}: 2 of 2 to 4 are gone, and were not accepted"
+    assert error.value.details == {"lost": {"stream": rig.stream, "from": 2, "to": 4}}
+
+
+@pytest.mark.rule("1.5")
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_purge_of_some_subjects_is_a_gap(rig: JetStreamRig, reads: bool) -> None:
+    rig.config["subject"] = f"{rig.stream}.ours"
+    rig.spec["max_in_flight"] = 1
+    trigger: Any = await rig.open()
+    await rig.emit(b"1", "ours")
+    first = await SUITE._next(rig, trigger)
+    await SUITE._accept(rig, first)
+    if not reads:
+        await trigger.close()
+    for number in range(2, 5):
+        await rig.emit(b"x", "theirs")
+        await rig.emit(b"%d" % number, "ours")
+    if reads:
+        session = await rig.connections[-1].session()
+        await trigger._look(session)
+    await rig.js.purge_stream(rig.stream)
+    await rig.until_floor(7)
+    with pytest.raises(ConfigError) as error:
+        await (trigger._look(session) if reads else (await rig.make()).connect())
+    first_lost = 4 if reads else 2  # the next one was in our hands
+    assert str(error.value) == (
+        f"the stream {rig.stream}: the messages {first_lost} to 7 are gone (some may have other subjects), and were "
+        "not accepted"
+    )
 
 
 async def test_what_was_read_and_delivered_again_may_age_out(nats_server: NatsServer) -> None:
