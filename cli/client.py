@@ -41,9 +41,9 @@ class Client:
         self.app = app
 
     def unserved(self) -> str:
-        """Why the store itself was opened: a file says which server has it, a database says nothing."""
-        known = self.app is None or self.app.project.store_url.startswith("sqlite")
-        return "no server has this store" if known else "no server is named by --server or REACTOR_URL"
+        """Why the store itself was opened: a file says which server has it, a database may have one elsewhere."""
+        file = self.app is None or self.app.project.store_url.startswith("sqlite")
+        return "no server has this store" if file else "no server of this folder runs, and none is named with --server"
 
     async def get(self, *path: str, **query: Any) -> Any:
         """Look. Empty values of the query are left out. Raises Answered, Unreachable."""

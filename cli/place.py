@@ -5,8 +5,11 @@ Source: the language page, section 6.
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +30,17 @@ if TYPE_CHECKING:
     from ..app import App
 
 
+log = logging.getLogger("reactor.serve")
+SERVER_FILE = ".reactor/server.json"
+"""In the project's folder: who serves it, where the store is no file with a lock of its own."""
+
+
 class Holder(Struct, frozen=True):
-    """Who has a store, as its lock file says."""
+    """Who has a store, as its lock file says, or the project's own."""
 
     pid: int
     address: str = ""
+    store: str = ""  # which one, as a digest: its URL may hold a password
 
 
 class Place(Struct, frozen=True):
@@ -50,15 +59,41 @@ class Place(Struct, frozen=True):
         """The file of an SQLite store; None for any other."""
         return Path(self.store.removeprefix("sqlite:///")) if self.store.startswith("sqlite:////") else None
 
+    @property
+    def _digest(self) -> str:
+        return "" if self.database is not None else hashlib.sha256(self.store.encode()).hexdigest()
+
+    @property
+    def _server_file(self) -> Path:
+        return Path(self.root) / SERVER_FILE if self.database is None else Path(f"{self.database}.lock")
+
     def holder(self) -> Holder | None:
-        """The living process that the lock file names: it may have ended since."""
-        if self.database is None:
-            return None
+        """The living process on this machine that has the store: it may have ended since."""
         try:
-            found = msgspec.json.decode(Path(f"{self.database}.lock").read_bytes(), type=Holder)
+            found = msgspec.json.decode(self._server_file.read_bytes(), type=Holder)
         except (OSError, msgspec.DecodeError):
             return None
-        return found if found.pid != os.getpid() and host.lives(found.pid) else None
+        ours = found.store == self._digest and found.pid != os.getpid()
+        return found if ours and host.lives(found.pid) else None
+
+    @contextmanager
+    def told(self, address: str) -> Generator[None]:
+        """While this process serves: say so in the project's folder, unless the store's lock file does."""
+        if self.database is not None:
+            yield
+            return
+        text = msgspec.json.encode(Holder(os.getpid(), address, self._digest))
+        try:
+            self._server_file.parent.mkdir(exist_ok=True)
+            self._server_file.write_bytes(text)
+        except OSError as error:  # a folder that may not be written: verbs need --server then, as before
+            log.info("%s is not written: %s", self._server_file, error.strerror or error)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if self._server_file.read_bytes() == text:
+                    self._server_file.unlink()
 
     def server(self) -> str:
         """The address of the server that holds the store; empty if there is none."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from ..web.server import WebServer
 from . import ending
 from .failures import RUN_FAILED, text_of
 from .output import note, relative
+from .place import find
 from .starting import uncollected
 
 if TYPE_CHECKING:
@@ -218,8 +220,9 @@ async def _served(serving: Serving, hello: Callable[[Serving, LoadResult], None]
                 serving.up.set()
                 async with WebServer(serving.app) as web:
                     serving.url = web.url
-                    hello(serving, result)
-                    starting.close()
-                    return await serving.until_stopped(beside)
+                    with find(Path(serving.app.project.root), os.environ).told(f"{web.host}:{web.port}"):
+                        hello(serving, result)
+                        starting.close()
+                        return await serving.until_stopped(beside)
             finally:
                 serving.end_by("the stop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -135,6 +136,11 @@ class Control:
         if limit is not None and run.row.started_at is not None:
             due = run.row.started_at + limit + run.paused_s
             run.timeout = self._x.timers.at(due, lambda: self._time_out(run))
+
+    def overdue(self, run: ActiveRun) -> bool:
+        """Did the limit pass while nobody was there? Then its timer stops the run: nothing starts before."""
+        due = run.timeout.due if run.timeout is not None else math.inf
+        return run.state is RunState.RUNNING and run.cause is None and due <= self._x.clock.now()
 
     def _stop_or_go_on_counting(self, run: ActiveRun, state: RunState) -> None:
         """What is paused runs against no limit: the time that a pause took is added when it ends."""

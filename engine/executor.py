@@ -86,7 +86,7 @@ class Executor:
         if not run.again:
             self.telling.entered(run, RunState.RUNNING)
         self.walk(run, run.progress.start())
-        if run.again and not self.control.as_before(run):
+        if run.again and (not self.control.as_before(run) or self.control.overdue(run)):
             return
         self.pump(run)
         self.look(run)

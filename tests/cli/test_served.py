@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 import reactor
+from reactor.cli.place import find
 from reactor.tests.cli.rig import BROKEN, BROKEN_TEXT, NAP, Process, Project, with_server
 
 
@@ -358,3 +359,51 @@ def test_it_ends_with_1_when_the_store_fails(project: Project, monkeypatch: pyte
     said = project.say("serve")
     assert said.code == 1
     assert said.err.splitlines()[-2:] == ["error: the disk is gone", "  = help: look at it"]
+
+
+@pytest.mark.broker("postgres")
+def test_a_verb_finds_the_server_of_its_folder_with_postgresql_too(project: Project, postgres_url: str) -> None:
+    project.write(slow="workflow: slow\nsteps: [{name: s, command: {argv: [sleep, '30']}}]\n")
+    with_server(project, store=postgres_url)
+    file = project.root / ".reactor" / "server.json"
+    with project.start("serve") as child:
+        child.ready()
+        told = json.loads(file.read_bytes())
+        assert "postgres" not in told["store"]
+        run = project.say("run", "slow", "--detach")
+        assert (run.code, run.err) == (0, "")
+        assert project.say("cancel", run.out.strip()).code == 0
+        assert project.say("status", run.out.strip(), "-o", "json").json["state"] == "cancelled"
+        assert project.say("doctor", "-o", "json").json["store"]["store in use by"] == (
+            f"process {told['pid']} at {told['address']}"
+        )
+        child.interrupt()
+        assert child.ended() == 0
+    assert not file.exists()
+
+
+@pytest.mark.broker("postgres")
+def test_a_note_of_a_server_that_is_gone_or_of_another_store_is_not_believed(
+    project: Project, postgres_url: str
+) -> None:
+    with_server(project, store=postgres_url)
+    place = find(project.root, {})
+    file = project.root / ".reactor" / "server.json"
+    with place.told("127.0.0.1:1"):
+        assert place.server() == ""  # it is this process
+        told = json.loads(file.read_bytes())
+        file.write_text(json.dumps(told | {"pid": 1}))
+        assert place.server() == "http://127.0.0.1:1"
+        file.write_text(json.dumps(told | {"pid": 1, "store": "another"}))
+        assert place.server() == ""
+        file.write_text("torn")
+        assert place.server() == ""
+    assert file.read_text() == "torn"  # not ours
+
+
+@pytest.mark.broker("postgres")
+def test_a_folder_that_may_not_be_written_is_no_reason_not_to_serve(project: Project, postgres_url: str) -> None:
+    with_server(project, store=postgres_url)
+    (project.root / ".reactor").write_text("a file")
+    with find(project.root, {}).told("127.0.0.1:1"):
+        assert find(project.root, {}).server() == ""

@@ -97,5 +97,6 @@ def test_the_same_on_postgresql(project: Project, monkeypatch: pytest.MonkeyPatc
     assert not (project.root / "reactor.db").exists()
     project.write(nap=NAP)
     assert project.say("run", "nap", "--detach").err == (
-        "no server is named by --server or REACTOR_URL: what is left of the run goes on with `reactor serve`\n"
+        "no server of this folder runs, and none is named with --server: what is left of the run goes on with "
+        "`reactor serve`\n"
     )

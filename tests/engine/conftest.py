@@ -21,6 +21,7 @@ class World:
         self.keys: list[str] = []
         self.fail: dict[str, list[BaseException]] = {}
         self.gates: dict[str, asyncio.Event] = {}
+        self.asleep: list[str] = []
         self.overlap = 0
         self.peak = 0
 
@@ -87,6 +88,7 @@ async def slow_rig(url: str, world: World, hand: VirtualClock) -> AsyncIterator[
     """An engine on that clock; `m:slow` takes so many seconds of it, and raises what `world.fail` says."""
 
     async def slow(name: str, seconds: float, context: Any) -> Any:
+        world.asleep.append(name)
         await hand.sleep(seconds)
         return await world.act(name, context)
 

@@ -350,7 +350,9 @@ steps: [{name: a, python: {function: "m:slow", args: {name: a, seconds: 5}}}]
 """
 
 
-async def test_a_clock_that_was_set_back_makes_no_time_negative(slow_rig: Rig, hand: VirtualClock) -> None:
+async def test_a_clock_that_was_set_back_makes_no_time_negative(
+    slow_rig: Rig, world: World, hand: VirtualClock
+) -> None:
     told: dict[str, float] = {}
 
     def listen(event: Event) -> None:
@@ -360,12 +362,7 @@ async def test_a_clock_that_was_set_back_makes_no_time_negative(slow_rig: Rig, h
     slow_rig.engine.telling.listeners.append(listen)
     await slow_rig.deploy(SLEEPS)
     run = (await slow_rig.runs.start("sleeps"))["id"]
-
-    async def runs() -> bool:
-        return steps(await slow_rig.runs.get(run)) == {"a": "running"}
-
-    await slow_rig.until(runs)
-    await hand.settle()
+    await slow_rig.until(lambda: world.asleep == ["a"])
     hand.step(-60)
     await hand.advance(5)
     assert (await slow_rig.ended(run))["execution_ms"] == 0

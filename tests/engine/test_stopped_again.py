@@ -335,3 +335,39 @@ async def test_a_sub_workflow_is_cancelled_in_its_parents_name_after_a_death(
     run = await rig.ended(id)
     (child,) = (await rig.runs.list(parent=id))["items"]
     assert (steps(run), child["error"]["message"]) == ({"inner": "cancelled"}, "cancelled by parent: enough")
+
+
+@pytest.mark.rule("9.1")
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_run_whose_limit_passed_while_nobody_was_there_starts_nothing_again(
+    url: str, world: World, hand: VirtualClock, begun: bool
+) -> None:
+    calls: list[str] = []
+
+    async def call(context: Any) -> None:
+        calls.append(context.idempotency_key)
+        await asyncio.Event().wait()
+
+    async def life() -> Rig:
+        rig = Rig(url, {"m:act": world.act, "m:call": call}, clock=hand)
+        await rig.open()
+        return rig
+
+    rig = await life()
+    await rig.deploy(f"timeout: 1h\n{ORDER}".replace('{function: "m:act", args: {name: call}}', '{function: "m:call"}'))
+    hold = world.gate("hold")
+    id = (await rig.runs.start("order"))["id"]
+    if begun:
+        hold.set()
+    await rig.until(lambda: bool(calls) if begun else world.overlap == 1)
+    await rig.crash()
+    await hand.advance(3601)
+    hold.set()
+    rig = await life()
+    run = await rig.ended(id)
+    await rig.close()
+    assert (run["state"], run["error"]["message"]) == ("timed_out", "the run took longer than its limit of 3600 s")
+    assert world.done == (["hold", "hang up", "free"] if begun else [])
+    assert len(calls) == begun
+    ended = {"hold": "completed", "call": "cancelled", "rest": "cancelled", "later": "pending"}
+    assert steps(run) == (ended if begun else {**dict.fromkeys(ended, "pending"), "hold": "cancelled"})
