@@ -63,6 +63,7 @@ REQUEST_BYTES_PER_S_MIN = 32 * KIB
 HEAD_BYTES_MAX = 64 * KIB  # of an HTTP request, and of what frames its body
 STREAM_BUFFER_EVENTS = 10_000  # SSE: what a reconnect can ask for again
 PAGE_ROWS_MAX = 500
+EXPLAIN_RUNS_MAX = 1_000  # of a workflow, the newest that were there when an event came: which of them heard it?
 CLOSE_S_MAX = 5.0  # a trigger's `close`
 
 # plugins

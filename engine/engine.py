@@ -13,7 +13,7 @@ import msgspec
 
 from ..core.clock import SYSTEM, Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed, StoreUnavailable
-from ..core.event import Event, Mark
+from ..core.event import Event, Heard, Mark
 from ..core.ids import Numbers, digest, fresh_key, identity, run_text
 from ..core.limits import SWEEP_S
 from ..core.loops import LOOPS
@@ -36,6 +36,7 @@ from .actions.contract import Services
 from .active import ActiveRun
 from .admitting import Admitting
 from .executor import Executor
+from .heard import heard
 from .held import HeldRuns
 from .plan import Node, Plan
 from .prepare import Prepare, given_event
@@ -187,6 +188,10 @@ class Engine:
     def deliver(self, key: int, event: Event, waits: tuple[tuple[str, str], ...]) -> None:
         """Offer an accepted event to the steps that wait for it."""
         self.executor.waits.deliver(key, event, waits)
+
+    async def heard(self, workflow: str, event: EventRow) -> tuple[list[Heard], bool]:
+        """The runs of a workflow that an accepted event woke or cancelled; were all that may have heard looked at?"""
+        return await heard(self.store, self.workflows.stored_plan, workflow, event)
 
     def superseded(self, numbers: Iterable[int]) -> None:
         """Runs that a `cancel_running` cancelled, in the unit that did."""

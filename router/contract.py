@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from ..core.errors import ErrorInfo
-from ..core.event import Event
+from ..core.event import Event, Heard
 from ..language.cel import Activation, Expression
 from ..language.versions import Range
-from ..store.contract import Accepted, RunStart, Started
+from ..store.contract import Accepted, EventRow, RunStart, Started
 
 
 class StartBinding(Struct, frozen=True):
@@ -78,6 +78,10 @@ class Runs(Protocol):
 
     def deliver(self, key: int, event: Event, waits: tuple[tuple[str, str], ...]) -> None:
         """The acceptance is durable: offer the event to those who wait."""
+        ...
+
+    async def heard(self, workflow: str, event: EventRow) -> tuple[Sequence[Heard], bool]:
+        """The runs of a workflow that an accepted event woke or cancelled; were all that may have heard looked at?"""
         ...
 
     def superseded(self, numbers: Iterable[int]) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from ..core.durations import format_instant
 from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable
-from ..core.event import Delivery, Event, Receipt, Settlement, check, decode, decode_stored
+from ..core.event import Delivery, Event, Heard, Receipt, Settlement, check, decode, decode_stored
 from ..core.ids import event_number, event_text, fresh_id, run_text
 from ..core.keys import whole
 from ..core.limits import PAGE_ROWS_MAX
@@ -178,6 +178,13 @@ class EventsApi:
         event = decode_stored(row.body)
         dead = await self._dead_of(row)
         rules = await self.rules_at(row.revision) or self._rules
+        known: dict[str, tuple[Sequence[Heard], bool]] = {}
+
+        async def heard(name: str) -> tuple[Sequence[Heard], bool]:
+            if name not in known:
+                known[name] = await self._runs.heard(name, row)
+            return known[name]
+
         findings = await explain(
             rules,
             event,
@@ -186,6 +193,7 @@ class EventsApi:
             runs=await self._runs_of(row),
             notes=_any(row.notes) if row.notes else {},
             dead=dead,
+            heard=heard,
         )
         return {
             "event": self.view(row),
