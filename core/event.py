@@ -353,17 +353,6 @@ class Receipt(Struct, frozen=True):
     held_back: bool = False  # accepted, but a `skip`, `drop` or dedupe of the workflow left no run
 
 
-class Heard(Struct, frozen=True):
-    """A run that an event woke, by the pattern of a `wait` step, or cancelled, by one of a definition's `cancel_on`.
-
-    `pattern` is the binding's; of a cancel it ends with the slash after the definition.
-    """
-
-    run: str
-    state: str
-    pattern: str
-
-
 class Outcome(Struct, frozen=True):
     """How a run ended: for `settle: completed` and `respond: result`."""
 

@@ -13,7 +13,7 @@ import msgspec
 
 from ..core.clock import SYSTEM, Clock
 from ..core.errors import ErrorInfo, ErrorPlace, ReactorError, StepError, StoreFailed, StoreUnavailable
-from ..core.event import Event, Heard, Mark
+from ..core.event import Event, Mark
 from ..core.ids import Numbers, digest, fresh_key, identity, run_text
 from ..core.limits import SWEEP_S
 from ..core.loops import LOOPS
@@ -23,6 +23,7 @@ from ..store.contract import (
     Accepted,
     EventRow,
     FlowKey,
+    Heard,
     RunRow,
     RunStart,
     RunState,

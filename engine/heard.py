@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from msgspec import Struct
 
-from ..core.event import Heard
 from ..core.ids import event_text, run_text
 from ..core.limits import EXPLAIN_RUNS_MAX, PAGE_ROWS_MAX
-from ..store.contract import EventRow, Kind, RunFilter, RunRow, RunState, Store
+from ..store.contract import EventRow, Heard, Kind, RunFilter, RunRow, RunState, Store
 from .plan import Plan
 from .run import CancelRequest
 

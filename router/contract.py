@@ -8,10 +8,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from ..core.errors import ErrorInfo
-from ..core.event import Event, Heard
+from ..core.event import Event
 from ..language.cel import Activation, Expression
 from ..language.versions import Range
-from ..store.contract import Accepted, EventRow, RunStart, Started
+from ..store.contract import Accepted, EventRow, Heard, RunStart, Started
 
 
 class StartBinding(Struct, frozen=True):

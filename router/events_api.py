@@ -10,13 +10,13 @@ import msgspec
 
 from ..core.durations import format_instant
 from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable
-from ..core.event import Delivery, Event, Heard, Receipt, Settlement, check, decode, decode_stored
+from ..core.event import Delivery, Event, Receipt, Settlement, check, decode, decode_stored
 from ..core.ids import event_number, event_text, fresh_id, run_text
 from ..core.keys import whole
 from ..core.limits import PAGE_ROWS_MAX
 from ..core.pages import BadPage, page_before, page_rows
 from ..language.cel import Activation
-from ..store.contract import DeadLetter, EventRow, RunFilter, RunStart, RunState, Store, Unit
+from ..store.contract import DeadLetter, EventRow, Heard, RunFilter, RunStart, RunState, Store, Unit
 from .arrival import Arrivals
 from .contract import Runs, StartBinding
 from .explain import explain

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from ..core.errors import ReactorError
-from ..core.event import Event, Heard
+from ..core.event import Event
 from ..core.limits import EXPLAIN_RUNS_MAX
 from ..language.cel import Activation, Expression
+from ..store.contract import Heard
 from .contract import Binding, CancelBinding, StartBinding, WaitBinding
 from .rules import Rules, fits
 

@@ -19,6 +19,7 @@ from .records import (
     DeadLetter as DeadLetter,
     Definition as Definition,
     EventRow as EventRow,
+    Heard as Heard,
     HeldLane as HeldLane,
     JournalRow as JournalRow,
     Kind as Kind,
@@ -229,9 +230,7 @@ class Claimed(Struct, frozen=True, array_like=True):
 
 
 class Store(Protocol):
-    """The durable state of one deployment. All raise StoreUnavailable while it refuses (full disk, database away), and
-    StoreFailed or Fenced if it is for good.
-    """
+    """One deployment's durable state. All raise StoreUnavailable while it refuses; for good StoreFailed, Fenced."""
 
     id: str  # 16 hex digits, drawn when the store was made
     node: int  # number of this process, never used again

@@ -112,6 +112,17 @@ class RunRow(Struct, array_like=True):
         return rank(self.created_at, self.priority)
 
 
+class Heard(Struct, frozen=True):
+    """A run that an event woke, by the pattern of a `wait` step, or cancelled, by one of a definition's `cancel_on`.
+
+    `pattern` is the binding's; of a cancel it ends with the slash after the definition.
+    """
+
+    run: str
+    state: str
+    pattern: str
+
+
 class HeldLane(Struct, frozen=True, array_like=True):
     """Held runs that wait for the same keys, so that the first of them must begin before the others: 0 has those that
     wait for one key alone, other numbers stand for a set of keys.
