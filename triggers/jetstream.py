@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
@@ -79,6 +79,7 @@ class JetStreamTrigger:
         self._known: bytes | None = None  # the mark as it is stored, or about to be
         self._accepted = Accepted()  # by this node; what is on its way to the store counts
         self._own = f"{config.stream}/{context.node}"  # the key of its mark
+        self._others: dict[str, bytes] = {}  # the marks of other nodes, as they were stored when last read
         self._to_store: list[Delivery] = []
         self._before: Look | None = None
         self._details: dict[str, Any] = {}
@@ -157,6 +158,7 @@ class JetStreamTrigger:
         marks = self._context.marks
         self._known = stored = marks.get(config.stream)
         self._accepted = Accepted(marks.get(self._own))
+        self._others = self._by_others(marks)
         created = _created(info)
         lost = self._lost(info, consumer, marks)
         begin = self._start
@@ -175,8 +177,8 @@ class JetStreamTrigger:
         if stored is None or self._context.resume:
             floor = int(consumer.ack_floor.stream_seq) if consumer is not None else _floor(begin, info)
             self._accepted = Accepted()
-            others = [key for key in marks if key.startswith(f"{config.stream}/")]
-            self._store(Known(created, floor), without=others)
+            self._others |= {self._own: marks[self._own]} if self._own in marks else {}
+            self._store(Known(created, floor), anew=True)
 
     def _wanted(self, found: Any, begin: Start) -> Any:
         """The consumer's settings: those of a found one with ours in their place, else all anew."""
@@ -229,9 +231,12 @@ class JetStreamTrigger:
 
     def _by_all(self, marks: Mapping[str, bytes]) -> Accepted:
         """What all nodes accepted, this one by what it knows itself."""
+        return union((*self._by_others(marks).values(), bytes(self._accepted)))
+
+    def _by_others(self, marks: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The marks of other nodes, and of this one before its last start: a node's number is never used twice."""
         of_stream = f"{self._config.stream}/"
-        others = (value for key, value in marks.items() if key.startswith(of_stream) and key != self._own)
-        return union((*others, bytes(self._accepted)))
+        return {key: value for key, value in marks.items() if key.startswith(of_stream) and key != self._own}
 
     def _missing(self, info: Any, known: Known, accepted: Accepted, end: int) -> list[tuple[int, int]]:
         """What comes before `end` and was not accepted, by ranges; `end` and all before it is gone from the stream."""
@@ -253,21 +258,25 @@ class JetStreamTrigger:
     def _gap(self, what: str, lost: Mapping[str, Any]) -> ConfigError:
         return gap(self._context, f"the stream {self._config.stream}: {what}", lost)
 
-    def _store(self, known: Known, without: Iterable[str] = ()) -> None:
-        """Make what is known durable with the next read, and remove the marks `without` which it is."""
+    def _store(self, known: Known, *, anew: bool = False) -> None:
+        """Make what is known durable with the next read; what others accepted up to there (`anew`: all) is let go."""
         value = msgspec.json.encode(known)
         self._accepted.forget(known.floor)
         before, self._known = self._known, value
-        if value == before and not without:
+        over = {key: of for key, of in self._others.items() if anew or Accepted(of).last <= known.floor}
+        if value == before and not over:
             return
 
         async def stored(settlement: Settlement) -> None:
             if settlement.again:  # another node was first, or the store refuses: the next look sees to it
-                self._known = (await self._context.reread()).get(self._config.stream)
+                marks = await self._context.reread()
+                self._known, self._others = marks.get(self._config.stream), self._by_others(marks)
 
-        mark = Mark(self._context.name, self._config.stream, value, expected=before)
-        removed = [Mark(self._context.name, key, None) for key in without]
-        self._to_store.append(Delivery((), stored, marks=(mark, *removed)))
+        self._others = {key: of for key, of in self._others.items() if key not in over}
+        name = self._context.name
+        marks = [Mark(name, key, None, expected=of) for key, of in over.items()]
+        marks.append(Mark(name, self._config.stream, value, expected=before))
+        self._to_store.append(Delivery((), stored, marks=tuple(marks)))
         self._wake.set()
 
     def _fail(self, error: ReactorError) -> None:
@@ -413,15 +422,18 @@ class JetStreamTrigger:
         if others and not now.pending and not now.open and not removed:
             self._store(Known(known.created, now.last))  # the stream was looked at first: all that it had then is done
             return None
-        if self._missing(info, known, self._accepted, now.first):
+        accepted = self._accepted
+        if self._missing(info, known, accepted, now.first):
             accepted = self._by_all(await self._context.reread())
             for message in self._pull.waiting if self._pull is not None else ():
                 accepted.add(message.sequence, message.sequence)
+        if self._missing(info, known, accepted, now.first):
             # another reader may have it in hand, or it is on its way to us: then it is accepted by the next look
             end = now.first if others and removed else before.first if before is not None else 0
             return self._removed(self._missing(info, known, accepted, end))
         if before is not None and not others:
-            self._store(Known(known.created, before.floor))  # as it was at the last look: a purge moves it
+            # as it was at the last look: a purge moves it
+            self._store(Known(known.created, max(known.floor, before.floor)))
         return None
 
 

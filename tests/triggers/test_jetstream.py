@@ -410,6 +410,43 @@ async def test_a_message_that_the_store_refused_is_not_accepted_by_those_behind_
 
 
 @pytest.mark.rule("1.5")
+async def test_what_a_node_before_accepted_is_no_gap_and_its_mark_goes(rig: JetStreamRig) -> None:
+    """A process has another number after each start."""
+    for node in (1, 2):
+        rig.context["node"] = node
+        await rig.unread()
+    assert sorted(rig.marks) == [rig.stream, f"{rig.stream}/1", f"{rig.stream}/2"]
+    await rig.js.purge_stream(rig.stream)
+    await rig.emit(b"3")
+    rig.context["node"] = 3
+    trigger: Any = await rig.open()
+    session = await rig.connections[-1].session()
+    assert await payloads(rig, trigger, 1) == [b"3"]
+    for _ in range(3):
+        await trigger._look(session)
+        assert await SUITE._rest(rig, trigger) == []
+    assert sorted(rig.marks) == [rig.stream, f"{rig.stream}/3"]
+    assert msgspec.json.decode(rig.marks[rig.stream])["floor"] == 3
+
+
+@pytest.mark.rule("1.5")
+async def test_a_mark_that_its_node_moved_meanwhile_stays(rig: JetStreamRig) -> None:
+    rig.context["node"] = 1
+    first: Any = await rig.open()
+    await rig.emit(b"1")
+    assert await payloads(rig, first, 1) == [b"1"]
+    rig.context["node"] = 2
+    second: Any = await rig.open()
+    session = await rig.connections[-1].session()
+    moved = rig.marks[f"{rig.stream}/1"] = b"[[1,1],[9,9]]"
+    for _ in range(3):
+        await second._look(session)
+        assert await SUITE._rest(rig, second) == []
+    assert rig.marks[f"{rig.stream}/1"] == moved
+    assert msgspec.json.decode(rig.marks[rig.stream])["floor"] == 1
+
+
+@pytest.mark.rule("1.5")
 @pytest.mark.parametrize("reads", [True, False])
 async def test_a_purge_of_some_subjects_is_a_gap(rig: JetStreamRig, reads: bool) -> None:
     rig.config["subject"] = f"{rig.stream}.ours"
