@@ -483,6 +483,7 @@ async def test_what_was_read_and_delivered_again_may_age_out(nats_server: NatsSe
                 delivery = await SUITE._next(rig, trigger)
                 await delivery.settle(Settlement(again=True, retry_after_s=0.0))
                 assert await payloads(rig, trigger, 1) == [b"%d" % number]
+            await rig.until_floor(5 * (turn + 1))
             session = await rig.connections[-1].session()
             for _ in range(2):  # the second stores what the first found
                 await trigger._look(session)
