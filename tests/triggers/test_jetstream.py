@@ -422,6 +422,7 @@ async def test_what_a_node_before_accepted_is_no_gap_and_its_mark_goes(rig: JetS
     trigger: Any = await rig.open()
     session = await rig.connections[-1].session()
     assert await payloads(rig, trigger, 1) == [b"3"]
+    await rig.until_floor(3)
     for _ in range(3):
         await trigger._look(session)
         assert await SUITE._rest(rig, trigger) == []
@@ -435,6 +436,7 @@ async def test_a_mark_that_its_node_moved_meanwhile_stays(rig: JetStreamRig) -> 
     first: Any = await rig.open()
     await rig.emit(b"1")
     assert await payloads(rig, first, 1) == [b"1"]
+    await rig.until_floor(1)
     rig.context["node"] = 2
     second: Any = await rig.open()
     session = await rig.connections[-1].session()
