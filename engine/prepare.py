@@ -24,7 +24,7 @@ from ..language.definition import When, WorkflowDefinition
 from ..language.templates import Compiled, compile_value
 from ..store.contract import EventRow, RunRow, RunStart, RunState
 from .admission import Limit, accept, encode, limits_of
-from .plan import OPEN, Plan, wrong
+from .plan import OPEN, Node, Plan, wrong
 
 _encode = msgspec.json.Encoder().encode
 _NO_FIELDS: Mapping[str, Any] = {}
@@ -237,6 +237,11 @@ def given_event(event: Event, run: RunRow) -> EventRow:
 def cancel_pattern(plan: Plan, index: int) -> str:
     """The name of a `cancel_on` entry: of this very definition."""
     return f"{plan.digest.hex()[:12]}/cancel/{index}"
+
+
+def wait_pattern(plan: Plan, node: Node) -> str:
+    """The name of a wait's pattern in the router's index: of this very definition."""
+    return f"{plan.digest.hex()[:12]}/{node.path}"
 
 
 def priority_of(value: Any) -> int:

@@ -28,6 +28,7 @@ from .active import ActiveRun
 from .attempts import Attempt, unexpected
 from .patience import patiently
 from .plan import Node, wrong
+from .prepare import wait_pattern
 from .run import CancelRequest, StepRecord, StepState, name
 from .timers import Timer
 
@@ -45,7 +46,7 @@ class Parked:
     """One waiting step."""
 
     __slots__ = (
-        *("again", "answers", "before", "child", "inputs", "key"),
+        *("again", "answers", "before", "child", "come", "inputs", "key"),
         *("mode", "open", "pattern", "since", "started", "stopping", "timer"),
     )
 
@@ -58,6 +59,7 @@ class Parked:
         self.key = ""
         self.since = 0.0
         self.before = 0  # events that the run had taken as it began to wait
+        self.come: list[tuple[int, Event]] | None = None  # while it looks back: what has come, to be offered after that
         self.child = 0
         self.mode = ""
         self.stopping = False  # of a sub-workflow: its step is cancelled once it has ended
@@ -131,16 +133,20 @@ class Waits:
             self._limit(run, node, parked, noted_due)
             await self._join(run, node, parked, inputs["run"])
             return
-        parked.pattern = wait_pattern(run, node)
+        parked.pattern = wait_pattern(run.plan, node)
         parked.key = noted["key"] if noted else self.key_of(run, node, inputs)
         parked.since = run.row.created_at if inputs["event"].since == "run" else parked.started
         parked.before = noted.get("before", len(run.taken)) if noted else len(run.taken)
+        parked.come = []
         self._events.setdefault((parked.pattern, parked.key), []).append((run, node))
         note = {"due": noted_due, "started": parked.started, "key": parked.key, "before": parked.before}
         await self._note(run, node, noted, note)
         faults.point("wait.noted")
         self._limit(run, node, parked, noted_due)
         await self._look_back(run, node, parked)
+        come, parked.come = parked.come, None
+        for key, event in come:
+            await self._offer(run, node, key, event)
         if run.parked.get(node.index) is parked:
             again = self._x.clock.now() + GROUP_S_MAX
             parked.again = self._x.timers.at(again, lambda: self._look_again(run, node, parked))
@@ -192,9 +198,7 @@ class Waits:
             await self._x.store.submit(Unit(journal=(self._x.records.row(run, node, Kind.TIMER, _encode(body)),)))
 
     def key_of(self, run: ActiveRun, node: Node, inputs: Mapping[str, Any]) -> str:
-        """The text that an event's `by` must equal: `equals`, else `by` of the run's own event; empty without
-        either.
-        """
+        """The text that an event's `by` must equal: `equals`, else `by` of the run's own event; or none."""
         event: WaitEvent = inputs["event"]
         if event.equals:
             value = self._x.expression(event.equals).value(run.activation(node.reads))
@@ -214,7 +218,11 @@ class Waits:
         """An accepted event: offer it to every step that waits for it (one event may wake many)."""
         for wait in waits:
             for run, node in tuple(self._events.get(wait, ())):
-                self._x.spawn(self._offer(run, node, key, event), f"{run.id}/{node.path}", run)
+                parked: Parked | None = run.parked.get(node.index)
+                if parked is not None and parked.come is not None:
+                    parked.come.append((key, event))
+                else:
+                    self._x.spawn(self._offer(run, node, key, event), f"{run.id}/{node.path}", run)
 
     async def _offer(self, run: ActiveRun, node: Node, key: int, event: Event) -> None:
         parked: Parked | None = run.parked.get(node.index)
@@ -490,8 +498,3 @@ class Waits:
         for index in list(run.parked):
             if children or run.plan.nodes[index].uses != "run-workflow":
                 self.stop(run, index)
-
-
-def wait_pattern(run: ActiveRun, node: Node) -> str:
-    """The name of a wait's pattern in the router's index: of this very definition."""
-    return f"{run.plan.digest.hex()[:12]}/{node.path}"

@@ -113,6 +113,37 @@ steps:
     assert world.done == ["b1 b2"] * 3
 
 
+@pytest.mark.rule("6.7.2")
+async def test_what_comes_while_a_wait_looks_back_is_taken_after_what_was_there(rig: Rig, world: World) -> None:
+    await rig.deploy(
+        """
+workflow: waiter
+when: [{event: order}]
+outputs: {order: "${{ [steps.first.output.data.n, steps.second.output.data.n] }}"}
+steps:
+  - {name: pack, python: {function: "m:act", args: {name: pack}}}
+  - {name: first, wait: {event: {type: news}}}
+  - {name: second, wait: {event: {type: news}}}
+"""
+    )
+    waited, looked = rig.store.waited, asyncio.Event()
+
+    async def slow(*asked: Any, **more: Any) -> Any:
+        if not looked.is_set():
+            looked.set()
+            for n in (2, 3):
+                await rig.emit("news", {"n": n})
+            await asyncio.sleep(0.05)
+        return await waited(*asked, **more)
+
+    rig.store.waited = slow
+    packing = world.gate("pack")
+    receipt = await rig.emit("order")
+    await rig.emit("news", {"n": 1})
+    packing.set()
+    assert (await rig.ended(receipt.runs[0]))["outputs"] == {"order": [1, 2]}
+
+
 @pytest.mark.rule("6.7.1")
 async def test_a_wait_looks_back_again_for_what_another_process_was_committing(
     lives: Reopen, clock: VirtualClock, world: World
