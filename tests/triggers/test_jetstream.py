@@ -93,6 +93,18 @@ class JetStreamRig(Rig):
         await asyncio.to_thread(self.server.stop)
         await asyncio.to_thread(self.server.start)
 
+    async def frozen(self, trigger: Trigger, reading: asyncio.Future[Any]) -> str:
+        """What ends `reading` once the server does not stir any more; it can be closed all the same."""
+        self.server.process.pause()
+        try:
+            with pytest.raises(NotConnected) as error:
+                await asyncio.wait_for(reading, 15)
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await trigger.close()
+        finally:
+            self.server.process.resume()
+        return str(error.value)
+
     async def until_floor(self, sequence: int) -> None:
         """Wait until the consumer's own floor is there: a purge is told to it a moment later."""
         async with asyncio.timeout(10):
@@ -570,15 +582,7 @@ async def test_a_server_that_is_frozen_is_noticed_by_its_silence(
     await until(lambda: "lag" in trigger.details())  # nothing is asked for the next 10 s
     reading = asyncio.ensure_future(trigger.read())
     await asyncio.sleep(0)
-    rig.server.process.pause()
-    try:
-        with pytest.raises(NotConnected) as error:
-            await asyncio.wait_for(reading, 8)
-        async with asyncio.timeout(CLOSE_S_MAX):
-            await trigger.close()
-    finally:
-        rig.server.process.resume()
-    assert str(error.value) == (
+    assert await rig.frozen(trigger, reading) == (
         f"the consumer reactor-01234567-orders of the stream {rig.stream} is silent: not even heartbeats come"
     )
 
@@ -597,15 +601,7 @@ async def test_a_server_that_is_frozen_while_it_is_asked_is_not_connected(
 
     reading = asyncio.ensure_future(read())
     await until(lambda: "lag" in trigger.details())
-    rig.server.process.pause()
-    try:
-        with pytest.raises(NotConnected) as error:
-            await asyncio.wait_for(reading, 15)
-        async with asyncio.timeout(CLOSE_S_MAX):
-            await trigger.close()
-    finally:
-        rig.server.process.resume()
-    assert str(error.value) == f"the stream {rig.stream} gave no answer in time"
+    assert await rig.frozen(trigger, reading) == f"the stream {rig.stream} gave no answer in time"
 
 
 @pytest.mark.req("T-GEN-2")
