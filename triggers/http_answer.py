@@ -157,7 +157,7 @@ class RunFailed(Refused):
     """The run whose result was to be the answer ended otherwise: 500, whatever the code of its error."""
 
     def __init__(self, outcome: Outcome) -> None:
-        error = outcome.error or ErrorInfo("failed", f"the run ended {outcome.state}")
+        error = _for_outside(outcome.error or ErrorInfo("failed", f"the run ended {outcome.state}"))
         details = {**error.details, "run": outcome.run, "state": outcome.state}
         super().__init__(500, error.code, error.message, hint=error.hint, details=details)
         self._error = error
@@ -165,3 +165,10 @@ class RunFailed(Refused):
     def info(self, **more: Any) -> ErrorInfo:
         """The run's error, with the step and the place that it came from."""
         return msgspec.structs.replace(self._error, details=self.details)
+
+
+def _for_outside(error: ErrorInfo) -> ErrorInfo:
+    """An error without the tracebacks of a Python function: whoever calls a hook is not to read the project's code."""
+    details = {name: value for name, value in error.details.items() if name != "traceback"}
+    cause = error.cause if error.cause is None else _for_outside(error.cause)
+    return msgspec.structs.replace(error, details=details, cause=cause)

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from reactor import WorkflowBuilder
 from reactor.core.errors import ConfigError
 from reactor.core.http import Routes
 from reactor.language.definition import TriggerSpec
@@ -208,6 +209,22 @@ async def test_refuses_what_cannot_be_read_and_stores_nothing(site: Site) -> Non
     assert form.status == 400
     assert (await site.get("/api/v1/events"))["items"] == []
     assert (await site.get("/api/v1/dead-letters"))["items"] == []
+
+
+def _refuses() -> None:
+    raise RuntimeError("no")
+
+
+async def test_an_answer_holds_no_code_of_the_project(site: Site) -> None:
+    step = WorkflowBuilder("flow", when=[{"http": {"path": "/sum", "respond": "result"}}]).step("a", _refuses, retry={})
+    await site.app.deploy(step.build())
+    await site.until(lambda: list(site.app.routes))
+    bad = await site.call("POST", "/hooks/sum", json={})
+    assert (bad.status, "raised RuntimeError: no" in bad.json["message"]) == (500, True)
+    assert b"traceback" not in bad.body
+    assert bad.json["cause"]["details"] == {"exception": "RuntimeError"}
+    run = await site.get(f"/api/v1/runs/{bad.json['details']['run']}")
+    assert "traceback" in run["error"]["cause"]["details"], "whoever may read the run sees it"
 
 
 @pytest.mark.req("T-HTTP-3")
