@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from ..core.limits import KIB, MIB
+from .built_in import BUILT_IN
 from .catalogue import Fault, KindWords
 from .definition import TriggerSpec
-from .diagnostics import Path, did_you_mean
+from .diagnostics import Diagnostic, Diagnostics, Path, did_you_mean
 from .fields import CEL, TEMPLATE, Choice, Custom, Duration, Flag, Instant, Number, Size, Text, check_schema
 from .paths import parse_path
-from .reader import INVALID, Reader
+from .reader import INVALID, PlainData, Reader
 from .source_text import check_texts
 from .table import Key, Table, all_under_new_names
 from .values import is_list, is_mapping
@@ -239,6 +240,15 @@ def refuse(reader: Reader, words: KindWords, entries: Mapping[str, Any], path: P
     elif form == "offset" and not _OFFSETS[words.starts["offset"]](given):
         wanted = "{offset: 4711}" if words.starts["offset"] == "number" else "{offset: {0: 4711}}, by partition"
         reader.error("invalid_value", here, f"`start.offset` of {words.name} is not one", expected=wanted)
+
+
+def start_fault(words: KindWords, start: Any) -> Diagnostic | None:
+    """What is wrong with a `start` that is given beside no file: where a trigger of this kind is to go on from."""
+    found = Diagnostics()
+    reader = Reader(PlainData(start), BUILT_IN, found)
+    if _read_start(reader, start, ("start",)) is not INVALID:
+        refuse(reader, words, {"start": start}, ())
+    return next(iter(found.items), None)
 
 
 def _is_offset(value: Any, least: int = 0) -> bool:

@@ -13,6 +13,8 @@ from msgspec import Struct
 from ..core.clock import Clock
 from ..core.durations import parse_duration, parse_instant
 from ..core.errors import ConfigError
+from ..language.built_in import BUILT_IN
+from ..language.loader_triggers import start_fault
 from .contract import TriggerContext
 
 
@@ -42,6 +44,22 @@ def start_of(value: Any, default: str, clock: Clock, known: Sequence[str] = ("ea
     if "T" in time[1:]:
         return Start("time", time_s=parse_instant(time))
     return Start("time", time_s=clock.now() - parse_duration(time))
+
+
+def check_resumed(name: str, kind: str, start: Any) -> None:
+    """May a trigger of this kind go on from there? What a plugin takes is its own to say. Raises ConfigError."""
+    words = BUILT_IN.kinds.get(kind)
+    if start is None or words is None:
+        return
+    if "offset" not in (words.starts or {}):
+        raise ConfigError(
+            f"a trigger of kind {kind} goes on where it stopped: `start` means nothing to its resume",
+            path="start",
+            hint=f"leave it out: reactor trigger resume {name}",
+        )
+    fault = start_fault(words, start)
+    if fault is not None:
+        raise ConfigError(fault.message, path="start", hint=fault.hint or fault.expected)
 
 
 def gap(context: TriggerContext, what: str, lost: Mapping[str, Any]) -> ConfigError:

@@ -16,6 +16,7 @@ from ..language.definition import TriggerSpec
 from ..language.diagnostics import did_you_mean
 from ..router.explain import explain
 from ..triggers.shape import Shaper
+from ..triggers.starts import check_resumed
 from ..triggers.supervisor import TriggerStatus
 from ..triggers.timetable import AtConfig, CronConfig, EveryConfig
 from .endpoint import Call, Endpoint, Param
@@ -81,7 +82,9 @@ async def pause_trigger(call: Call) -> dict[str, Any]:
 
 async def resume_trigger(call: Call) -> dict[str, Any]:
     """Read on, after a pause, a failure or a gap."""
-    return await _switched(call, call.app.supervisor.resume(_read_here(call), call.body.start, key=call.key))
+    supervisor, name, start = call.app.supervisor, _read_here(call), call.body.start
+    check_resumed(name, supervisor.readers[name].spec.kind, start)
+    return await _switched(call, supervisor.resume(name, start, key=call.key))
 
 
 async def test_trigger(call: Call) -> dict[str, Any]:

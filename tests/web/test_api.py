@@ -398,6 +398,19 @@ async def test_triggers_are_listed_paused_resumed_and_tested(site: Site) -> None
     assert missing["detail"] == "there is no trigger `nope`"
 
 
+@pytest.mark.parametrize("start", ["foo", "earliest", {"offset": 3}])
+async def test_a_start_that_a_trigger_cannot_go_on_from_is_refused(site: Site, start: Any) -> None:
+    await site.put_flow("t", text="workflow: t\nwhen: [{every: 1h}]\nsteps: [{log: {message: x}}]\n")
+    await site.until(lambda: [s.state for s in site.app.supervisor.status()] == ["connected"])
+    (name,) = site.app.supervisor.readers
+    refused = await site.post(f"/api/v1/triggers/{name}/resume", {"start": start})
+    problem = refused.problem()
+    assert refused.status == 422
+    assert problem["detail"] == "a trigger of kind every goes on where it stopped: `start` means nothing to its resume"
+    assert problem["hint"] == f"leave it out: reactor trigger resume {name}"
+    assert site.app.supervisor.readers[name].state == "connected", "nothing was switched"
+
+
 async def test_a_trigger_is_switched_once_for_an_idempotency_key(site: Site) -> None:
     await site.put_flow("t", text="workflow: t\nwhen: [{every: 1h}]\nsteps: [{log: {message: x}}]\n")
     await site.until(lambda: [s.state for s in site.app.supervisor.status()] == ["connected"])
