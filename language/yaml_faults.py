@@ -171,15 +171,11 @@ def _flow(
     """A fault inside `{…}` or `[…]`."""
     if "flow" not in context:
         return None
-    kind, close = ("mapping", "}") if "mapping" in context else ("list", "]")
+    opened = _opening(lines, opened)
+    kind, sign, close = ("mapping", "{", "}") if _line(lines, opened[0])[opened[1] :][:1] == "{" else ("list", "[", "]")
     text = _line(lines, line)
-    if line >= len(lines) or not text[column:].strip() or (column == 0 and line > opened[0]):
-        sign = "{" if kind == "mapping" else "["
-        return Fault(
-            "yaml.unclosed", f"the {kind} that begins with {sign} here is not closed", *opened, f"close it with {close}"
-        )
-    if line > opened[0] and _ENTRY.match(text):
-        sign = "{" if kind == "mapping" else "["
+    ends = line >= len(lines) or not text[column:].strip() or (column == 0 and line > opened[0])
+    if ends or (line > opened[0] and _ENTRY.match(text)):
         return Fault(
             "yaml.unclosed", f"the {kind} that begins with {sign} here is not closed", *opened, f"close it with {close}"
         )
@@ -192,6 +188,20 @@ def _flow(
             "yaml.flow", message, line, column, f"put the whole value in quotes, or a comma or {close} before it"
         )
     return Fault("yaml.flow", f"a comma or {close} was expected here", line, column, f"write a comma or {close}")
+
+
+def _opening(lines: Sequence[str], marked: tuple[int, int]) -> tuple[int, int]:
+    """Where the innermost bracket that is still open at a mark stands: YAML marks where it looked for a value."""
+    if _line(lines, marked[0])[marked[1] :][:1] in ("[", "{"):
+        return marked
+    closed = 0
+    for line in range(min(marked[0], len(lines) - 1), -1, -1):
+        text = lines[line][: marked[1]] if line == marked[0] else lines[line]
+        for column in range(len(text) - 1, -1, -1):
+            closed += (text[column] in "]}") - (text[column] in "[{")
+            if closed < 0:
+                return line, column
+    return marked
 
 
 def _flow_value(text: str, line: int, column: int) -> Fault | None:
