@@ -16,7 +16,7 @@ async def explain(given: Given, client: Client) -> None:
         output.dump(found, given.output)
         return
     event: dict[str, Any] = found["event"]
-    print(f"event {event['key']}  {event['type']}  from {event['source']}  at {event['accepted_at']}")
+    print(f"event {event['key']}  {event['type']}  from {event['source']}  at {output.moment(event['accepted_at'])}")
     if found["dead"]:
         print(f"dead letter: {found['dead']}")
     findings(found["findings"])

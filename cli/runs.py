@@ -25,9 +25,9 @@ async def status(given: Given, client: Client) -> None:
             "workflow": f"{found['workflow']} {found['version']}",
             "state": found["state"],
             "progress": output.percent(found["progress"]),
-            "created": found["created_at"],
-            "started": found["started_at"],
-            "ended": found["ended_at"],
+            "created": output.moment(found["created_at"]),
+            "started": output.moment(found["started_at"]),
+            "ended": output.moment(found["ended_at"]),
             "took": output.took(found["execution_ms"]),
             "event": " ".join(str(event[key]) for key in ("key", "type", "source") if event.get(key)),
             "parent": found["parent"],
@@ -45,6 +45,9 @@ async def status(given: Given, client: Client) -> None:
                 for s in found["steps"]
             ],
         )
+    if found["state"] == "queued":
+        print(f"\nwaits\n  for a place under the `limits` of {found['workflow']}, or for its turn")
+        print(f"    reactor runs --workflow {found['workflow']} --state running")
     if waits := [step for step in found["steps"] if step.get("waiting")]:
         print("\nwaits")
         for step in waits:
@@ -63,7 +66,7 @@ def _place(error: dict[str, Any]) -> str | None:
 
 def _waits_for(run: str, step: str, waiting: dict[str, Any]) -> str:
     """For what a step waits, until when, and what ends it."""
-    kind, until = waiting["for"], f" until {waiting['until']}" if waiting["until"] else ""
+    kind, until = waiting["for"], f" until {output.moment(waiting['until'])}" if waiting["until"] else ""
     if kind == "answer":
         return f"for an answer{until}: {output.cell(waiting['message'])}\n    reactor approve {run} {step}"
     if kind == "event":

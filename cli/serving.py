@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import logs
+from ..engine.files import is_workflows
 from ..language.definition import WorkflowDefinition
 from ..language.diagnostics import Diagnostics, Severity
 from ..language.loader import LoadResult
@@ -74,7 +75,7 @@ class Serving:
             print(found.render(), file=sys.stderr, flush=True)
 
     def tell_settings(self) -> None:
-        """Say which of the project's files, which are read at the start alone, changed since it was last asked."""
+        """Say which of the project's files and modules, which are read once alone, changed since it was last asked."""
         was, self._settings = self._settings, _stamps(self.app.project.root)
         for file in was:
             if was[file] != self._settings[file]:
@@ -168,8 +169,18 @@ class Serving:
 
 
 def _stamps(root: str) -> dict[Path, tuple[int, int] | None]:
-    """When each file that may be the project's was written, and its size; None: there is none."""
-    return {path: _stamp(path) for path in (Path(root) / name for name in FILES)}
+    """When each file that may be the project's, and each module of its folder, was written, and its size; None: there
+    is none.
+    """
+    return {path: _stamp(path) for path in (*(Path(root) / name for name in FILES), *_modules(root))}
+
+
+def _modules(root: str) -> list[Path]:
+    """The Python files in the project's folder that are imported; those that are workflows are read again."""
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values()) if not is_workflows(module)]
+    inside = root.rstrip(os.sep) + os.sep
+    found = [file for file in files if isinstance(file, str) and file.startswith(inside)]
+    return [Path(file) for file in found if file.endswith(".py") and "site-packages" not in file]
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

@@ -61,7 +61,7 @@ def _details(each: dict[str, Any]) -> str:
     if each["error"]:
         parts.append(f"{each['error']['code']}: {each['error']['message']}")
     if each["next_attempt_at"]:
-        parts.append(f"next attempt {each['next_attempt_at']}")
+        parts.append(f"next attempt {output.moment(each['next_attempt_at'])}")
     parts += [f"{name} {output.cell(value)}" for name, value in each["details"].items() if value]
     return "; ".join(parts)
 

@@ -43,7 +43,9 @@ async def list_(given: Given, client: Client) -> None:
                     line["version"],
                     "; ".join(line["triggers"]),
                     "enabled" if line["enabled"] else "disabled",
-                    f"{line['last_run']['state']} {line['last_run']['at']}" if line.get("last_run") else None,
+                    f"{line['last_run']['state']} {output.moment(line['last_run']['at'])}"
+                    if line.get("last_run")
+                    else None,
                 )
                 for line in items
             ],

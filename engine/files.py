@@ -33,6 +33,11 @@ SUFFIX = ".py"
 _OURS = "__read_by_reactor__"
 
 
+def is_workflows(module: object) -> bool:
+    """Is this the module of a file of workflows, which is read again when it changes?"""
+    return _OURS in getattr(module, "__dict__", ())
+
+
 class WorkflowFiles:
     """Reads the files of one project, again and again; what has not changed is not read again."""
 

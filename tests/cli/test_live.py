@@ -103,6 +103,19 @@ def test_watch_goes_on_over_a_restart_of_the_server(server: Process, project: Pr
     assert [line["state"] for line in lines if line["kind"] == "run"][-1] == "completed"
 
 
+def test_status_says_that_a_run_waits_for_its_turn(server: Process, project: Project) -> None:
+    project.write(alone="workflow: alone\nlimits: {concurrency: {max: 1}}\nsteps: [{wait: {for: 1h}}]\n")
+    server.signal(signal.SIGHUP)
+    server.until(lambda: "alone" in project.say("list").out)
+    _, second = (project.say("run", "alone", "--detach").out.strip() for _ in range(2))
+    said = project.say("status", second).out
+    assert "state     queued\n" in said
+    assert said.endswith(
+        "\n\nwaits\n  for a place under the `limits` of alone, or for its turn\n"
+        "    reactor runs --workflow alone --state running\n"
+    )
+
+
 def test_status_says_what_a_run_waits_for_and_what_ends_that(server: Process, project: Project) -> None:
     asks, nap = (project.say("run", name, "--detach").out.strip() for name in ("asks", "nap"))
     said = project.say("status", asks).out

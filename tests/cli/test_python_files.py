@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
@@ -65,6 +66,26 @@ def test_dev_says_that_the_project_is_read_at_its_start(project: Project) -> Non
         dev.until(lambda: "watching workflows" in dev.err)
         file.write_text(file.read_text() + "vars: {a: 1}\n")
         dev.until(lambda: "reactor.yaml: start again to let it take effect" in dev.err)
+        dev.interrupt()
+        assert dev.ended() == 0
+
+
+def test_dev_says_that_a_module_that_changed_is_read_at_the_start_alone(project: Project) -> None:
+    with_server(project)
+    file = project.root / "counting.py"
+    file.write_text("def one() -> int:\n    return 1\n")
+    project.write(count="workflow: count\nsteps: [{name: a, python: {function: 'counting:one'}, timeout: 9s}]\n")
+    with project.start("dev") as dev:
+        dev.ready()
+        dev.until(lambda: "watching workflows" in dev.err)
+        assert project.say("run", "count", "-o", "json").json["outputs"] == {"a": 1}
+        told, numbers = "counting.py: start again to let it take effect", count(2)
+
+        def is_told() -> bool:
+            file.write_text(f"def one() -> int:\n    return {next(numbers)}\n")
+            return told in dev.err
+
+        dev.until(is_told)
         dev.interrupt()
         assert dev.ended() == 0
 
