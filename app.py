@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .connections.otel import tracing
 from .connections.registry import Registry as Connections
@@ -47,8 +47,6 @@ from .triggers.catalogue import Kinds
 from .triggers.supervisor import Supervisor
 from .triggers.words import kind_words
 
-log = logging.getLogger("reactor")
-
 
 class App:
     """A whole Reactor in one asyncio program.
@@ -62,7 +60,7 @@ class App:
         store: str = "",
         *,
         connections: Mapping[str, Mapping[str, Any]] | None = None,
-        triggers: Mapping[str, TriggerSpec] | None = None,
+        triggers: Mapping[str, TriggerSpec | Mapping[str, Any]] | None = None,
         vars: Mapping[str, Any] | None = None,
         project: Project | str | Path | None = None,
         clock: Clock = SYSTEM,
@@ -72,8 +70,8 @@ class App:
     ) -> None:
         self.plugins = Plugins()
         self.actions, self.kinds = Actions(self.plugins.actions), Kinds(self.plugins.kinds)
-        given = project_of(project, self.words(), os.environ)
-        self.project = given.plus(store, connections or {}, triggers or {}, vars or {})
+        given = project_of(project, words := self.words(), os.environ)
+        self.project = given.plus(words, store, connections or {}, triggers or {}, vars or {})
         self.clock, self._in_folder = clock, project is not None
         self._open, self.listen = False, listen  # read triggers; without, only what is handed in is taken
         self.carry_on = carry_on  # with the runs under way; without, they stay as they are, to be looked at
@@ -81,11 +79,8 @@ class App:
         self.functions = Functions(self.project.root, self.vocabulary)
         self.files = WorkflowFiles(self.project.root, self.functions)
         self.telemetry, self.routes = Telemetry(), Routes()
-        self.connections = Connections(
-            {name: {c.kind: c.config} for name, c in self.project.connections.items()},
-            project=self.project.root,
-            render=lambda value: self.secrets.render(value, self.project.env, self.project.vars),
-        )
+        known = {name: {c.kind: c.config} for name, c in self.project.connections.items()}
+        self.connections = Connections(known, project=self.project.root, render=self._render)
         server = self.project.server
         address = f"{server.host}:{server.port}" if listen else ""  # nobody answers there otherwise
         url, durability, writer = self.project.store_url, self.project.durability, self.project.writer or writer
@@ -93,6 +88,12 @@ class App:
         self.failed: asyncio.Future[ReactorError] | None = None
         self._registered: list[Loaded] = []
         self._loops: list[asyncio.Task[Any]] = []
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            open_first = f"the app has no `{name}`, or none before it is open: write `async with app:` around its calls"
+            raise AttributeError(open_first, name=name, obj=self)
 
     async def __aenter__(self) -> App:
         await self.open()
@@ -116,8 +117,7 @@ class App:
 
     async def _start(self) -> None:
         self._compose()
-        environment = self.project.environment(os.environ)
-        await self.engine.open(self.project.vars, environment, carry_on=self.carry_on)
+        await self.engine.open(self.project.vars, self.project.environment(os.environ), carry_on=self.carry_on)
         self.arrivals.vars = self.engine.prepare.vars
         await self.deploys.open()
         if self.carry_on:
@@ -151,17 +151,10 @@ class App:
         self.outbox.open(project.bus, self.connections.get, self.engine.telling.listeners)
         self.events_api = EventsApi(store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
         self.supervisor = Supervisor(
-            self.intake.publish,
-            read_marks=store.marks,
-            connections=self.connections.get,
-            kinds=self.kinds,
-            clock=clock,
-            store_id=store.id,
-            node=store.node,
-            project=project.root,
-            routes=self.routes,
-            render=lambda value: self.secrets.render(value, project.env, project.vars),
-        )
+            self.intake.publish, read_marks=store.marks, connections=self.connections.get, kinds=self.kinds,
+            clock=clock, store_id=store.id, node=store.node, project=project.root, routes=self.routes,
+            render=self._render,
+        )  # fmt: skip
         self.deploys = Deploys(store, self.rules, self.engine.workflows, project.triggers, self._apply)
         self.events_api.rules_at, self.intake.completes = self.deploys.rules_at, self.deploys.settles_completed
         self.deploys.leave = self.supervisor.leave
@@ -199,15 +192,17 @@ class App:
 
     def _fatal(self, error: StoreFailed) -> None:
         """The store closed for good: the server exits, an embedding program sees it in `failed`."""
-        log.critical("the store failed: %s", error)
+        logging.getLogger("reactor").critical("the store failed: %s", error)
         if self.failed is not None and not self.failed.done():
             self.failed.set_result(error)
+
+    def _render(self, value: Any) -> Any:
+        return self.secrets.render(value, self.project.env, self.project.vars)
 
     # -- workflows
     def register(self, workflow: Any) -> Any:
         """Register a Workflow class or a definition; at once if the app is open. Usable as a decorator."""
-        loaded = self.functions.register(workflow)
-        self._registered.append(loaded)
+        self._registered.append(self.functions.register(workflow))
         if self._open:
             raise ConfigError("the app is open already", hint="use `await app.deploy(…)`, or register before it opens")
         return workflow
@@ -236,6 +231,10 @@ class App:
     async def emit(self, type: str, data: Any = None, **more: Any) -> Receipt:
         """Hand in an event; returns when it is durable. See EventsApi.emit."""
         return await self.events_api.emit(type, data, **more)
+
+    async def handle(self, run: str) -> RunHandle:
+        """A run that is there already, such as one that an event started. Raises RunNotFound."""
+        return RunHandle(self.runs_api, await self.runs_api.row(run))
 
     async def get(self, run: str) -> dict[str, Any]:
         """A run as the API shows it. Raises RunNotFound."""

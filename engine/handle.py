@@ -53,8 +53,12 @@ class RunHandle:
         if timeout is None:
             row = await self._runs.ended(self._row.id)
         else:
-            async with asyncio.timeout(timeout):
-                row = await self._runs.ended(self._row.id)
+            try:
+                async with asyncio.timeout(timeout):
+                    row = await self._runs.ended(self._row.id)
+            except TimeoutError:
+                hint = "`await run.status()` says what it does, or waits for"
+                raise TimeoutError(f"the run {self.id} has not ended within {timeout:g} s: {hint}") from None
         if row.state == RunState.COMPLETED:
             return _any(row.output) if row.output is not None else None
         outcome = self._runs.outcome_in(row)

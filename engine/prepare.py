@@ -17,6 +17,7 @@ from ..core.event import Event, encode as encode_event
 from ..core.ids import Numbers, digest, event_text
 from ..core.keys import key_text, whole
 from ..core.limits import NESTED_RUNS_MAX
+from ..core.plain import json_fault
 from ..core.priority import PRIORITY_WORDS, priority_in
 from ..core.trace import kept
 from ..language.cel import Activation, Expression, ExpressionError, compile_expression
@@ -183,6 +184,12 @@ class Prepare:
 
     def _row(self, plan: Plan, inputs: Any, at: float, key: bytes) -> RunRow:
         definition = plan.definition
+        try:
+            body = _encode(inputs)
+        except (TypeError, ValueError):
+            if found := json_fault(inputs, "inputs"):
+                raise InvalidInput(f"inputs of `{definition.workflow}`: {found}") from None
+            raise
         return RunRow(
             self._numbers.draw(),
             key,
@@ -190,7 +197,7 @@ class Prepare:
             definition.version,
             plan.digest,
             int(RunState.RUNNING),
-            _encode(inputs),
+            body,
             at,
             started_at=at,
             vars=self.vars_digest,

@@ -25,6 +25,10 @@ from .views import Views
 if TYPE_CHECKING:
     from .engine import Engine
 
+_FILTERS = frozenset(
+    ("workflow", "state", "tag", "label", "priority", "since", "until", "event", "parent", "correlation")
+)
+
 _any = msgspec.json.Decoder().decode
 _error = msgspec.json.Decoder(ErrorInfo).decode
 
@@ -69,9 +73,11 @@ class RunsApi:
         return await self.views.full(row, await self._e.workflows.stored_plan(row.digest), active)
 
     async def list(self, *, cursor: str = "", limit: int = 50, **wanted: Any) -> dict[str, Any]:
-        """A page: `{items, next}`, newest first; filters: workflow state label priority since until parent
+        """A page: `{items, next}`, newest first; filters: workflow state tag label priority since until event parent
         correlation. Raises BadPage.
         """
+        if unknown := sorted(wanted.keys() - _FILTERS):
+            raise BadPage(f"runs are not asked for by `{unknown[0]}`; there are: {', '.join(sorted(_FILTERS))}")
         limit, before = page_rows(limit), page_before(cursor, self._number)
         tagged = self._tagged(wanted.get("tag") or ())
         if tagged is not None and not tagged:

@@ -169,20 +169,27 @@ class Project:
 
     def plus(
         self,
+        catalogue: Vocabulary,
         store: str,
         connections: Mapping[str, Mapping[str, Any]],
-        triggers: Mapping[str, TriggerSpec],
+        triggers: Mapping[str, TriggerSpec | Mapping[str, Any]],
         vars: Mapping[str, Any],
     ) -> Project:
-        """The project with what a program adds to it; an empty `store` leaves its own."""
-        made = {name: Connection(name, *next(iter(keys.items()))) for name, keys in connections.items()}
-        return replace(
-            self,
-            store=store or self.store,
-            connections={**self.connections, **made},
-            triggers={**self.triggers, **triggers},
-            vars={**self.vars, **vars},
-        )
+        """The project with what a program adds to it, in the words of `reactor.yaml`; an empty `store` leaves its own.
+
+        Raises InvalidDefinition with everything that is wrong in it.
+        """
+        made = {name: each for name, each in triggers.items() if isinstance(each, TriggerSpec)}
+        words = {name: each for name, each in triggers.items() if name not in made}
+        diagnostics = Diagnostics()
+        source = PlainData({"connections": connections, "triggers": words}, "App(…)")
+        reader = Reader(source, catalogue, diagnostics)
+        known = replace(self, connections={**self.connections, **_connections(reader, connections)})
+        known = replace(known, vars={**self.vars, **vars}, store=store or self.store)
+        own = reader.with_catalogue(known.vocabulary(catalogue))
+        read = _triggers(own, words) if words else {}
+        diagnostics.raise_errors()
+        return replace(known, triggers={**self.triggers, **made, **read})
 
     def workflow_files(self) -> list[FilePath]:
         """The files that the globs of `workflows` name now, each once, in order of their names."""

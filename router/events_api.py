@@ -10,11 +10,12 @@ import msgspec
 
 from ..core.durations import format_instant
 from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable
-from ..core.event import Delivery, Event, Receipt, Settlement, check, decode, decode_stored
+from ..core.event import Delivery, Event, InvalidEvent, Receipt, Settlement, check, decode, decode_stored
 from ..core.ids import event_number, event_text, fresh_id, run_text
 from ..core.keys import whole
 from ..core.limits import PAGE_ROWS_MAX
 from ..core.pages import BadPage, page_before, page_rows
+from ..core.plain import json_fault
 from ..language.cel import Activation
 from ..store.contract import DeadLetter, EventRow, Heard, RunFilter, RunStart, RunState, Store, Unit
 from .arrival import Arrivals
@@ -123,7 +124,12 @@ class EventsApi:
     ) -> Receipt:
         """One event of a few words. Raises InvalidEvent, StoreUnavailable."""
         event = Event(type=type, source=source, id=id, subject=subject, data=data, datacontenttype="application/json")
-        return (await self.publish((event,)))[0]
+        try:
+            return (await self.publish((event,)))[0]
+        except (TypeError, ValueError):
+            if found := json_fault(data, "data"):
+                raise InvalidEvent(f"the event `{type}`: {found}") from None
+            raise
 
     # -- look
     async def row(self, reference: str) -> EventRow:

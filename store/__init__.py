@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..core.errors import ConfigError
+
 if TYPE_CHECKING:
     from ..core.clock import Clock
     from .contract import Store
@@ -18,6 +20,8 @@ def open_store(
     is what a second process is told of this one. `writer`: an SQLite file is written by a `thread`, or a `process` of
     its own. Raises ConfigError for a URL that names no store.
     """
+    if writer not in ("thread", "process"):
+        raise ConfigError(f"the `writer` of a store is thread or process; found `{writer}`")
     if url.startswith(("postgresql://", "postgres://")):
         from .postgres import PostgresStore
 

@@ -38,7 +38,7 @@ def path_of(url: str) -> Path | None:
         raise ConfigError(
             f"`{url}` names no SQLite file",
             path="store",
-            hint="write sqlite:///reactor.db, or sqlite:////var/lib/reactor/reactor.db",
+            hint="write sqlite:///reactor.db, sqlite:////var/lib/reactor/reactor.db, or postgresql://user@host/db",
         )
     return Path(name)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from .contract import StateOp
 from .convert import copied
 from .state import key_of_value, operation, scope_text
 
 Level = Literal["debug", "info", "warning", "error"]
+_LEVELS: tuple[str, ...] = get_args(Level)
 Fetch = Callable[[str, str], Any]
 """Reads a durable value (scope, key): an awaitable for async functions, the value for plain ones."""
 
@@ -132,7 +133,9 @@ class Context:
         return bool(cast("Callable[[], bool]", self._cancelled)())
 
     def log(self, message: str, level: Level = "info", **fields: Any) -> None:
-        """Write a line of `reactor logs RUN`."""
+        """Write a line of `reactor logs RUN`. Raises ValueError for a level that there is not."""
+        if level not in _LEVELS:
+            raise ValueError(f"`level` of `context.log` is {', '.join(_LEVELS)}; found {level!r}")
         if self._log is not None:
             self._log(level, message, fields)
 
