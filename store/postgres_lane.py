@@ -63,9 +63,8 @@ class PostgresLane:
         self._count = 0  # groups that are known to have committed
         self._doubts = 0  # groups for which run keys are looked up first: there was one that existed
         self._days_doubted = False
-        self._sent: list[Committed | UnitRefused] | None = (
-            None  # receipts of a group whose COMMIT was sent and not answered
-        )
+        self._sent: tuple[list[Committed | UnitRefused], Rows] | None = None
+        """What a group comes to that was sent whole and not answered."""
         self._task: asyncio.Task[None] | None = None
 
     def commit(self, units: Sequence[Unit], done: Callable[[Result], None]) -> None:
@@ -152,7 +151,7 @@ class PostgresLane:
             rows, receipts, missing = resolve(units, await self._facts(connection, wanted), now, self._node)
         await _write(connection, row_writes(rows, today))
         point("store.before_commit")
-        self._sent = receipts
+        self._sent = receipts, rows
         try:
             await connection.execute("COMMIT")
         except Exception as error:
@@ -181,8 +180,8 @@ class PostgresLane:
         arrays = [array for statement, cells in writes for array in arrays_of(cells, len(statement.types))]
         changed = sum(1 for run in rows.changed.values() if run.patch)
         text = at_once([statement for statement, _ in writes])
-        point("store.before_commit")
-        self._sent = receipts
+        point("lane.before_statement")
+        self._sent = receipts, rows
         try:
             await connection.fetch(text, self._node, self._no, self._count, changed + 1, *arrays)
         except Exception as error:
@@ -192,7 +191,7 @@ class PostgresLane:
                 raise
             self._known.forget(rows.changed)
             return None
-        point("store.after_commit")
+        point("lane.after_statement")
         self._committed(rows)
         return receipts
 
@@ -213,8 +212,8 @@ class PostgresLane:
         if self._sent is None or count != self._count + 1:
             stands = f"lane {self._no} of node {self._node} stands at {count}, not at {self._count}"
             raise StoreFailed(stands, hint="start again")
-        receipts, self._sent = self._sent, None
-        self._count = count
+        receipts, rows = self._sent
+        self._committed(rows)
         return receipts
 
     async def _facts(self, connection: Connection, wanted: Wants) -> Facts:

@@ -6,6 +6,8 @@ POINTS: dict[str, str] = {
     "intake.submit": "an event was matched, its unit is about to be handed to the store: nothing is durable",
     "store.before_commit": "the rows of a group are written and not committed: nothing of them is durable",
     "store.after_commit": "a group is durable, and nobody has been told",
+    "lane.before_statement": "a group that is one statement of PostgreSQL's is about to be sent: nothing is durable",
+    "lane.after_statement": "a group of one statement is durable, and nobody has been told",
     "intake.durable": "an event and its runs are durable; the source is not told, no run has begun",
     "run.recovered": "a run is claimed and restored from its journal, and not yet carried on with",
     "run.admitted": "a held run has its place, durably, and has not begun",

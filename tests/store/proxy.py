@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 
 COMMIT = b"COMMIT"
+AT_ONCE = b"WITH f AS (UPDATE lane"
+PARSE, BIND = b"PB"
 
 
 class Proxy:
-    """Passes bytes on. With `cut_at_commit` the next COMMIT is lost on its way (`before`), or its answer is
-    (`after`).
+    """Passes bytes on. With `cut_at_commit` the next COMMIT, or group that is one statement, is lost on its way
+    (`before`), or its answer is (`after`).
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -70,9 +72,10 @@ class Proxy:
             writer.transport.abort()
 
     async def _there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
+        at_once: set[bytes] = set()  # names of prepared statements
         while data := await reader.read(65_536):
             await self._speaks.wait()
-            if self.cut_at_commit and COMMIT in data[:32]:
+            if _commits(data, at_once) and self.cut_at_commit:
                 cut, self.cut_at_commit = self.cut_at_commit, ""
                 if cut == "before":
                     return
@@ -92,3 +95,15 @@ class Proxy:
                 writer.write(data)
                 await writer.drain()
             writer.transport.abort()
+
+
+def _commits(data: bytes, at_once: set[bytes]) -> bool:
+    """Does it commit? What groups as one statement are called on this line is added to `at_once`."""
+    if data[0] not in (PARSE, BIND):
+        return COMMIT in data[:32]
+    first, second, _ = data[5:].split(b"\0", 2)
+    if data[0] == PARSE:
+        if second.startswith(AT_ONCE):
+            at_once.add(first)
+        return False
+    return second in at_once

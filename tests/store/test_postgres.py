@@ -9,12 +9,13 @@ import pytest
 
 from reactor.core.clock import SYSTEM
 from reactor.core.errors import ConfigError, Fenced, StoreUnavailable
+from reactor.core.event import Mark
 from reactor.store import open_store
-from reactor.store.contract import Committed, RunStart, Store, Unit
+from reactor.store.contract import Committed, RunChange, RunStart, RunState, Store, Unit
 from reactor.store.postgres_sql import shown
 from reactor.testing.clock import VirtualClock
 from reactor.testing.store_suite import Reopen, StoreSuite
-from reactor.testing.store_units import KEY, accept, admit, end, free, run_row, slots, start, step
+from reactor.testing.store_units import KEY, START, accept, admit, end, free, run_row, slots, start, step
 from reactor.tests.servers.postgres import PostgresServer
 from reactor.tests.store.proxy import Proxy
 
@@ -267,3 +268,27 @@ async def test_a_url_that_cannot_be_used_hides_its_password() -> None:
         await open_store("postgresql://me:s3cret@127.0.0.1:1/db?sslmode=disable", clock=SYSTEM).open()
     assert "s3cret" not in str(caught.value)
     assert str(caught.value).startswith("the database postgresql://me@127.0.0.1:1/db cannot be reached: ")
+
+
+@pytest.mark.broker("postgres")
+@pytest.mark.rule("4.7")
+@pytest.mark.parametrize("marks", [(), (Mark("t", "0", b"1"),)], ids=["one statement", "several"])
+async def test_a_run_whose_end_was_not_heard_of_can_be_tried_again(
+    opens: Opens, postgres_url: str, clock: VirtualClock, marks: tuple[Mark, ...]
+) -> None:
+    """A commit whose answer was lost is also what the node has to know of its runs without asking."""
+    parts = urlsplit(postgres_url)
+    async with Proxy(parts.hostname or "", parts.port or 0) as proxy:
+        store = await opens(postgres_url.replace(f":{parts.port}", f":{proxy.port}"))
+        await store.submit(Unit(runs=(start(1, state=int(RunState.RUNNING)),)))
+        proxy.cut_at_commit = "after"
+        failed = RunChange(1, "open", state=int(RunState.FAILED), ended_at=START)
+        ending = asyncio.ensure_future(store.submit(Unit(changes=(failed,), marks=marks)))
+        async with asyncio.timeout(20):
+            while not ending.done():
+                await clock.advance(1)
+                await asyncio.sleep(0.01)
+        assert proxy.cut_at_commit == ""
+        assert (await ending).refused == ""
+        again = RunChange(1, "ended", state=int(RunState.RUNNING), gen=1, reopen=True)
+        assert (await store.submit(Unit(changes=(again,)))).refused == ""
