@@ -168,7 +168,7 @@ class App:
         await self.supervisor.close()
         await self.intake.drain()
         await self.engine.close(self.project.server.drain_s)
-        await self.unmatched.flush()
+        await self.unmatched.close()
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)

@@ -24,7 +24,7 @@ from ..language.loader import LoadResult
 from ..language.project import FILES
 from ..web.server import WebServer
 from . import ending
-from .failures import RUN_FAILED, text_of
+from .failures import RUN_FAILED, exit_code, text_of
 from .output import note, relative
 from .place import find
 from .starting import uncollected
@@ -164,7 +164,7 @@ class Serving:
                 other.result()
         if self.app.failed.done():
             self.say(text_of(self.app.failed.result()), grave=True)
-            return RUN_FAILED
+            return exit_code(self.app.failed.result())
         return 0
 
 

@@ -302,6 +302,14 @@ class StoreUnavailable(TransientError):
     in_doubt = False  # between store and database: the commit was sent, and its answer is missing
 
 
+def input_in_doubt() -> StoreUnavailable:
+    """For who sent an event while the store failed for good."""
+    return StoreUnavailable(
+        "the store failed, and whether the event was taken is unknown",
+        hint="send it again under the same id: what was taken is not taken twice",
+    )
+
+
 class PermanentError(ReactorError):
     """Never with this input: the event becomes a dead letter, the step fails without a repetition."""
 

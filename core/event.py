@@ -370,6 +370,7 @@ class Settlement(Struct, frozen=True):
     retry_after_s: float | None = None
     receipts: tuple[Receipt, ...] = ()
     outcomes: tuple[Outcome, ...] = ()  # under `settle: completed`
+    in_doubt: bool = False  # with `again`: it may have been taken, the store failed while it was written
 
 
 async def no_settle(settlement: Settlement) -> None:
@@ -397,4 +398,3 @@ class Publish(Protocol):
         Waits while the trigger's share of the inbox is full. The delivery's `settle` is called once it is durable
         (or, under `settle: completed`, when its runs have ended), or refused for now.
         """
-        ...

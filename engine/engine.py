@@ -5,6 +5,7 @@ back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -384,6 +385,7 @@ class Engine:
             while not noted.done() and not self.store.refusing:  # it may be this very write that finds the disk full
                 await asyncio.wait([noted], timeout=0.05)
             if noted.done():
-                noted.result()
+                with contextlib.suppress(StoreFailed):  # told already; the next opening takes this end for a crash
+                    noted.result()
             else:
                 noted.add_done_callback(lambda late: late.cancelled() or late.exception())  # the store is closed next

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..core.durations import format_instant
-from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable
+from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable, input_in_doubt
 from ..core.event import Delivery, Event, InvalidEvent, Receipt, Settlement, check, decode, decode_stored
 from ..core.ids import event_number, event_text, fresh_id, run_text
 from ..core.keys import whole
@@ -111,6 +111,8 @@ class EventsApi:
         if settled.done():  # nothing was to be written: who publishes in a loop must let others have their turn
             await asyncio.sleep(0)
         settlement = await settled
+        if settlement.in_doubt:
+            raise input_in_doubt()
         if settlement.again:
             raise StoreUnavailable(
                 "the store refuses writes now; nothing was taken",

@@ -115,7 +115,7 @@ class Intake:
         elif isinstance(error, StoreUnavailable):
             pending.settled(Settlement(again=True, retry_after_s=error.retry_after_s))
         elif isinstance(error, StoreFailed):
-            pending.settled(Settlement(again=True))
+            pending.settled(Settlement(again=True, in_doubt=True))
             self._fatal(error)
         elif isinstance(error, UnitRefused):
             self._spawn(self._unwritable(pending, unit, error))

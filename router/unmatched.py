@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -75,6 +76,11 @@ class Unmatched:
                 return
             for _ in rows:
                 self._rows.popleft()
+
+    async def close(self) -> None:
+        """Write what is kept; if the store failed for good it is lost, as in a crash."""
+        with contextlib.suppress(StoreFailed):
+            await self.flush()
 
     def start(self, fatal: Callable[[StoreFailed], None]) -> asyncio.Task[None]:
         """Flush every FLUSH_S seconds, until cancelled; `fatal` hears that the store closed for good."""

@@ -190,8 +190,8 @@ class SqliteStore(Reads, Submits):
             raise
 
     async def claim(self, *, runs_max: int) -> Sequence[Claimed]:
-        if self._claimed_all:  # nobody else writes this file: what was left by those before is taken
-            return ()
+        if self._claimed_all and self._groups is not None and self._groups.failed is None:
+            return ()  # nobody else writes this file: what was left by those before is taken
         claimed = await self._ask(_claim(self.node, runs_max))
         self._claimed_all = len(claimed) < runs_max
         return claimed

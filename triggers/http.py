@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter
 
 from ..core.clock import Clock
-from ..core.errors import ConfigError, StoreUnavailable
+from ..core.errors import ConfigError, StoreUnavailable, input_in_doubt
 from ..core.event import Delivery, Event, Receipt, Settlement
 from ..core.http import HttpRequest, HttpResponse, Refused
 from ..core.limits import INBOX_DELIVERIES_MAX, MIB
@@ -179,6 +179,8 @@ class HttpTrigger:
         if self._more is not None and not self._more.done():
             self._more.set_result(None)
         settlement = await waiting.settled
+        if settlement.in_doubt:
+            raise input_in_doubt()
         if settlement.again:
             raise StoreUnavailable(
                 "nothing was taken: the store refuses writes now, or the trigger stops",

@@ -14,9 +14,13 @@ from reactor.core import faults
 from reactor.core.clock import SYSTEM, Clock
 from reactor.core.errors import StoreFailed, StoreUnavailable, TransientError
 from reactor.store.contract import BUS, ROUTER, Committed, Kind, RunFilter, RunState, Unit
+from reactor.tests.crash.writers import Forked, Killed
 from reactor.tests.engine.rig import Rig
 
 QUIET_S_MAX = 8.0
+Death = int | str | Killed
+"""At this passage of any named point, counted from the start (never for 0), at the first of this one, or of a writer.
+"""
 
 
 class Dead(BaseException):
@@ -119,6 +123,14 @@ class Mortal:
             asyncio.ensure_future(self._store.submit(unit)).add_done_callback(tell)
         return heard
 
+    def die(self) -> None:
+        """As the kernel ends a process: a line to one that writes for it is cut."""
+        self.dead = True
+        writer = getattr(self._store, "_process", None)
+        if writer is not None and writer._transport is not None:
+            writer._closing = True
+            writer._transport.abort()
+
     async def close(self) -> None:
         """The end of a dead process: nothing that waits is written any more."""
         if self.dead and self._store._groups is not None:
@@ -129,15 +141,24 @@ class Mortal:
 class Life:
     """One process, in this one: from its start to its death or its quiet end."""
 
-    def __init__(self, url: str, outside: Outside, clock: Clock = SYSTEM, wrap: Callable[[Any], Any] = Mortal) -> None:
+    def __init__(
+        self,
+        url: str,
+        outside: Outside,
+        clock: Clock = SYSTEM,
+        wrap: Callable[[Any], Any] = Mortal,
+        *,
+        writer: str = "thread",
+    ) -> None:
         self.outside = outside
         self.clock = clock
         self.dead = False
         self.passed: list[str] = []
+        self.written: list[str] = []  # what the process that writes for it has passed
         self._loop = asyncio.get_running_loop()
         self.died: asyncio.Future[None] = self._loop.create_future()
         functions = {"m:do": self._do, "m:check": self._do}
-        self.rig = Rig(url, functions, clock=clock, wrap=wrap)
+        self.rig = Rig(url, functions, clock=clock, wrap=wrap, writer=writer)
 
     async def _do(self, what: str, context: Any, value: Any = None) -> Any:
         return await self.outside.do(self, what, context, value)
@@ -148,15 +169,44 @@ class Life:
         self._loop.call_soon_threadsafe(self._buried)
         self.outside.deaths += 1
         if hasattr(self.rig, "store"):
-            self.rig.store.dead = True
+            self.rig.store.die()
+
+    def die_with_its_writer(self) -> None:
+        """End in the moment in which the process that writes does."""
+        wrap = self.rig.wrap
+
+        def bound(store: Any) -> Any:
+            lost = store._lost
+
+            def both(error: StoreFailed) -> None:
+                self.die()
+                lost(error)
+
+            store._lost = both
+            return wrap(store)
+
+        self.rig.wrap = bound
+
+    async def failed(self) -> None:
+        """Wait until the engine has said that it cannot go on."""
+        while not self.rig.fatal:
+            await asyncio.sleep(0.002)
+
+    async def ended_itself(self) -> None:
+        """As a server whose store failed: it ends what it can, and itself."""
+        if hasattr(self.rig, "_loops"):
+            async with asyncio.timeout(QUIET_S_MAX):
+                with contextlib.suppress(StoreFailed):
+                    await self.rig.close()
+        self.die()
 
     def _buried(self) -> None:
         if not self.died.done():
             self.died.set_result(None)
 
     @contextlib.contextmanager
-    def watched(self, dies_at: int | str) -> Iterator[None]:
-        """Die at this passage of any named point, counted from here (never for 0), or at the first of this one."""
+    def watched(self, dies_at: Death) -> Iterator[None]:
+        """Die there."""
 
         def hook(name: str) -> None:
             if self.dead:
@@ -225,11 +275,14 @@ class Trial:
     url: str
     clock: Callable[[], Clock] = lambda: SYSTEM
     wrap: Callable[[Any], Any] = Mortal
+    writer: str = "thread"
+    kind: str = "sqlite"  # of store, as the tests call it
+    writes: int = 0  # passages of the process that writes, in the first life of the last case
     points: set[str] = field(default_factory=set[str])
     died_at: set[str] = field(default_factory=set[str])
     quiet_s: float = QUIET_S_MAX
 
-    async def case(self, id: str, *deaths: int | str) -> tuple[list[str], int]:
+    async def case(self, id: str, *deaths: Death) -> tuple[list[str], int]:
         """Live, die at each of these passages in turn, live to the end; what is wrong, and passages of the first
         life.
         """
@@ -241,34 +294,56 @@ class Trial:
             if turn == 0:
                 reached = len(life.passed)
                 self.points |= set(life.passed)
+                self.writes = len(life.written)
             if not life.dead:
                 break
         self.died_at.update(outside.died_at)
         return outside.faults, reached
 
-    async def _live(self, id: str, outside: Outside, dies_at: int | str) -> Life:
-        life = Life(self.url, outside, self.clock(), self.wrap)
+    async def _live(self, id: str, outside: Outside, dies_at: Death) -> Life:
+        life = Life(self.url, outside, self.clock(), self.wrap, writer=self.writer)
         rig = life.rig
+        kill = dies_at if isinstance(dies_at, Killed) else None
+        Forked.next_at = kill.passage if kill is not None else 0
+        if kill is not None and kill.both:
+            life.die_with_its_writer()
         with life.watched(dies_at):
-            work = asyncio.ensure_future(self._work(life, id))
-            try:
-                async with asyncio.timeout(self.quiet_s):
-                    await asyncio.wait((work, life.died), return_when=asyncio.FIRST_COMPLETED)
-                if not life.dead:
-                    work.result()
-            except TimeoutError:
-                outside.faults.append(f"not quiet after {self.quiet_s:g} s: " + await _open(life))
-            except Dead:
-                pass
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            await self._until_over(life, asyncio.ensure_future(self._work(life, id)), may_fail=kill is not None)
             if not life.dead:
                 outside.faults += await self._judge(life, id, outside)
             if hasattr(rig, "_loops"):
                 await rig.crash()
             elif hasattr(rig, "store"):
                 await rig.store.close()
+        if self.writer == "process":
+            life.written = Forked.last.passed
+            if kill is not None and life.dead:
+                outside.died_at.append(life.written[-1] + (" of both" if kill.both else ""))
         return life
+
+    async def _until_over(self, life: Life, work: asyncio.Future[None], *, may_fail: bool) -> None:
+        """Until it is done, or dead; if its store `may_fail`, then it ends itself."""
+        failed = asyncio.ensure_future(life.failed())
+        ends = False
+        try:
+            async with asyncio.timeout(self.quiet_s):
+                await asyncio.wait((work, life.died, failed), return_when=asyncio.FIRST_COMPLETED)
+            ends = failed.done() and may_fail
+            if work.done() and not life.dead:
+                work.result()
+        except TimeoutError:
+            life.outside.faults.append(f"not quiet after {self.quiet_s:g} s: " + await _open(life))
+        except (StoreFailed, StoreUnavailable):  # a sender is told to come again
+            if not may_fail:
+                raise
+            ends = True
+        except Dead:
+            pass
+        work.cancel()
+        failed.cancel()
+        await asyncio.gather(work, failed, return_exceptions=True)
+        if ends and not life.dead:
+            await life.ended_itself()
 
     async def _work(self, life: Life, id: str) -> None:
         await life.rig.open()

@@ -19,7 +19,10 @@ from reactor.engine.recovery import Recovery
 from reactor.router import arrival
 from reactor.router.intake import Intake
 from reactor.router.outbox import Outbox
+from reactor.store import sqlite_transactions
 from reactor.store.contract import Committed, JournalRow, Kind, StateChange, Unit
+from reactor.store.sqlite_child import Child
+from reactor.store.sqlite_wire import RECEIPTS, Channel, pack_receipts
 from reactor.tests.crash.lives import Mortal
 
 Patch = pytest.MonkeyPatch
@@ -113,6 +116,31 @@ def outbox_not_drained_again(patch: Patch) -> None:
     first = itertools.count()
     start = Outbox.start
     patch.setattr(Outbox, "start", lambda self, fatal: start(self, fatal) if next(first) % 2 == 0 else ())
+
+
+def told_before_it_is_written(patch: Patch) -> None:
+    """The process that writes a file answers before its commit."""
+    write, point, send = sqlite_transactions.write_group, sqlite_transactions.point, Channel.send
+    tell: list[Callable[[], None]] = []
+    group = Child._group
+
+    def grouping(self: Child, body: memoryview) -> None:
+        def writing(*about: Any) -> Any:
+            receipts = write(*about)
+            tell[:] = [lambda: send(self._channel, RECEIPTS, pack_receipts(receipts))]
+            return receipts
+
+        patch.setattr(sqlite_transactions, "write_group", writing)
+        group(self, body)
+
+    def passing(name: str) -> None:
+        if name == "store.before_commit" and tell:
+            tell.pop()()
+        point(name)
+
+    patch.setattr(Child, "_group", grouping)
+    patch.setattr(sqlite_transactions, "point", passing)
+    patch.setattr(Channel, "send", lambda self, kind, body=b"": kind == RECEIPTS or send(self, kind, body))
 
 
 class EventApart(Mortal):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import random
 import signal
@@ -13,14 +12,11 @@ from pathlib import Path
 import pytest
 
 from reactor.tests.crash import child
+from reactor.tests.crash.nursery import NURSERY
 
 SOAK = bool(os.environ.get("REACTOR_SOAK"))
 KILLS_SQLITE = 45 * (20 if SOAK else 1)
 KILLS_POSTGRES = 15 * (20 if SOAK else 1)
-_nursery = multiprocessing.get_context("forkserver")
-_nursery.set_forkserver_preload(
-    ["reactor.tests.crash.child", "reactor.store.sqlite", "reactor.store.postgres", "asyncpg"]
-)
 
 
 class World:
@@ -78,7 +74,7 @@ class Process:
         self.world = world
         self.writer: asyncio.StreamWriter
         self._heard: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self.process = _nursery.Process(target=child.main, args=(world.url, world.socket, step_s, plant), daemon=True)
+        self.process = NURSERY.Process(target=child.main, args=(world.url, world.socket, step_s, plant), daemon=True)
 
     async def start(self) -> None:
         """Fork it, and wait until it is ready."""

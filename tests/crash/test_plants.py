@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
+from reactor.core import companion
 from reactor.core.clock import SYSTEM
 from reactor.core.event import Delivery, Event, Mark, Settlement
 from reactor.store import resolve, sqlite
 from reactor.store.contract import RunFilter
 from reactor.testing.clock import VirtualClock
 from reactor.tests.crash.lives import Life, Outside, Trial
-from reactor.tests.crash.plants import PLANTS
+from reactor.tests.crash.plants import PLANTS, told_before_it_is_written
 from reactor.tests.crash.scenarios import COMPLETES, SCENARIOS
+from reactor.tests.crash.writers import Forked, Killed
 from reactor.tests.store.disk import Disk
 
 
@@ -39,6 +41,21 @@ async def test_a_planted_defect_is_found(plant: str, tmp_path: Path, monkeypatch
         longest = max(longest, reached)
         seen_whole = seen_whole or reached < at
     pytest.fail(f"nothing was found wrong with: {plant}")
+
+
+@pytest.mark.uncovered
+async def test_a_writer_that_answers_before_its_commit_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(companion, "Popen", Forked)
+    monkeypatch.setattr(Forked, "plant", told_before_it_is_written)
+    found: list[str] = []
+    for at in range(1, 30, 2):  # before each commit
+        trial = Trial(COMPLETES, f"sqlite:///{tmp_path}/{at}.db", writer="process", quiet_s=0.8)
+        found += (await trial.case(f"at-{at}", Killed(at, both=True)))[0]
+        if found:
+            return
+    pytest.fail("nothing was found wrong")
 
 
 async def lost_in_a_power_cut(disk: Disk, folder: Path) -> list[str]:

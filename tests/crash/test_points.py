@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import reactor
+from reactor.core import companion
 from reactor.core.clock import SYSTEM
 from reactor.testing.clock import VirtualClock
 from reactor.tests.crash.lives import Trial
 from reactor.tests.crash.points import POINTS
 from reactor.tests.crash.scenarios import SCENARIOS
+from reactor.tests.crash.writers import Forked, Killed
 
 PASSAGES_MIN = 20  # a scenario that passes fewer points is not carried out as it should be
 DIED_AT: dict[str, set[str]] = {}  # by store
 SOAK = bool(os.environ.get("REACTOR_SOAK"))
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "postgres":
-        yield str(request.getfixturevalue("postgres_url"))
-    else:
-        yield f"sqlite:///{tmp_path}/r.db"
+@pytest.fixture(params=["sqlite", "sqlite, its writer", "postgres"])
+def trial(request: pytest.FixtureRequest, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    """Of the scenario of this name, on each store, SQLite's written by a thread and by a process."""
+    monkeypatch.setattr(companion, "Popen", Forked)
+    scenario = SCENARIOS[name]
+    clock = VirtualClock(auto=True, patience_s=0.005) if scenario.virtual else SYSTEM
+    postgres = request.param == "postgres"
+    url = request.getfixturevalue("postgres_url") if postgres else f"sqlite:///{tmp_path}/r.db"
+    writer = "process" if request.param.endswith("writer") else "thread"
+    return Trial(scenario, url, lambda: clock, writer=writer, kind=request.param)
 
 
 @pytest.mark.uncovered
@@ -36,18 +41,16 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.rule("4.2")
 @pytest.mark.rule("7.1")
 @pytest.mark.req("O-2")
-async def test_a_death_at_any_point_loses_nothing_and_does_nothing_twice(url: str, name: str) -> None:
-    scenario = SCENARIOS[name]
-    clock = VirtualClock(auto=True, patience_s=0.005) if scenario.virtual else SYSTEM
-    trial = Trial(scenario, url, lambda: clock)
+async def test_a_death_at_any_point_loses_nothing_and_does_nothing_twice(trial: Trial, name: str) -> None:
     faults, alive = await trial.case("alive")
     assert faults == []
-    assert alive >= PASSAGES_MIN
-    # A life on PostgreSQL costs four times as much: there each scenario takes every fifth passage, each from another
-    # one on, and the first passage of every point that no scenario before has died at.
-    died = DIED_AT.setdefault(url.partition(":")[0], set())
-    some = url.startswith("postgres") and not SOAK
-    at, stride = (list(SCENARIOS).index(name) % 5 - 4, 5) if some else (0, 1)
+    assert alive + trial.writes >= PASSAGES_MIN
+    # A life on PostgreSQL, or with a process that writes, costs several times as much: there each scenario takes every
+    # fifth passage, each from another one on, and the first passage of every point that no scenario before has died at.
+    died = DIED_AT.setdefault(trial.kind, set())
+    turn = list(SCENARIOS).index(name)
+    some = trial.kind != "sqlite" and not SOAK
+    at, stride = (turn % 5 - 4, 5) if some else (0, 1)
     wrong: dict[str, list[str]] = {}
     reached = alive
     while reached >= at:
@@ -56,10 +59,12 @@ async def test_a_death_at_any_point_loses_nothing_and_does_nothing_twice(url: st
         faults, reached = await trial.case(f"at-{at}", *deaths)
         if faults:
             wrong[f"{deaths}"] = faults
-    for point in trial.points - trial.died_at - died:
-        faults, _ = await trial.case(f"at-{point}", point)
+    writes = range(1 + turn % 7, trial.writes, 1 if SOAK else 7)
+    kills = [(Killed(at, both=bool(at // 2 % 2)), "run.recovered") for at in writes]
+    for deaths in (*((point,) for point in trial.points - trial.died_at - died), *kills):
+        faults, _ = await trial.case(f"at-{deaths}", *deaths)
         if faults:
-            wrong[point] = faults
+            wrong[f"{deaths}"] = faults
     assert wrong == {}
     died |= trial.died_at
 
@@ -70,8 +75,11 @@ def test_every_point_of_the_package_is_in_the_table() -> None:
 
 
 @pytest.mark.uncovered
-def test_at_every_point_there_was_a_death_on_both_stores() -> None:
-    assert {store: set(POINTS) - died for store, died in DIED_AT.items()} == {"sqlite": set(), "postgresql": set()}
+def test_at_every_point_there_was_a_death_on_each_store() -> None:
+    every, lane = set(POINTS), {point for point in POINTS if point.startswith("lane.")}
+    both = {f"{point} of both" for point in POINTS if point.startswith("store.")}
+    wanted = {"sqlite": every - lane, "sqlite, its writer": (every - lane) | both, "postgres": every}
+    assert {store: wanted[store] - died for store, died in DIED_AT.items()} == {store: set() for store in wanted}
 
 
 def named() -> set[str]:

@@ -42,9 +42,11 @@ class Rig:
         clock: Clock = SYSTEM,
         vars: Mapping[str, Any] | None = None,
         project: str = ".",
+        writer: str = "thread",
         wrap: Callable[[Any], Any] = lambda store: store,
     ) -> None:
         self.wrap = wrap
+        self.writer = writer
         self.url = url
         self.functions = dict(functions or {})
         self.clock = clock
@@ -58,7 +60,7 @@ class Rig:
         return self
 
     async def open(self) -> None:
-        self.store: Any = self.wrap(open_store(self.url, clock=self.clock))
+        self.store: Any = self.wrap(open_store(self.url, clock=self.clock, writer=self.writer))
         await self.store.open()
         services = ActionServices(
             self.store,
