@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from ..core.errors import PermanentError
@@ -43,7 +44,7 @@ def project(given: Given) -> None:
     _write(folder / "reactor.yaml", PROJECT)
     _write(folder / ".gitignore", IGNORED)
     _write(folder / "workflows" / "hello.yaml", WORKFLOW.replace("__NAME__", "hello"))
-    print(f"next: cd {folder} && reactor dev")
+    print(f"next: cd {shlex.quote(str(folder))} && reactor dev")
 
 
 def workflow(given: Given) -> None:
@@ -54,7 +55,7 @@ def workflow(given: Given) -> None:
     checked = load_text(text, f"{name}.yaml", app.vocabulary())
     if checked.diagnostics:
         raise Usage(
-            f"`{name}` is no name for a workflow: {checked.diagnostics.errors[0].message}",
+            f"`{name}` is no name for a workflow",
             hint="begin with a letter; then letters, digits, - and _, and dots between words",
         )
     file = Path(relative(given.project / "workflows" / f"{name}.yaml"))

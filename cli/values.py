@@ -63,7 +63,9 @@ def data(text: str, option: str) -> Any:
 
 
 def mapping(text: str, option: str) -> dict[str, Any]:
-    """A file of JSON or YAML that holds a mapping. Raises Usage."""
+    """A mapping: JSON, or a file of JSON or YAML. Raises Usage."""
+    if text.startswith("{"):
+        return dict(data(text, option))
     found = document(text.removeprefix("@"))
     if not isinstance(found, dict):
         raise Usage(f"{option} {text}: the file must hold a mapping", hint="write one `name: value` a line")

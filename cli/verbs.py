@@ -166,7 +166,7 @@ WORKFLOWS = (
         ".run:run",
         _NAME,
         Opt("input", "K=V", "an input; K=@FILE takes it from a file, @FILE all of them", short="i", many=True),
-        Opt("event", "@FILE", "the event that the run is to see, as JSON or YAML"),
+        Opt("event", "JSON", "the event that the run is to see, as JSON or @FILE"),
         Opt("wait", "", "follow the run to its end (the default)"),
         Opt("detach", "", "print the run's id, and do not wait"),
         Opt("version", "RANGE", "the version to run, such as 1.2.0 or ^1"),

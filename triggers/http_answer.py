@@ -163,12 +163,12 @@ class RunFailed(Refused):
         self._error = error
 
     def info(self, **more: Any) -> ErrorInfo:
-        """The run's error, with the step and the place that it came from."""
+        """The run's error, with the step that it came from."""
         return msgspec.structs.replace(self._error, details=self.details)
 
 
 def _for_outside(error: ErrorInfo) -> ErrorInfo:
-    """An error without the tracebacks of a Python function: whoever calls a hook is not to read the project's code."""
+    """An error without tracebacks and places in files: whoever calls a hook is not to read the project's code."""
     details = {name: value for name, value in error.details.items() if name != "traceback"}
     cause = error.cause if error.cause is None else _for_outside(error.cause)
-    return msgspec.structs.replace(error, details=details, cause=cause)
+    return msgspec.structs.replace(error, details=details, cause=cause, place=None)

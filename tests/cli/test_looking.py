@@ -170,6 +170,8 @@ def test_run_takes_an_event_and_its_fields_as_inputs(project: Project) -> None:
     run = project.say("run", "hello", "--event", "@event.json", "-o", "json").json
     assert run["inputs"] == {"name": "Eve", "times": 1}
     assert run["outputs"] == {"text": "hello Eve"}
+    said = project.say("run", "hello", "--event", '{"type": "greet", "data": {"name": "Ada"}}', "-o", "json")
+    assert said.json["outputs"] == {"text": "hello Ada"}
 
 
 @pytest.mark.req("C-5")

@@ -222,6 +222,7 @@ async def test_an_answer_holds_no_code_of_the_project(site: Site) -> None:
     bad = await site.call("POST", "/hooks/sum", json={})
     assert (bad.status, "raised RuntimeError: no" in bad.json["message"]) == (500, True)
     assert b"traceback" not in bad.body
+    assert b".py" not in bad.body
     assert bad.json["cause"]["details"] == {"exception": "RuntimeError"}
     run = await site.get(f"/api/v1/runs/{bad.json['details']['run']}")
     assert "traceback" in run["error"]["cause"]["details"], "whoever may read the run sees it"
