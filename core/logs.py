@@ -54,7 +54,8 @@ class JsonLines(logging.Formatter):
         error = error_of(record)
         if error:
             line["error"] = error
-        return self._mask(_encode(line).decode())
+        text = _encode(line).decode()
+        return text if self._mask(text) == text else _encode(_masked(msgspec.json.decode(text), self._mask)).decode()
 
 
 class TextLines(logging.Formatter):
@@ -80,6 +81,18 @@ class TextLines(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             text += "\n" + self.formatException(record.exc_info)
         return self._mask(text)
+
+
+def _masked(value: Any, mask: Mask) -> Any:
+    """A JSON value with its texts masked, and a number that is a secret."""
+    if isinstance(value, dict):
+        return {key: _masked(item, mask) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_masked(item, mask) for item in cast("list[Any]", value)]
+    if isinstance(value, str):
+        return mask(value)
+    shown = mask(str(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else "0"
+    return value if any(map(str.isdigit, shown)) else shown
 
 
 def about(record: logging.LogRecord) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ..core.errors import ErrorInfo, ReactorError
 from ..store.contract import JournalRow, Kind, RunChange, RunState, Unit
 from .active import ActiveRun
 from .admission import release
+from .masking import masked_error
 from .patience import patiently
 from .plan import Node
 from .progress import reaction_of
@@ -211,12 +212,12 @@ class Endings:
         """Result, outcome and event in one unit; False if a cancel was committed first (it is then in `run.cancel`)."""
         x, row = self._x, run.row
         state = end_state(run.cause, len(handlers), len(run.undo_failed))
-        ended_at, mask = x.clock.now(), x.telling.secrets.mask_bytes
+        ended_at, mask = x.clock.now(), x.telling.secrets.mask_json
         ended = msgspec.structs.replace(
             row,
             state=int(state),
             output=mask(_encode(outputs)) if run.cause is None else None,
-            error=mask(_encode(self.error_of(run, handlers))) if run.cause is not None else None,
+            error=_encode(self.error_of(run, handlers)) if run.cause is not None else None,
             steps=_encode(self.summary(run)),
             ended_at=ended_at,
             transitions=row.transitions + 1,
@@ -302,21 +303,23 @@ class Endings:
             for i in run.progress.completed
             if nodes[i].undo is not None or nodes[i].uses not in ("", "transform", "log")
         ]
+        mask = self._x.telling.secrets.mask_value
+        results = fitting(
+            (nodes[i].name, run.progress.outputs[i])
+            for i in run.progress.completed
+            if nodes[i].part == run.plan.root.index
+        )
         return {
-            **msgspec.to_builtins(error),
+            **msgspec.to_builtins(masked_error(error, mask)),
             "failed_step": (failure[1].step or nodes[failure[0]].path) if failure is not None else None,
             "compensated": done,
             "not_compensated": [nodes[i].path for i in with_handler if nodes[i].path not in done],
-            "results": fitting(
-                (nodes[i].name, run.progress.outputs[i])
-                for i in run.progress.completed
-                if nodes[i].part == run.plan.root.index
-            ),
+            "results": mask(msgspec.to_builtins(results)),
         }
 
     def summary(self, run: ActiveRun) -> list[StepSummary]:
         """Every step as lists and the API show it."""
-        progress, found, mask = run.progress, list[StepSummary](), self._x.telling.secrets.mask_bytes
+        progress, found, mask = run.progress, list[StepSummary](), self._x.telling.secrets.mask_json
         for node in run.plan.nodes:
             index = node.index
             record = run.values.get(index)

@@ -24,6 +24,7 @@ from ..store.contract import (
 )
 from .actions.contract import EmitEffect, StateEffect
 from .active import ActiveRun
+from .masking import masked_record
 from .patience import patiently
 from .plan import Node
 from .run import CancelRequest, StepRecord, Transition, name
@@ -48,7 +49,7 @@ class Records:
         self.plain_bytes_max = min(INLINE_BYTES_MAX, output_bytes_max)
         """A record's body of up to so many bytes is written as it is; a longer one `apart` looks at."""
         self.telling = telling
-        self._mask = telling.secrets.mask_bytes
+        self._secrets = telling.secrets
 
     def row(self, run: ActiveRun, node: Node, kind: Kind, body: bytes, *, occurrence: int = 0) -> JournalRow:
         """A journal row of a step."""
@@ -66,8 +67,10 @@ class Records:
                 body = _encode(record)
         except (TypeError, ValueError, RecursionError) as e:
             return _unkept(node, record, "invalid_output", f"the output of `{node.path}` is no JSON value: {e}")
-        shown = self._mask(body)
-        return (record, body) if shown is body else (_record(shown), shown)
+        if self._secrets.shows(body):
+            record = masked_record(_record(body), self._secrets.mask_value)
+            body = _encode(record)
+        return record, body
 
     async def apart(self, node: Node, record: StepRecord, body: bytes) -> tuple[StepRecord, bytes]:
         """A record whose body is over `plain_bytes_max`: a large output goes to a blob first, durable before the row

@@ -38,7 +38,7 @@ class RunsApi:
 
     def __init__(self, engine: Engine) -> None:
         self._e = engine
-        self.views = Views(engine.store, engine.telling.secrets.mask_bytes)
+        self.views = Views(engine.store, engine.telling.secrets.mask_json)
         self.store_id = engine.store.id
         self._repeats = Repeats(engine.store)
 

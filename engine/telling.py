@@ -54,8 +54,16 @@ class Secrets(Protocol):
         """The value. Raises ConfigError `missing_secret`."""
         ...
 
-    def mask_bytes(self, body: bytes) -> bytes:
-        """UTF-8 text without any value that was ever resolved; the same object if there is none in it."""
+    def shows(self, body: bytes) -> bool:
+        """May JSON hold a value that was ever resolved?"""
+        ...
+
+    def mask_json(self, body: bytes) -> bytes:
+        """JSON without any value that was ever resolved; the same object if there is none in it."""
+        ...
+
+    def mask_value(self, value: Any) -> Any:
+        """A JSON value without any value that was ever resolved."""
         ...
 
 

@@ -12,6 +12,8 @@ from pathlib import Path as FilePath
 from typing import Any, Literal
 from urllib.parse import quote
 
+import msgspec
+
 from ..core.errors import ConfigError
 from .cel import Activation
 from .diagnostics import Diagnostics, did_you_mean
@@ -22,6 +24,8 @@ from .values import is_mapping
 
 SecretSource = tuple[Literal["env", "file"], str]
 MASK = "***"
+TEXT_CHARS_MIN = 4  # a shorter secret is hidden where it stands as a word: it may be part of any text
+KEY_CHARS_MIN = 8  # a shorter one is not looked for in the keys of a mapping, which others read by name
 _PREFIX = "REACTOR_SECRET_"
 _CONFIG_SCOPE = Scope({"secrets": Name("object", whole=False), "env": Name("object"), "vars": Name("object")})
 
@@ -46,6 +50,7 @@ class Secrets(Collection[str]):
         self._files: dict[str, Mapping[str, str]] = {}
         self._shown: set[str] = set()  # every form of every value ever resolved
         self._pattern: re.Pattern[str] | None = None
+        self._keys: re.Pattern[str] | None = None
 
     def __contains__(self, name: object) -> bool:
         """Is there a secret of this name?"""
@@ -128,32 +133,37 @@ class Secrets(Collection[str]):
         fresh = {form for form in forms if form.strip()} - self._shown
         if fresh:
             self._shown |= fresh
-            longest_first = sorted(self._shown, key=lambda form: (-len(form), form))
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            self._pattern = _pattern(self._shown)
+            long = [form for form in self._shown if len(form) >= KEY_CHARS_MIN]
+            self._keys = _pattern(long) if long else None
 
     def mask(self, text: str) -> str:
         """The text without any value that was ever resolved."""
         return text if self._pattern is None else self._pattern.sub(MASK, text)
 
-    def mask_bytes(self, body: bytes) -> bytes:
-        """The same for UTF-8 text; the very object if nothing in it is hidden."""
-        if self._pattern is None:
-            return body
-        text = body.decode()
-        shown = self._pattern.sub(MASK, text)
-        return body if shown == text else shown.encode()
+    def shows(self, body: bytes) -> bool:
+        """May JSON hold a value that was ever resolved?"""
+        return self._pattern is not None and self._pattern.search(body.decode()) is not None
+
+    def mask_json(self, body: bytes) -> bytes:
+        """JSON without any value that was ever resolved; the very object if there is none in it."""
+        return msgspec.json.encode(self.mask_value(msgspec.json.decode(body))) if self.shows(body) else body
 
     def mask_value(self, value: Any) -> Any:
-        """The same for every text inside a JSON value."""
+        """The same for every text inside a JSON value, and for a number that is a secret."""
         if self._pattern is None:
             return value
         if isinstance(value, str):
             return self.mask(value)
         if is_mapping(value):
-            return {self.mask(key): self.mask_value(item) for key, item in value.items()}
+            return {self._mask_key(key): self.mask_value(item) for key, item in value.items()}
         if isinstance(value, list):
             return [self.mask_value(item) for item in value]  # pyright: ignore[reportUnknownVariableType]  # JSON
-        return value
+        number = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else ""
+        return MASK if len(number) >= TEXT_CHARS_MIN and number in self._shown else value
+
+    def _mask_key(self, key: str) -> str:
+        return key if self._keys is None else self._keys.sub(MASK, key)
 
     def render(
         self, value: Any, env: Iterable[str] = (), vars: Mapping[str, Any] | None = None, leave: Collection[str] = ()
@@ -177,6 +187,16 @@ class Secrets(Collection[str]):
         }
         rendered = compiled.render(Activation(roots))
         return {**rendered, **later} if later else rendered
+
+
+def _pattern(forms: Iterable[str]) -> re.Pattern[str]:
+    """Finds any of these texts, the longest first; one of less than TEXT_CHARS_MIN only as a word of its own."""
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    found = [re.escape(form) for form in longest_first]
+    for at, form in enumerate(longest_first):
+        if len(form) < TEXT_CHARS_MIN:
+            found[at] = rf"(?<!\w){found[at]}(?!\w)"
+    return re.compile("|".join(found))
 
 
 def read_secret_file(path: FilePath) -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -64,6 +65,25 @@ async def test_no_secret_is_in_the_outputs_and_the_error_of_a_run(app: App) -> N
     rows = await app.store.runs(RunFilter(), limit=10)
     assert rows
     assert all(b"swordfish-9" not in msgspec.json.encode(row) for row in rows)
+
+
+@pytest.mark.rule("11.3")
+@pytest.mark.parametrize("secret", ["k", "5", "park", "code", "1767", "true", "failed", "stdout"])
+async def test_a_secret_that_is_a_word_of_the_record_leaves_the_record_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, secret: str
+) -> None:
+    monkeypatch.setenv("REACTOR_SECRET_DOOR", secret)
+    url = f"sqlite:///{tmp_path}/r.db"
+    async with App(url) as app:
+        found = load_text(FLOWS, "flows.yaml", app.vocabulary())
+        await app.deploys.deploy(found.loaded)
+        run = await ended(app, "fails")
+        assert (run["state"], run["error"]["code"], run["error"]["class"]) == ("failed", "unlucky", "park")
+        assert [step["state"] for step in run["steps"]] == ["completed"] * 4 + ["failed"]
+        assert run["steps"][0]["output"]["stdout"] == "***"
+        assert run["error"]["results"]["says"]["stdout"] == "***"
+    async with App(url) as app:
+        assert await app.get(run["id"]) == run
 
 
 async def test_the_error_of_a_run_keeps_results_up_to_a_limit(app: App) -> None:

@@ -85,6 +85,14 @@ def test_secrets_are_masked(form: str) -> None:
     assert "the password is ***" in stream.getvalue()
 
 
+@pytest.mark.req("P-13")
+def test_a_masked_line_of_json_is_json() -> None:
+    stream = start(format="json", mask=lambda text: text.replace("20", "***"))
+    log.info("20 times", extra={"fields": {"n": 20, "m": 120, "all": ["20", True]}})
+    line = json.loads(stream.getvalue())
+    assert (line["message"], line["fields"]) == ("*** times", {"n": "***", "m": 120, "all": ["***", True]})
+
+
 def test_a_text_line() -> None:
     stream = start()
     log.info("two\nlines", extra={"run": "1-2", "fields": {"total": 3}})

@@ -1,5 +1,6 @@
 """Secrets: where they are looked for, what is said when there is none, and that no value is ever shown."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -83,8 +84,24 @@ def test_what_was_resolved_is_masked_in_every_form(tmp_path: Path) -> None:
     assert secrets.mask("p@ss") == "p@ss"
     secrets.get("b")
     assert secrets.mask("p@ss and p@ss") == "*** and ***"
-    assert secrets.mask_value({"p@ss": ["p@ss", 1, {"a": "xp@ss"}]}) == {"***": ["***", 1, {"a": "x***"}]}
+    value = {"p@ss": ["p@ss", 1, {"a": "xp@ss"}], "my second line": 1}
+    assert secrets.mask_value(value) == {"p@ss": ["***", 1, {"a": "x***"}], "my ***": 1}
     assert "p@ss" not in repr(secrets)
+
+
+@pytest.mark.rule("11.3")
+def test_a_short_secret_is_hidden_as_a_word_and_a_number_as_a_whole() -> None:
+    secrets = Secrets(environ={"REACTOR_SECRET_A": "k", "REACTOR_SECRET_B": "8080", "REACTOR_SECRET_C": "42"})
+    for name in "abc":
+        secrets.get(name)
+    value = {"ok k": "k, ok: k.", "n": [8080, 18080, 42, 80.8, True, None], "t": "42 4242 18080", "8080": 1, "x8080": 2}
+    masked = {
+        "ok k": "***, ok: ***.", "n": ["***", 18080, 42, 80.8, True, None], "t": "*** 4242 1***", "8080": 1, "x8080": 2
+    }  # fmt: skip
+    assert secrets.mask_value(value) == masked
+    assert json.loads(secrets.mask_json(json.dumps(value).encode())) == masked
+    plain = b'{"state": "park"}'
+    assert secrets.mask_json(plain) is plain
 
 
 def test_a_configuration_is_rendered(secrets: Secrets) -> None:
