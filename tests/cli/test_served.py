@@ -344,7 +344,7 @@ def test_dev_runs_one_file_without_a_project(project: Project) -> None:
     )
 
 
-def test_it_ends_with_1_when_the_store_fails(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_ends_with_4_when_the_store_fails(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from reactor.app import App
     from reactor.core.errors import StoreFailed
 
@@ -357,7 +357,7 @@ def test_it_ends_with_1_when_the_store_fails(project: Project, monkeypatch: pyte
 
     monkeypatch.setattr(App, "open", failing)
     said = project.say("serve")
-    assert said.code == 1
+    assert said.code == 4
     assert said.err.splitlines()[-2:] == ["error: the disk is gone", "  = help: look at it"]
 
 
