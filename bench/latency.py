@@ -38,8 +38,13 @@ inputs: {id: integer}
 when: [{event: large-%s, if: "%s", with: {id: "${{ event.data.id }}"}}]
 steps: [{transform: {id: "${{ inputs.id }}"}}]
 """
-GUARDS = {"field": "event.data.id > 0", "whole": "event.data.rows.size() > 10"}
-"""What is asked of the event: one of its fields, or its large part as a whole."""
+GUARDS = {
+    "field": "event.data.id > 0",
+    "each": "event.data.rows.exists(row, row.count > 5) || event.data.id == 1",
+    "whole": "event.data.rows[event.data.id].count == 3",
+}
+"""What is asked of the event: one of its fields; one field of each of its 8 000 rows; all of them, as which one is
+read is not known before."""
 SMALL = "workflow: small\nwhen: [{event: small}]\nsteps: [{transform: {x: 1}}]\n"
 ONE_OF_MANY = """
 workflow: rule-%d

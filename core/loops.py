@@ -66,7 +66,7 @@ class Loops:
     ) -> None:
         task = asyncio.current_task()
         assert task is not None
-        backoff = Backoff(DELAY_S, max_delay_s=DELAY_S_MAX)
+        backoff: Backoff | None = None  # most loops never need one, and there are many of them
         while True:
             began = SYSTEM.monotonic()
             try:
@@ -82,8 +82,8 @@ class Loops:
                 error = e
             except Exception as e:  # noqa: BLE001  # whatever it is, the loop must not vanish
                 error = e
-            if SYSTEM.monotonic() - began > DELAY_S_MAX:
-                backoff.reset()
+            if backoff is None or SYSTEM.monotonic() - began > DELAY_S_MAX:
+                backoff = Backoff(DELAY_S, max_delay_s=DELAY_S_MAX)
             delay = backoff.next_s()
             self.failed(name, error, again_s=delay)
             del error  # its traceback holds what the loop held

@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import msgspec
+
 from ..core.errors import PermanentError
 from . import cel_values as values
 from .cel_ast import EACH
 from .cel_engine import any_environment
+from .cel_needs import Needs, cut
 from .diagnostics import Path, did_you_mean, path_text
 
 if TYPE_CHECKING:
@@ -25,9 +28,6 @@ LIGHT_NODES_MAX = 256
 
 APART_MAX = 3
 """So many expressions get their fields apart, before whole roots are converted for those that follow."""
-
-Needs = dict[str, "Needs | None"]
-"""The fields that an expression reads, as a tree; None: the value there as a whole."""
 
 
 class ExpressionError(PermanentError):
@@ -142,7 +142,7 @@ class Activation:
                 self._weigh(reader)
             if self._shared is not None and all(light[name] for name in reader.needs):
                 return self._shared
-        roots = {name: _cut(self.root(name), needs) for name, needs in reader.needs.items() if name in self._raw}
+        roots = {name: cut(self.root(name), needs) for name, needs in reader.needs.items() if name in self._raw}
         if _has_nul(roots) and self.shape():
             return self.of(reader)
         built = any_environment().Activation(roots)
@@ -170,24 +170,6 @@ class Activation:
         self._apart.clear()
         self._shared = None
         return True
-
-
-def needs_of(paths: frozenset[Path]) -> Needs:
-    """The tree of the fields that these paths lead to; below an index a value is taken as a whole."""
-    tree: Needs = {}
-    for path in sorted(paths, key=len):  # so that a path comes before those that go on from it
-        level = tree
-        for place, part in enumerate(path):
-            name = str(part)
-            if name in level and level[name] is None:
-                break
-            following = path[place + 1 :]
-            if not following or not isinstance(following[0], str):
-                level[name] = None
-                break
-            below = level.setdefault(name, {})
-            level = below if below is not None else {}
-    return tree
 
 
 def kind_of(value: object) -> str:
@@ -218,22 +200,12 @@ def _step(value: Any, part: str | int) -> Any:
     raise KeyError(part)
 
 
-def _cut(value: Any, needs: Needs | None) -> Any:
-    """The value with no more than these fields; what lacks there is absent in the value as well."""
-    if needs is None or type(value) is not dict:
-        return value
-    entries = cast("dict[str, Any]", value)
-    return {name: _cut(entries[name], below) for name, below in needs.items() if name in entries}
-
-
 def _has_nul(value: Any) -> bool:
-    """Is there a U+0000? The engine would take a text only up to there: `admin` for `admin\\0x`."""
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        entries = cast("dict[Any, Any]", value)
-        return any(_has_nul(item) for item in entries.values()) or any(_has_nul(key) for key in entries)
-    return isinstance(value, list) and any(_has_nul(item) for item in cast("list[Any]", value))
+    """Is there a U+0000? The engine would take a text only up to there: `admin` for `admin\\0x`. Or what is no JSON."""
+    try:
+        return b"\\u0000" in msgspec.json.encode(value)  # ten times faster than looking at each text
+    except (TypeError, ValueError):
+        return True
 
 
 def _count(value: Any, budget: int) -> int:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from . import cel_values as values
-from .activation import Activation, ExpressionError, kind_of, needs_of
+from .activation import Activation, ExpressionError, kind_of
 from .cel_ast import Facts, Node, Source, Tree, decode, facts_of, path_of
 from .cel_engine import STANDARD_NAMES, environment, error_type
 from .cel_faults import TOO_DEEP, CompileFault, Spot, compile_faults, name_spot, runtime_message, shown_path
+from .cel_needs import Needs, needs_of
 from .cel_text import EXPRESSION_BYTES_MAX, plain_path, rewrite
 from .diagnostics import Diagnostic, InvalidDefinition, Path, Place, line_column, path_text, split_lines
 from .scope import Scope, article
@@ -56,7 +57,7 @@ class Expression:
         self._facts = program.facts
         self._built = program.facts.built_over
         self.reads = frozenset(program.facts.reads)
-        self.needs = needs_of(self.reads)
+        self.needs: Needs = needs_of(program.tree.root) if program.tree is not None else {}
         self.type = type_name
         self.constant = not self.reads
         self.hints = hints

@@ -36,16 +36,17 @@ class Hangs(TransientError):
 
 
 class guarding:  # noqa: N801  # used like a statement, as contextlib's own
-    """`with guarding(whose):` around code of others, awaited in it.
+    """`with guarding("`settle` of", kind):` around code of others, awaited in it.
 
     ReactorError and our own cancellation pass; everything else becomes Crashed, naming whose it was. A class and not a
-    generator: ten thousand triggers wait inside of one.
+    generator, and its words are joined when they are needed: ten thousand triggers wait inside of one.
     """
 
-    __slots__ = ("_whose",)
+    __slots__ = ("_kind", "_what")
 
-    def __init__(self, whose: str) -> None:
-        self._whose = whose
+    def __init__(self, what: str, kind: str) -> None:
+        self._what = what
+        self._kind = kind
 
     def __enter__(self) -> None:
         """Nothing to do."""
@@ -62,7 +63,7 @@ class guarding:  # noqa: N801  # used like a statement, as contextlib's own
             if task is not None and task.cancelling():
                 return
             what = "it was cancelled from inside"
-        raise Crashed(f"{self._whose} crashed: {what}") from error
+        raise Crashed(f"{self._what} {self._kind} crashed: {what}") from error
 
 
 class Limits:
@@ -168,7 +169,7 @@ def details_of(trigger: Any, kind: str) -> Mapping[str, Any]:
     """What a connected trigger tells of itself (`details`); its failure to, in place of that."""
     tell: Callable[[], Mapping[str, Any]] | None = getattr(trigger, "details", None)
     try:
-        with guarding(f"`details` of {kind}"):
+        with guarding("`details` of", kind):
             return tell() if tell is not None else {}
     except ReactorError as error:
         return {"error": str(error)}

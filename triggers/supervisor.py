@@ -161,9 +161,9 @@ class Reader:
     """One trigger under supervision: its state, and its counters as plain attributes for the metrics."""
 
     __slots__ = (
-        "_backoff", "_guarantee", "_hold_until", "_in_flight", "_marks", "_number", "_refusals", "_trouble",
-        "_unsettled", "_wake", "error", "next_attempt_at", "owner", "read", "reconnects", "refused", "resume",
-        "settled", "since", "spec", "state", "task", "trigger",
+        "_backoff", "_guarantee", "_hold_until", "_marks", "_number", "_refusals", "_trouble", "_unsettled", "_wake",
+        "error", "in_flight", "next_attempt_at", "owner", "read", "reconnects", "refused", "resume", "settled", "since",
+        "spec", "state", "task", "trigger",
     )  # fmt: skip
 
     def __init__(self, owner: Supervisor, spec: TriggerSpec) -> None:
@@ -177,10 +177,10 @@ class Reader:
         self.next_attempt_at: float | None = None
         self.trigger: Trigger | None = None
         self.read = 0  # events
+        self.in_flight = 0  # events read and not yet settled
         self.settled = self.refused = self.reconnects = 0
         self._guarantee: Guarantee | Literal[""] = ""
         self._unsettled: dict[int, tuple[float, int]] = {}  # delivery → when it was read, how many events; oldest first
-        self._in_flight = 0
         self._number = 0
         self._hold_until = 0.0  # monotonic
         self._wake: asyncio.Future[None] | None = None
@@ -193,11 +193,6 @@ class Reader:
     def starting(self) -> bool:
         """Is its first attempt to connect still under way?"""
         return self.task is not None and self.state in ("paused", "connecting")
-
-    @property
-    def in_flight(self) -> int:
-        """Events read and not yet settled."""
-        return self._in_flight
 
     @property
     def oldest_unsettled_s(self) -> float:
@@ -220,7 +215,7 @@ class Reader:
             settled=self.settled,
             refused=self.refused,
             reconnects=self.reconnects,
-            in_flight=self._in_flight,
+            in_flight=self.in_flight,
             oldest_unsettled_s=self.oldest_unsettled_s,
             held=self._hold_until > self.owner.clock.monotonic(),
             details=details_of(self.trigger, self.spec.kind) if self.state == "connected" else {},
@@ -239,7 +234,7 @@ class Reader:
         try:
             while True:
                 try:
-                    with guarding(f"the trigger kind {self.spec.kind}"):
+                    with guarding("the trigger kind", self.spec.kind):
                         await self._session()
                 except EndOfEvents:
                     self.enter("finished")
@@ -261,20 +256,13 @@ class Reader:
 
     async def _session(self) -> None:
         """One connection: connect, then read and publish until something is raised."""
-        self.enter("connecting", self.error)
-        self._marks.clear()
-        self._marks.update(await self.owner.read_marks(self.spec.name))
-        trigger = self.trigger = self.trigger or self._make()
-        whose = f"`connect` of {self.spec.kind}"
-        await self.owner.limits.limited(CONNECT_S_MAX, trigger.connect(), whose, self._hangs)
-        self.enter("connected")
+        trigger = await self._connect()
         connected_at = self.owner.clock.monotonic()
         try:
             while True:
-                if self._in_flight >= self.spec.max_in_flight or self._hold_until:
+                if self.in_flight >= self.spec.max_in_flight or self._hold_until:
                     await self._room()
-                delivery = await trigger.read()
-                await self._publish(delivery)
+                await self._publish(await trigger.read())  # no name for it: an idle reader would keep it
                 self._backoff = None
                 if self._number % _READ_AT_ONCE == 0:
                     await asyncio.sleep(0)  # a backlog that is there already never waits by itself
@@ -283,6 +271,19 @@ class Reader:
             if self.owner.clock.monotonic() - connected_at > self.spec.reconnect.get("max_delay_s", 30.0):
                 self._backoff = None  # a connection that held that long is not the last one's trouble again
             raise
+
+    async def _connect(self) -> Trigger:
+        self.enter("connecting", self.error)
+        self._marks.clear()
+        self._marks.update(await self._stored())
+        trigger = self.trigger = self.trigger or self._make()
+        whose = f"`connect` of {self.spec.kind}"
+        await self.owner.limits.limited(CONNECT_S_MAX, trigger.connect(), whose, self._hangs)
+        self.enter("connected")
+        return trigger
+
+    def _stored(self) -> Awaitable[Mapping[str, bytes]]:
+        return self.owner.read_marks(self.spec.name)
 
     def _make(self) -> Trigger:
         """The trigger itself, of its kind, with its config and what it may know. Raises ConfigError."""
@@ -301,7 +302,7 @@ class Reader:
             node=owner.node,
             clock=owner.clock,
             marks=self._marks,
-            reread=lambda: owner.read_marks(spec.name),
+            reread=self._stored,
             connection=connection,
             project=owner.project,
             routes=owner.routes,
@@ -316,7 +317,7 @@ class Reader:
         self._number += 1
         number = self._number
         self._unsettled[number] = (self.owner.clock.monotonic(), size)
-        self._in_flight += size
+        self.in_flight += size
         self.read += len(delivery.events)
 
         async def settle(settlement: Settlement) -> None:
@@ -325,10 +326,10 @@ class Reader:
                 return
             if not self._unsettled:
                 self._unsettled.clear()  # gives back what it had grown to
-            self._in_flight -= size
+            self.in_flight -= size
             self._note(settlement, len(delivery.events))
             try:
-                with guarding(f"`settle` of {self.spec.kind}"):
+                with guarding("`settle` of", self.spec.kind):
                     await delivery.settle(settlement)
             except ReactorError as error:  # the source was not told: it will bring the events again
                 _log.warning("trigger %s: %s", self.spec.name, error, exc_info=error.__cause__)
@@ -366,12 +367,11 @@ class Reader:
                 await self.owner.clock.sleep(wait)
                 continue
             self._hold_until = 0.0
-            if self._in_flight < self.spec.max_in_flight:
+            if self.in_flight < self.spec.max_in_flight:
                 return
             await self._settling()
 
     async def _settling(self) -> None:
-        """Wait until one more delivery is settled."""
         self._wake = asyncio.get_running_loop().create_future()
         await self._wake
 
@@ -392,9 +392,9 @@ class Reader:
         trigger, self.trigger = self.trigger, None
         if trigger is None:
             return
-        whose = f"`close` of {self.spec.kind}"
+        kind = self.spec.kind
         try:
-            with guarding(whose):
-                await self.owner.limits.limited(CLOSE_S_MAX, trigger.close(), whose, self._hangs)
+            with guarding("`close` of", kind):
+                await self.owner.limits.limited(CLOSE_S_MAX, trigger.close(), f"`close` of {kind}", self._hangs)
         except ReactorError as error:  # it concerns nobody else, and there is nothing left to close
             _log.warning("trigger %s: %s", self.spec.name, error, exc_info=error.__cause__)

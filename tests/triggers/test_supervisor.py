@@ -1,7 +1,9 @@
 """The life of a trigger: connect, read, hold, back off, reload, and plugins that misbehave."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -62,6 +64,23 @@ async def test_reads_publishes_and_counts(bench: Bench, source: Source) -> None:
     status = bench.status()
     assert (status.read, status.settled, status.in_flight, status.oldest_unsettled_s) == (2, 2, 0, 0.0)
     assert [item for item, _ in source.settled] == ["A", "B"]
+
+
+class Held(dict[str, int]):
+    """Data that can be asked whether somebody still has it."""
+
+
+async def test_an_idle_reader_keeps_nothing_of_what_it_read(bench: Bench, source: Source) -> None:
+    await bench.start(orders=fake_spec())
+    data = Held(size=1)
+    gone = weakref.ref(data)
+    source.waiting.put_nowait(data)
+    del data
+    await bench.clock.settle()
+    await settle_all(bench)
+    source.settled.clear()
+    gc.collect()
+    assert gone() is None
 
 
 async def test_tells_a_trigger_who_it_is(bench: Bench, source: Source) -> None:
