@@ -7,6 +7,7 @@ Source: Amazon EventBridge user guide, "Comparison operators for use in event pa
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import math
@@ -70,7 +71,8 @@ def pattern_errors(pattern: object) -> list[PatternError]:
     return parser.errors
 
 
-def show_place(place: Sequence[str | int]) -> str:
+@functools.lru_cache(maxsize=1_024)  # `explain` shows few fields in many rules
+def show_place(place: tuple[str | int, ...]) -> str:
     """`data.total[0].numeric`; a name that would be misread so is quoted: `data["a.b"]`."""
     shown = ""
     for part in place:

@@ -11,6 +11,8 @@ from msgspec import Struct
 from ..language.pattern_form import Exact, FieldTest, Operator, Path
 from ..language.patterns import show_place
 
+_show = json.JSONEncoder(ensure_ascii=False).encode  # `dumps` would make an encoder for each value
+
 
 class Explanation(Struct, frozen=True, gc=False):
     """What became of one event at one rule.
@@ -69,7 +71,3 @@ def array_failed(rule_id: Hashable, branch: int, paths: list[Path]) -> Explanati
 
 def _expected(operator: Operator) -> Any:
     return operator.value if isinstance(operator, Exact) else operator.expected
-
-
-def _show(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
