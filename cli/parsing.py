@@ -15,6 +15,9 @@ from .failures import Usage
 from .help import usage
 from .verbs import GLOBAL, HEADS, UNAVAILABLE, VERBS, Opt, Verb
 
+_LISTENS = ("serve", "dev")
+_SETTINGS = ("--host", "--port", "--timezone", "--drain")  # of `server`: what elsewhere is an option
+
 
 class Given:
     """What was given to a verb, by the names of the table."""
@@ -119,8 +122,8 @@ def _read(given: Given, known: Sequence[Opt], unavailable: Mapping[str, str], wr
             raise _unavailable(f"`reactor {given.verb.name} {name}`", unavailable[name.removeprefix("--")])
         option = options.get(name) or shorts.get(name)
         if option is None:
-            near = did_you_mean(name, options)
-            raise Usage(f"`reactor {given.verb.name}` has no option {name}", hint=near or _how(given.verb))
+            hint = (_setting(name) if given.verb.name in _LISTENS else "") or did_you_mean(name, options)
+            raise Usage(f"`reactor {given.verb.name}` has no option {name}", hint=hint or _how(given.verb))
         if not option.metavar:
             if equals:
                 raise Usage(f"{name} takes no value; found `{value}`", hint=_how(given.verb))
@@ -148,6 +151,16 @@ def refuse(name: str) -> ReactorError:
 
 def _unavailable(what: str, instead: str) -> ReactorError:
     return ReactorError(f"{what} is not available in this version", code="unavailable", hint=instead)
+
+
+def _setting(name: str) -> str:
+    """Where one says what is no option, but a setting."""
+    key = name.removeprefix("--")
+    return (
+        f"it is a setting: `server: {{{key}: …}}` in reactor.yaml, or REACTOR_SERVER__{key.upper()} in the environment"
+        if name in _SETTINGS
+        else ""
+    )
 
 
 def _how(verb: Verb) -> str:

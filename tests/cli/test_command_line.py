@@ -145,6 +145,13 @@ def test_help_imports_nothing_but_the_table(words: tuple[str, ...]) -> None:
         (("trigger", "lst"), "`reactor trigger` has no verb `lst`\n  = help: did you mean list?"),
         (("run", "x", "--inptu", "a=1"), "`reactor run` has no option --inptu\n  = help: did you mean --input?"),
         (
+            ("serve", "--port", "80"),
+            ("`reactor serve` has no option --port\n"
+            "  = help: it is a setting: `server: {port: …}` in reactor.yaml, or REACTOR_SERVER__PORT in the"
+            " environment"),
+        ),
+        (("serve", "--rolle", "all"), "`reactor serve` has no option --rolle\n  = help: did you mean --role?"),
+        (
             ("run",),
             ("`reactor run` needs NAME: a workflow's name, or name@range for a version of it\n"
             "  = help: reactor run NAME [OPTIONS]; `reactor run --help` says more"),
