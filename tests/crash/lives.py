@@ -8,7 +8,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from reactor.core import faults
 from reactor.core.clock import SYSTEM, Clock
@@ -16,10 +16,22 @@ from reactor.core.errors import StoreFailed, StoreUnavailable, TransientError
 from reactor.store.contract import BUS, ROUTER, Committed, Kind, RunFilter, RunState, Unit
 from reactor.tests.crash.writers import Forked, Killed
 from reactor.tests.engine.rig import Rig
+from reactor.tests.store.proxy import Proxy
 
 QUIET_S_MAX = 8.0
-Death = int | str | Killed
-"""At this passage of any named point, counted from the start (never for 0), at the first of this one, or of a writer.
+
+
+class Cut(NamedTuple):
+    """Nobody dies: the line to PostgreSQL is cut as so many a group of one statement goes, `before` or `after` it."""
+
+    line: Proxy
+    passage: int
+    way: str
+
+
+Death = int | str | tuple[str, int] | Killed | Cut
+"""At this passage of any named point, counted from the start (never for 0), at the first of this one, at so many a one,
+of a writer, or of a line.
 """
 
 
@@ -213,7 +225,11 @@ class Life:
                 raise Dead
             self.passed.append(name)
             self.outside.last[name] = self.clock.now()
-            if dies_at in (len(self.passed), name):
+            here = (name, self.passed.count(name))
+            if isinstance(dies_at, Cut) and here == ("lane.before_statement", dies_at.passage):
+                dies_at.line.cut_at_commit = dies_at.way
+                self.outside.died_at.append(f"the line, {dies_at.way}")
+            if dies_at in (len(self.passed), name, here):
                 self.outside.died_at.append(name)
                 self.die()
                 raise Dead

@@ -21,9 +21,12 @@ from reactor.router.intake import Intake
 from reactor.router.outbox import Outbox
 from reactor.store import sqlite_transactions
 from reactor.store.contract import Committed, JournalRow, Kind, StateChange, Unit
+from reactor.store.postgres_lane import PostgresLane
+from reactor.store.resolve import resolve
 from reactor.store.sqlite_child import Child
 from reactor.store.sqlite_wire import RECEIPTS, Channel, pack_receipts
-from reactor.tests.crash.lives import Mortal
+from reactor.tests.crash.lives import Cut, Death, Mortal
+from reactor.tests.store.proxy import Proxy
 
 Patch = pytest.MonkeyPatch
 _numbers = itertools.count(1)
@@ -143,6 +146,68 @@ def told_before_it_is_written(patch: Patch) -> None:
     patch.setattr(Channel, "send", lambda self, kind, body=b"": kind == RECEIPTS or send(self, kind, body))
 
 
+def told_before_its_statement(patch: Patch) -> None:
+    """Who waits for an intent or a result hears that it is written before its statement is sent."""
+    commit, at_once = PostgresLane._commit, PostgresLane._at_once
+    waiting: list[list[asyncio.Future[Committed]]] = []
+
+    async def committing(self: PostgresLane, units: Any, done: Any) -> None:
+        waiting[:] = [done.__self__._now[1]]
+        await commit(self, units, done)
+
+    async def early(self: PostgresLane, connection: Any, units: Any, wanted: Any, now: float) -> Any:
+        facts = self._known.facts(wanted)
+        if facts is not None and not any(unit.changes for unit in units):
+            for future, receipt in zip(waiting[0], resolve(units, facts, now, self._node)[1], strict=True):
+                if isinstance(receipt, Committed) and not future.done():
+                    future.set_result(receipt)
+            await asyncio.sleep(0.05)  # until what they do next has an effect
+        return await at_once(self, connection, units, wanted, now)
+
+    patch.setattr(PostgresLane, "_commit", committing)
+    patch.setattr(PostgresLane, "_at_once", early)
+
+
+def lost_answer_is_a_refusal(patch: Patch) -> None:
+    """A group whose answer was lost is told as one that cannot be written."""
+    failed = PostgresLane._failed
+
+    async def refused(self: PostgresLane, error: Exception) -> BaseException:
+        doubt, self._sent = self._sent is not None, None
+        found = await failed(self, error)
+        if doubt:
+            self._count += 1
+        return error if doubt else found
+
+    patch.setattr(PostgresLane, "_failed", refused)
+
+
+def lost_answer_is_no_answer(patch: Patch) -> None:
+    """A group whose answer was lost is written again, as if the first were not."""
+
+    async def again(self: PostgresLane, connection: Any) -> Any:
+        self._sent = None
+        await connection.execute("ROLLBACK")
+        self._count = await connection.fetchval(
+            "SELECT grp FROM lane WHERE node = $1 AND no = $2", self._node, self._no
+        )
+        raise ConnectionResetError("the answer was lost")
+
+    patch.setattr(PostgresLane, "_not_mine", again)
+
+
+def lost_statement_is_written(patch: Patch) -> None:
+    """A group whose statement was lost is told as written."""
+    failed = PostgresLane._failed
+
+    async def written(self: PostgresLane, error: Exception) -> Any:
+        sent, self._sent = self._sent, None
+        found = await failed(self, error)
+        return sent[0] if sent is not None else found
+
+    patch.setattr(PostgresLane, "_failed", written)
+
+
 class EventApart(Mortal):
     """The completion event, and that of an `emit`, is not in the unit of what it tells of."""
 
@@ -207,3 +272,17 @@ PLANTS: dict[str, tuple[str, Callable[[Patch], None] | None, type[Mortal]]] = {
     "at_most_once without an intent": ("at_most_once", no_intent, Mortal),
     "back-off in memory": ("retry", back_off_in_memory, Mortal),
 }
+
+Deaths = Callable[[Proxy, int], Death]
+LANE_PLANTS: dict[str, tuple[str, Callable[[Patch], None], Deaths]] = {
+    "told before its statement is sent": (
+        "at_most_once",
+        told_before_its_statement,
+        lambda line, at: ("lane.before_statement", at),
+    ),
+    "results forgotten": ("completes", results_forgotten, lambda line, at: ("lane.after_statement", at)),
+    "a lost answer is a refusal": ("completes", lost_answer_is_a_refusal, lambda line, at: Cut(line, at, "after")),
+    "a lost answer is no answer": ("completes", lost_answer_is_no_answer, lambda line, at: Cut(line, at, "after")),
+    "a lost statement is written": ("completes", lost_statement_is_written, lambda line, at: Cut(line, at, "before")),
+}
+"""Of PostgreSQL's groups of one statement: scenario, defect, and where it shows at the latest at some passage."""
