@@ -8,12 +8,13 @@ there is one way through a plan. A *frame* is one part (the root, a branch, a `c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from ..core.errors import ErrorInfo
 from ..language.definition import OnError, Parallel, Try
 from .plan import Node, Part, Plan
-from .run import StepState
+from .run import StepState, StepSummary
 
 _P, _C, _F, _S, _X = StepState.PENDING, StepState.COMPLETED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED
 
@@ -51,6 +52,7 @@ class Progress:
         "errors",
         "frames",
         "left",
+        "lost",
         "on_error",
         "outputs",
         "over",
@@ -76,6 +78,7 @@ class Progress:
         self.frames: list[Frame | None] = [None] * len(plan.parts)
         self.over: set[int] = set()  # blocks over their time limit
         self.stopped = False  # the whole run starts nothing new
+        self.lost = 0  # steps of the root that ended undone: failed, cancelled, or skipped because of one
         self.smooth = True  # every step that has ended was completed: no need can be a bad one
         self.root: Frame | None = None
 
@@ -196,6 +199,7 @@ class Progress:
             self.completed.append(index)
         else:
             self.smooth = False
+            self.lost += frame is self.root and not (state is _S and error is None)
             self._not_completed(frame, node, state, error, reaction, out)
         for dependent in node.dependents:
             self.left[dependent] -= 1
@@ -349,11 +353,20 @@ class Progress:
         return self.plan.nodes[part.owner] if part.owner >= 0 else None
 
     def percent(self) -> float:
-        """Ended steps among all steps of the root, skipped ones counted, in percent."""
+        """Steps done among all steps of the root, in percent; those skipped by their `if` count, those that failed or
+        needed one that did do not.
+        """
         total = len(self.plan.root.nodes)
         if self.root is None:
             return 0.0
-        return 100.0 * (total - self.root.open) / total if total else 100.0
+        return 100.0 * (total - self.root.open - self.lost) / total if total else 100.0
+
+
+def percent_of(lines: Sequence[StepSummary]) -> float:
+    """The same of a run that ended without being completed."""
+    root = [line for line in lines if "/" not in line.name]
+    done = [line for line in root if line.state == "completed" or (line.state == "skipped" and not line.cause)]
+    return 100.0 * len(done) / len(root) if root else 0.0
 
 
 def reaction_of(node: Node, error: ErrorInfo) -> str:

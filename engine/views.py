@@ -13,6 +13,7 @@ from ..core.ids import event_text, run_text
 from ..store.contract import JournalRow, Kind, RunRow, RunState, Store
 from .active import ActiveRun
 from .plan import Node, Plan
+from .progress import percent_of
 from .pure import shown_output
 from .records import read_record
 from .run import StepState, StepSummary, Transition, name
@@ -46,6 +47,21 @@ def _cancelled(body: bytes) -> dict[str, Any]:
     return {word: instant(value) if word == "at" else value for word, value in said.items() if word != "key"}
 
 
+def state_of(row: RunRow, active: ActiveRun | None) -> str:
+    """A run's state as faces show it: `waiting`, where only waits are open, is not stored."""
+    if active is None:
+        return name(row.state)
+    return "waiting" if active.waiting else name(active.state)
+
+
+def _progress(row: RunRow, active: ActiveRun | None) -> float:
+    if row.ended_at is None:
+        return round(active.progress.percent(), 3) if active is not None else 0.0
+    if row.state == RunState.COMPLETED:
+        return 100.0
+    return round(percent_of(_summary(row.steps)), 3) if row.steps else 0.0
+
+
 class Views:
     """Makes the views of one store's runs."""
 
@@ -57,16 +73,13 @@ class Views:
         """A run as lists show it: without steps, inputs masked by nobody (they hold references to secrets, no
         secrets).
         """
-        state = name(active.state if active is not None else row.state)
-        if active is not None and active.waiting:
-            state = "waiting"
         ended = row.ended_at
         started = row.started_at
         return {
             "id": run_text(self._store.id, row.id),
             "workflow": row.workflow,
             "version": row.version,
-            "state": state,
+            "state": state_of(row, active),
             "priority": row.priority,
             "inputs": _any(row.input),
             "outputs": _any(row.output) if row.output is not None else None,
@@ -82,11 +95,7 @@ class Views:
             "execution_ms": round(elapsed_s(started, ended) * 1000, 3)
             if ended is not None and started is not None
             else None,
-            "progress": 100.0
-            if ended is not None
-            else round(active.progress.percent(), 3)
-            if active is not None
-            else 0.0,
+            "progress": _progress(row, active),
             "labels": _any(row.labels) if row.labels else {},
             "metadata": _any(row.metadata) if row.metadata else {},
             "recoveries": row.recoveries,

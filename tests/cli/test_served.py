@@ -188,7 +188,7 @@ def test_verbs_speak_to_the_server_that_has_the_store(server: Process, project: 
     server.interrupt()
     assert server.ended() == 0
     after = project.say("status", run, "-o", "json").json
-    assert (after["state"], after["progress"]) == ("cancelled", 100.0)
+    assert (after["state"], after["progress"]) == ("cancelled", 0.0)
 
 
 @pytest.mark.req("C-11")

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from reactor.core.durations import parse_instant
+from reactor.core.errors import PermanentError
 from reactor.core.event import Event
 
 from .conftest import Reopen, World
-from .rig import Rig
+from .rig import Rig, steps
 
 TEN = "workflow: ten\nsteps:\n" + "".join(
     f"  s{n}: {{python: {{function: 'm:act', args: {{name: s{n}}}}}}}\n" for n in range(8)
@@ -44,6 +45,69 @@ async def test_progress_is_the_share_of_ended_steps_and_never_falls(rig: Rig, wo
     assert set(shown) <= {10.0 * n for n in range(11)}
     ends = [e.data for e in told if e.type in ("reactor.step.completed", "reactor.step.skipped")]
     assert [data["progress"] for data in ends if isinstance(data, dict)] == [10.0 * n for n in range(1, 11)]
+
+
+SOME = """
+workflow: some
+on_error: {on_error}
+steps:
+  a: {{log: {{message: a}}}}
+  off: {{if: "false", log: {{message: off}}}}
+  b: {{needs: [a, off, alone], python: {{function: "m:act", args: {{name: b}}}}}}
+  c: {{needs: [b], log: {{message: c}}}}
+  alone: {{log: {{message: d}}}}
+"""
+
+
+@pytest.mark.req("E-STAT-3")
+@pytest.mark.parametrize("on_error", ["compensate_all", "continue"])
+async def test_progress_of_a_failed_run_is_the_share_of_its_steps_that_were_done(
+    on_error: str, rig: Rig, world: World
+) -> None:
+    await rig.deploy(SOME.format(on_error=on_error))
+    told: list[Event] = []
+    rig.engine.telling.listeners.append(told.append)
+    world.fail["b"] = [PermanentError("no luck")]
+    run = await rig.run("some")
+    assert run["state"] == "failed"
+    assert steps(run) == {
+        "a": "completed", "off": "skipped", "b": "failed", "alone": "completed",
+        "c": "pending" if on_error == "compensate_all" else "skipped",
+    }  # fmt: skip
+    assert run["progress"] == 60.0, "neither the step that failed nor the one that needs it was done"
+    assert [line["progress"] for line in (await rig.runs.list())["items"]] == [60.0]
+    shown = [e.data["progress"] for e in told if isinstance(e.data, dict) and "progress" in e.data]
+    assert (shown[-1], shown) == (60.0, sorted(shown))
+
+
+@pytest.mark.req("E-STAT-3")
+@pytest.mark.parametrize("end", ["cancelled", "timed_out"])
+async def test_progress_of_a_stopped_run_is_what_it_was(end: str, rig: Rig, world: World) -> None:
+    limit = "timeout: 1s\n" if end == "timed_out" else ""
+    await rig.deploy("workflow: stopped\n" + limit + "steps:\n  - {name: a, log: {message: a}}\n"
+                     "  - {name: nap, wait: {for: 1h}}\n  - {name: c, log: {message: c}}\n"
+                     "  - {name: d, group: {steps: [{name: in, log: {message: c}}]}}\n")  # fmt: skip
+    head = await rig.runs.start("stopped")
+
+    async def waits() -> bool:
+        found = await rig.runs.get(head["id"])
+        return bool(found["state"] == "waiting" and found["progress"] == 25.0)
+
+    await rig.until(waits)
+    if end == "cancelled":
+        await rig.runs.cancel(head["id"])
+    run = await rig.ended(head["id"])
+    assert (run["state"], run["progress"]) == (end, 25.0)
+
+
+@pytest.mark.req("E-STAT-3")
+async def test_a_run_that_never_began_has_no_progress(rig: Rig) -> None:
+    await rig.deploy("workflow: held\nlimits: {concurrency: {max: 1}}\nsteps: [{name: nap, wait: {for: 1h}}]\n")
+    await rig.runs.start("held")
+    held = await rig.runs.start("held")
+    await rig.runs.cancel(held["id"])
+    run = await rig.ended(held["id"])
+    assert (run["state"], run["progress"]) == ("cancelled", 0.0)
 
 
 THREE = """
