@@ -46,6 +46,7 @@ from .recovery import Recovery
 from .run import CancelRequest, Cause
 from .signals import Signals
 from .telling import Counts, Interest, Secrets, Telling
+from .views import state_of
 from .workflows import Workflows
 
 log = logging.getLogger("reactor.engine")
@@ -193,7 +194,11 @@ class Engine:
 
     async def heard(self, workflow: str, event: EventRow) -> tuple[list[Heard], bool]:
         """The runs of a workflow that an accepted event woke or cancelled; were all that may have heard looked at?"""
-        return await heard(self.store, self.workflows.stored_plan, workflow, event)
+        return await heard(self.store, self.workflows.stored_plan, self.state_of, workflow, event)
+
+    def state_of(self, row: RunRow) -> str:
+        """A run's state as faces show it."""
+        return state_of(row, self.executor.runs.get(row.id))
 
     def superseded(self, numbers: Iterable[int]) -> None:
         """Runs that a `cancel_running` cancelled, in the unit that did."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..core.ids import event_text, run_text
 from ..core.limits import EXPLAIN_RUNS_MAX, PAGE_ROWS_MAX
-from ..store.contract import EventRow, Heard, Kind, RunFilter, RunRow, RunState, Store
+from ..store.contract import EventRow, Heard, Kind, RunFilter, RunRow, Store
 from .plan import Plan
 from .run import CancelRequest
 
@@ -28,7 +28,9 @@ _taken = msgspec.json.Decoder(_Taken).decode
 _cancel = msgspec.json.Decoder(CancelRequest).decode
 
 
-async def heard(store: Store, plan_of: PlanOf, workflow: str, event: EventRow) -> tuple[list[Heard], bool]:
+async def heard(
+    store: Store, plan_of: PlanOf, state_of: Callable[[RunRow], str], workflow: str, event: EventRow
+) -> tuple[list[Heard], bool]:
     """The runs of a workflow that were open when the event came and heard of it, newest first; were all looked at?
 
     At most EXPLAIN_RUNS_MAX are looked at, the newest.
@@ -41,15 +43,15 @@ async def heard(store: Store, plan_of: PlanOf, workflow: str, event: EventRow) -
         rows = await store.runs(wanted, before=before, limit=limit)
         for row in rows:
             if row.ended_at is None or row.ended_at >= event.at:
-                found += await _by(store, plan_of, row, event)
+                found += await _by(store, plan_of, state_of(row), row, event)
         if len(rows) < limit:
             return found, True
         before, looked = rows[-1].id, looked + len(rows)
     return found, False
 
 
-async def _by(store: Store, plan_of: PlanOf, row: RunRow, event: EventRow) -> list[Heard]:
-    run, state = run_text(store.id, row.id), RunState(row.state).name.lower()
+async def _by(store: Store, plan_of: PlanOf, state: str, row: RunRow, event: EventRow) -> list[Heard]:
+    run = run_text(store.id, row.id)
     definition = f"{row.digest.hex()[:12]}/"
     found: list[Heard] = []
     for item in await store.journal(row.id):

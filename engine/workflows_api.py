@@ -13,7 +13,6 @@ from ..language.definition import Loaded, When, WorkflowDefinition
 from ..store.contract import RunFilter
 from .engine import Engine
 from .plan import Plan, compile_plan
-from .run import name
 
 
 class Deploying(Protocol):
@@ -49,7 +48,7 @@ class WorkflowsApi:
             if states:
                 last = await self._e.store.runs(RunFilter(workflow=workflow), limit=1)
                 line["last_run"] = (
-                    {"state": name(last[0].state), "at": format_instant(last[0].created_at)} if last else None
+                    {"state": self._e.state_of(last[0]), "at": format_instant(last[0].created_at)} if last else None
                 )
             found.append(line)
         return found
@@ -77,7 +76,7 @@ class WorkflowsApi:
     def _run(self, row: Any) -> dict[str, Any]:
         return {
             "id": run_text(self._e.store.id, row.id),
-            "state": name(row.state),
+            "state": self._e.state_of(row),
             "created_at": format_instant(row.created_at),
         }
 

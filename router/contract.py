@@ -11,7 +11,7 @@ from ..core.errors import ErrorInfo
 from ..core.event import Event
 from ..language.cel import Activation, Expression
 from ..language.versions import Range
-from ..store.contract import Accepted, EventRow, Heard, RunStart, Started
+from ..store.contract import Accepted, EventRow, Heard, RunRow, RunStart, Started
 
 
 class StartBinding(Struct, frozen=True):
@@ -82,6 +82,10 @@ class Runs(Protocol):
 
     async def heard(self, workflow: str, event: EventRow) -> tuple[Sequence[Heard], bool]:
         """The runs of a workflow that an accepted event woke or cancelled; were all that may have heard looked at?"""
+        ...
+
+    def state_of(self, row: RunRow) -> str:
+        """A run's state as faces show it: that it waits is not stored."""
         ...
 
     def superseded(self, numbers: Iterable[int]) -> None:

@@ -17,7 +17,7 @@ from ..core.limits import PAGE_ROWS_MAX
 from ..core.pages import BadPage, page_before, page_rows
 from ..core.plain import json_fault
 from ..language.cel import Activation
-from ..store.contract import DeadLetter, EventRow, Heard, RunFilter, RunStart, RunState, Store, Unit
+from ..store.contract import DeadLetter, EventRow, Heard, RunFilter, RunStart, Store, Unit
 from .arrival import Arrivals
 from .contract import Runs, StartBinding
 from .explain import explain
@@ -215,7 +215,7 @@ class EventsApi:
         """By workflow the run that the event started, and its state; reruns, which are later, do not stand for it."""
         runs, wanted = self._store.runs, RunFilter(event=row.key)
         rows = await _all(lambda before, limit: runs(wanted, before=before, limit=limit), "id")
-        return {r.workflow: (run_text(self._store.id, r.id), RunState(r.state).name.lower()) for r in rows}
+        return {r.workflow: (run_text(self._store.id, r.id), self._runs.state_of(r)) for r in rows}
 
     async def _dead_of(self, row: EventRow) -> Mapping[str, str]:
         """By workflow, or empty for the event itself, why it became a dead letter."""

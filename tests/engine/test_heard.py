@@ -47,7 +47,7 @@ async def test_who_heard_is_named(rig: Rig) -> None:
     paid = await rig.emit("paid", {"id": "a"})
     early = await rig.emit("shipped", {"id": "b"})
     await waits(rig, [runs[0], runs[2]], "shipped")
-    woken = [{"run": runs[2], "state": "running"}, {"run": runs[0], "state": "running"}]
+    woken = [{"run": runs[2], "state": "waiting"}, {"run": runs[0], "state": "waiting"}]
     assert await noted(rig, paid.event) == [
         {"workflow": "order", "binding": "wait risky/paid", "finding": "noted", "runs": woken}
         | {"text": f"woke {runs[2]}, {runs[0]}"}
