@@ -5,25 +5,27 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..app import App
+from ..language.diagnostics import Diagnostics
 from ..language.loader import LoadResult
+from ..language.project import load_project
 from . import output
 from .failures import USAGE, Usage
 from .parsing import Given
-from .place import find
 
 SUFFIXES = (".yaml", ".yml", ".json", ".py")
 
 
 def validate(given: Given) -> int:
     """Check; 2 if there is an error, with `--strict` also for a warning."""
-    root = given.project
-    app = find(root, os.environ).app(listen=False)
-    files = _files(given.words("files")) if given.words("files") else app.project.workflow_files()
+    project, faults = load_project(given.project, App().words(), os.environ)
+    app = App(project=project, listen=False)
+    files = _files(given.words("files")) if given.words("files") else project.workflow_files()
     result = app.files.load(files, app.vocabulary())
-    result.diagnostics.extend(app.project.warnings)
-    wrong = bool(result.diagnostics) or (given.flag("strict") and result.diagnostics.strictly)
+    found = (faults, result.diagnostics)  # the settings first
+    wrong = any(found) or (given.flag("strict") and any(part.strictly for part in found))
     if given.output == "table":
-        _tell(result, files)
+        _tell(faults, result, files)
     else:
         output.dump(
             {
@@ -32,7 +34,7 @@ def validate(given: Given) -> int:
                     {"name": one.definition.workflow, "version": one.definition.version, "file": str(one.file)}
                     for one in result.loaded
                 ],
-                "diagnostics": result.diagnostics.to_dicts(),
+                "diagnostics": [each for part in found for each in part.to_dicts()],
             },
             given.output,
         )
@@ -52,14 +54,17 @@ def _files(words: list[str]) -> list[Path]:
     return found
 
 
-def _tell(result: LoadResult, files: list[Path]) -> None:
-    if result.diagnostics.items:
-        print(result.diagnostics.render() + "\n")
+def _tell(faults: Diagnostics, result: LoadResult, files: list[Path]) -> None:
+    for part in (faults, result.diagnostics):
+        if part.items:
+            print(part.render() + "\n")
     for one in result.loaded:
         count = len(one.definition.steps.steps)
         print(f"{one.definition.workflow} {one.definition.version}: {count} step{'s' if count != 1 else ''}")
+    count = len(faults.errors) + len(result.diagnostics.errors)
     if not files:
         output.note("there are no workflow files; `reactor new workflow NAME` writes one")
-    elif result.diagnostics:
-        count = len(result.diagnostics.errors)
-        output.note(f"{count} error{'s' if count != 1 else ''} in {len(result.failed)} of {len(files)} files")
+    if count:
+        settings = 1 if faults else 0  # they are a file more
+        where = f"{len(result.failed) + settings} of {len(files) + settings} files"
+        output.note(f"{count} error{'s' if count != 1 else ''} in {where}")

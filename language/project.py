@@ -117,6 +117,8 @@ class Project:
     source: Overlay | None = field(default=None, repr=False, compare=False)
     warnings: tuple[Diagnostic, ...] = field(default=(), repr=False, compare=False)
     """What is probably not meant: in the file, and in the environment."""
+    unread: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    """Keys that have errors: nobody knows what they would say. Such a project is to be checked, not to be run."""
 
     @classmethod
     def default(
@@ -157,15 +159,9 @@ class Project:
 
     def vocabulary(self, base: Vocabulary, secrets: Secrets | None = None) -> Vocabulary:
         """What workflows of this project may name: the base's words, and its connections, triggers, vars, env, …"""
-        return replace(
-            base,
-            connections={name: connection.kind for name, connection in self.connections.items()},
-            triggers=self.triggers,
-            vars=self.vars,
-            env=self.env,
-            secrets=secrets,
-            timezone=self.server.timezone,
-        )
+        kinds = {name: connection.kind for name, connection in self.connections.items()}
+        words = {"triggers": self.triggers, "vars": self.vars, "env": self.env, "secrets": secrets}
+        return replace(base, timezone=self.server.timezone, **_known({"connections": kinds, **words}, self.unread))
 
     def plus(
         self,
@@ -261,14 +257,14 @@ def project_of(
         return Project(str(FilePath.cwd()), store=":memory:")
     found, diagnostics = load_project(given, catalogue, environ)
     diagnostics.raise_errors()
-    assert found is not None, "a project without an error is there"
     return found
 
 
 def load_project(
     root: str | FilePath, catalogue: Vocabulary, environ: Mapping[str, str] | None = None
-) -> tuple[Project | None, Diagnostics]:
-    """`reactor.yaml` (or `.yml`, `.json`) of a folder with the environment's overrides; None if there is an error.
+) -> tuple[Project, Diagnostics]:
+    """`reactor.yaml` (or `.yml`, `.json`) of a folder with the environment's overrides; with an error, what is right
+    in it (`Project.unread`).
 
     Without such a file it is `Project.default`. `catalogue`: the words that there are, without those of a project.
     """
@@ -281,7 +277,7 @@ def load_project(
         document = load_document(path.read_bytes(), str(path), diagnostics)
         source = PlainData({}, str(path)) if document is None else document
         project = _read(source, str(path), root, catalogue, environ or {}, diagnostics)
-    return (None if diagnostics else project), diagnostics
+    return project, diagnostics
 
 
 def _read(
@@ -298,8 +294,8 @@ def _read(
     connections = _connections(reader, read.pop("connections", {}))
     kinds = {name: connection.kind for name, connection in connections.items()}
     timezone: str = read.get("server", {}).get("timezone", "UTC")
-    known = replace(catalogue, connections=kinds, vars=read.get("vars", {}), env=read.get("env", ()), timezone=timezone)
-    own = reader.with_catalogue(known)
+    words = {"connections": kinds, "vars": read.get("vars", {}), "env": read.get("env", ())}
+    own = reader.with_catalogue(replace(catalogue, timezone=timezone, **_known(words, _unread(diagnostics))))
     triggers = _triggers(own, read.pop("triggers", {}))
     for connection in connections.values():
         _expressions(own, connection.config, ("connections", connection.name, connection.kind))
@@ -320,8 +316,20 @@ def _read(
         retention=Retention(**read.pop("retention", {})),
         source=source,
         warnings=tuple(each for each in diagnostics.sorted() if each.severity == "warning"),
+        unread=_unread(diagnostics),
         **read,
     )
+
+
+def _unread(diagnostics: Diagnostics) -> frozenset[str]:
+    """The keys with errors; all there are, if one is not inside any of them: a misspelt key may be each of them."""
+    found = frozenset(str(each.path[0]) if each.path else "" for each in diagnostics.errors)
+    return found if found <= PROJECT.keys.keys() else frozenset(PROJECT.keys)
+
+
+def _known(words: Mapping[str, Any], unread: frozenset[str]) -> dict[str, Any]:
+    """Words of a catalogue; None for those that nobody knows, so that no error is told that follows from another."""
+    return {key: None if key in unread else value for key, value in words.items()}
 
 
 def _secret_files(reader: Reader, root: FilePath) -> None:
