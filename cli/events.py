@@ -9,12 +9,16 @@ from typing import Any
 from ..core.ids import fresh_id
 from . import output, values
 from .client import Client
-from .failures import Unreachable, Usage
+from .failures import USAGE, Unreachable, Usage, tell_text
 from .live import EVENT, OPEN, RESET
 from .parsing import Given
 
+_KEPT = (
+    "`reactor dead-letters list` shows it; `reactor dead-letters retry` takes it again, once what is wrong is mended"
+)
 
-async def emit(given: Given, client: Client) -> None:
+
+async def emit(given: Given, client: Client) -> int:
     """Hand in an event; its key, and the runs it started."""
     event: dict[str, Any] = {
         "specversion": "1.0",
@@ -26,25 +30,33 @@ async def emit(given: Given, client: Client) -> None:
         event["subject"] = given.text("subject")
     if given.text("data"):
         event |= {"datacontenttype": "application/json", "data": values.data(given.text("data"), "--data")}
-    _receipt(given, client, await client.emit(event))
+    return _receipt(given, client, await client.emit(event))
 
 
-async def replay(given: Given, client: Client) -> None:
+async def replay(given: Given, client: Client) -> int:
     """Route an event anew."""
     receipt = await client.post("events", given.word("event"), "replay")
-    _receipt(given, client, {"key": receipt["event"], "verdict": receipt["verdict"], "runs": receipt["runs"]})
+    found = {"key": receipt["event"], "verdict": receipt["verdict"], "runs": receipt["runs"]}
+    return _receipt(given, client, found | ({"error": receipt["error"]} if receipt["error"] else {}))
 
 
-def _receipt(given: Given, client: Client, found: dict[str, Any]) -> None:
+def _receipt(given: Given, client: Client, found: dict[str, Any]) -> int:
+    """What became of an event; a dead letter is a fault of the input, although it is kept."""
     if given.output != "table":
         output.dump(found, given.output)
     else:
         print("  ".join([found["key"] or "-", found["verdict"], *found["runs"]]))
+    if found["verdict"] == "dead":
+        error = found["error"]
+        what = f"the event {found['key']} became a dead letter: {error['message']}"
+        print(tell_text(what, where=f"code {error['code']}", hint=_KEPT), file=sys.stderr)
+        return USAGE
     if not found["runs"]:
         told = "what became of it" if found["verdict"] == "accepted" else "why"  # accepted: for a run that waited
         output.note(f"it started no run: `reactor explain {found['key'] or found.get('id')}` says {told}")
     elif client.app is not None:
         output.note(f"{client.unserved()}: what is left of the runs goes on with `reactor serve`")
+    return 0
 
 
 async def events(given: Given, client: Client) -> None:

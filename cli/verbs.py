@@ -286,6 +286,8 @@ EVENTS = (
         Opt("id", "TEXT", "its id: the same id and source is the same event"),
         speaks="act",
         files=True,
+        text="An event that nobody wants ends with 0; one that became a dead letter, because a workflow that wants it\n"
+        "cannot take it, with 2.",
     ),
     Verb(
         "explain",
