@@ -17,12 +17,12 @@ import msgspec
 
 from ..core import faults
 from ..core.clock import Clock
-from ..core.errors import ErrorInfo, StoreFailed, StoreUnavailable
-from ..core.event import Delivery, Event, Outcome, Receipt, Settlement
+from ..core.errors import ErrorInfo, ReactorError, StoreFailed, StoreUnavailable
+from ..core.event import Delivery, Event, Outcome, Receipt, Settlement, encode
 from ..core.ids import event_text, run_text
 from ..core.limits import CAUSE_RUNS_MAX, CLOSE_S_MAX, INBOX_DELIVERIES_MAX, OUTBOX_INBOX_MAX, SETTLE_WAIT_S_MAX
 from ..core.loops import LOOPS
-from ..store.contract import Accepted, Committed, Store, Unit, UnitRefused
+from ..store.contract import Accepted, Committed, DeadLetter, Store, Unit, UnitRefused
 from .arrival import Arrival, Arrivals, Pending, Share
 from .contract import Runs
 from .counts import Counts
@@ -112,13 +112,17 @@ class Intake:
         error = future.exception()
         if error is None:
             self._durable(pending, future.result())
-        elif isinstance(error, StoreUnavailable):
+        elif isinstance(error, UnitRefused):
+            self._spawn(self._one_by_one(pending, unit))
+        else:
+            self._not_taken(pending, error)
+
+    def _not_taken(self, pending: Pending, error: BaseException) -> None:
+        if isinstance(error, StoreUnavailable):
             pending.settled(Settlement(again=True, retry_after_s=error.retry_after_s))
         elif isinstance(error, StoreFailed):
             pending.settled(Settlement(again=True, in_doubt=True))
             self._fatal(error)
-        elif isinstance(error, UnitRefused):
-            self._spawn(self._unwritable(pending, unit, error))
         else:
             log.error("an event and its runs could not be written", exc_info=error)
             pending.settled(Settlement(again=True))
@@ -128,27 +132,34 @@ class Intake:
             pending.settled(Settlement(again=True))
             return
         faults.point("intake.durable")
-        for (place, event, arrival), accepted in zip(pending.arrivals, committed.accepted, strict=True):
-            pending.receipts[place] = self._receipt(accepted, arrival)
-            if accepted.new:
-                self._counts.accepted(pending.trigger)
-                try:
-                    for listener in self.listeners:
-                        listener(event)
-                    for keyed in self.keyed:
-                        keyed(event, accepted.event)
-                except Exception as e:  # noqa: BLE001  # who listens must not cost a durable run its start
-                    LOOPS.failed("listeners of events", e)
-                if accepted.runs or accepted.cancelled:
-                    self._runs.begin(arrival.starts, accepted, event)
-                if accepted.runs:
-                    self._arrivals.chains.began(event, len(accepted.runs))
-                if arrival.waits:
-                    self._runs.deliver(accepted.event, event, tuple(arrival.waits))
-            else:
-                self._counts.duplicate(pending.trigger)
+        for taken, accepted in zip(pending.arrivals, committed.accepted, strict=True):
+            self._taken(pending, *taken, accepted)
         if committed.superseded:
             self._runs.superseded(committed.superseded)
+        self._settle(pending)
+
+    def _taken(self, pending: Pending, place: int, event: Event, arrival: Arrival, accepted: Accepted) -> None:
+        """An event is durable: tell who listens, and begin its runs."""
+        pending.receipts[place] = self._receipt(accepted, arrival)
+        if not accepted.new:
+            self._counts.duplicate(pending.trigger)
+            return
+        self._counts.accepted(pending.trigger)
+        try:
+            for listener in self.listeners:
+                listener(event)
+            for keyed in self.keyed:
+                keyed(event, accepted.event)
+        except Exception as e:  # noqa: BLE001  # who listens must not cost a durable run its start
+            LOOPS.failed("listeners of events", e)
+        if accepted.runs or accepted.cancelled:
+            self._runs.begin(arrival.starts, accepted, event)
+        if accepted.runs:
+            self._arrivals.chains.began(event, len(accepted.runs))
+        if arrival.waits:
+            self._runs.deliver(accepted.event, event, tuple(arrival.waits))
+
+    def _settle(self, pending: Pending) -> None:
         receipts = tuple([r for r in pending.receipts if r is not None])
         runs = tuple([run for receipt in receipts for run in receipt.runs])
         if runs and self.completes(pending.trigger):
@@ -176,17 +187,39 @@ class Intake:
         limit.cancel()
         pending.settled(Settlement(receipts=receipts, outcomes=outcomes))
 
-    async def _unwritable(self, pending: Pending, unit: Unit, error: UnitRefused) -> None:
-        """The store takes this unit in no form: what came is a dead letter, so that it neither vanishes nor blocks."""
+    async def _one_by_one(self, pending: Pending, unit: Unit) -> None:
+        """The store takes this unit in no form: its events go alone, so that one harms no other, and the one that is to
+        blame is a dead letter. The position moves last; if the process dies before, what comes again is known.
+        """
+        letters = list(unit.dead)
+        try:
+            for (place, event, arrival), acceptance in zip(pending.arrivals, unit.accept, strict=True):
+                alone = Unit(accept=(acceptance,), bytes_=len(acceptance.event.body))
+                try:
+                    committed = await self._store.submit(alone)
+                except UnitRefused as error:
+                    pending.receipts[place] = self._unwritable(pending, event, error, letters)
+                else:
+                    self._taken(pending, place, event, arrival, committed.accepted[0])
+                    if committed.superseded:
+                        self._runs.superseded(committed.superseded)
+            rest = Unit(dead=tuple(letters), marks=unit.marks, ledger=unit.ledger, outbox_done=unit.outbox_done)
+            committed = await self._store.submit(rest)
+        except (ReactorError, UnitRefused) as error:
+            self._not_taken(pending, error)
+            return
+        if committed.refused:
+            pending.settled(Settlement(again=True))
+        else:
+            self._settle(pending)
+
+    def _unwritable(self, pending: Pending, event: Event, error: UnitRefused, letters: list[DeadLetter]) -> Receipt:
         reason = ErrorInfo(
             "too_large" if "too large" in str(error) else "invalid_data", f"the event cannot be stored: {error}", "park"
         )
-        at = self._clock.now()
-        letters = tuple(
-            self._arrivals.letter(0, at, pending.trigger, e, reason, raw=b"") for _, e, _ in pending.arrivals
-        )
-        await self._store.submit(Unit(dead=letters, marks=unit.marks, outbox_done=unit.outbox_done))
-        pending.settled(Settlement(receipts=tuple(Receipt("dead", error=reason) for _ in pending.delivery.events)))
+        raw = encode(event, meta=True)
+        letters.append(self._arrivals.letter(0, self._clock.now(), pending.trigger, event, reason, raw=raw))
+        return Receipt("dead", error=reason)
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = asyncio.ensure_future(coroutine)
