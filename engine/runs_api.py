@@ -16,6 +16,7 @@ from ..core.limits import PAGE_ROWS_MAX
 from ..core.pages import BadPage, page_before, page_rows
 from ..core.priority import PRIORITY_WORDS, priority_in
 from ..store.contract import RunFilter, RunRow, RunState
+from .patience import patiently
 from .plan import Plan
 from .prepare import MANUAL
 from .repeats import Repeats
@@ -202,13 +203,13 @@ class RunsApi:
     # -- wait
     async def ended(self, number: int) -> RunRow:
         """A run's row once it has ended (it may have already)."""
-        future = self._e.telling.watch(number)
-        if number in self._e.executor.runs:  # its end is told here
-            return await future
-        row = await self._e.store.run(number)
-        if row is None:
-            raise RunNotFound(f"there is no run {run_text(self._e.store.id, number)}")
-        return row if RunState(row.state).ended else await future
+        with self._e.telling.watching(number) as future:
+            if number in self._e.executor.runs:  # its end is told here
+                return await future
+            row = await self._e.store.run(number)
+            if row is None:
+                raise RunNotFound(f"there is no run {run_text(self._e.store.id, number)}")
+            return row if RunState(row.state).ended else await future
 
     async def outcome(self, run: str) -> Outcome:
         """How a run ended, once it has. Raises RunNotFound."""
@@ -229,8 +230,10 @@ class RunsApi:
         )
 
     async def outcomes(self, runs: tuple[str, ...]) -> tuple[Outcome, ...]:
-        """Of several runs, once all have ended."""
-        return tuple(await asyncio.gather(*(self.outcome(run) for run in runs)))
+        """Of several runs, once all have ended: a store that does not answer meanwhile is asked again."""
+        clock = self._e.clock
+        asked = (patiently(clock, functools.partial(self.outcome, run)) for run in runs)
+        return tuple(await asyncio.gather(*asked))
 
     # -- signals: with a `key`, once for it
     async def cancel(self, run: str, *, reason: str = "", actor: str = "", force: bool = False, key: str = "") -> None:

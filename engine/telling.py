@@ -5,8 +5,9 @@ end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -99,11 +100,18 @@ class Telling:
         self._waiters: dict[int, list[asyncio.Future[RunRow]]] = {}
 
     # -- ends
-    def watch(self, run: int) -> asyncio.Future[RunRow]:
-        """A future of the run's row at its end, on this node."""
+    @contextlib.contextmanager
+    def watching(self, run: int) -> Generator[asyncio.Future[RunRow]]:
+        """A future of the run's row at its end, on this node, while somebody wants it."""
         future: asyncio.Future[RunRow] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(run, []).append(future)
-        return future
+        waiters = self._waiters.setdefault(run, [])
+        waiters.append(future)
+        try:
+            yield future
+        finally:
+            waiters.remove(future)
+            if not waiters and self._waiters.get(run) is waiters:
+                del self._waiters[run]
 
     def ended(self, run: ActiveRun | None, row: RunRow) -> None:
         """The end of a run is durable."""

@@ -304,12 +304,12 @@ class Waits:
         await self._await_run(run, node, number)
 
     async def _await_run(self, run: ActiveRun, node: Node, number: int) -> None:
-        future = self._x.telling.watch(number)
-        row = await patiently(self._x.clock, lambda: self._x.store.run(number))
-        if row is None:
-            raise StepError("not_found", f"`{node.path}` waits for a run that is not in this store")
-        if not RunState(row.state).ended:
-            row = await self._x.rest(future)
+        with self._x.telling.watching(number) as future:
+            row = await patiently(self._x.clock, lambda: self._x.store.run(number))
+            if row is None:
+                raise StepError("not_found", f"`{node.path}` waits for a run that is not in this store")
+            if not RunState(row.state).ended:
+                row = await self._x.rest(future)
         parked: Parked | None = run.parked.get(node.index)
         if parked is None or parked.stopping:
             return
@@ -339,9 +339,9 @@ class Waits:
         x, children = self._x, RunFilter(parent=run.row.id)
         for row in await patiently(x.clock, lambda: x.store.runs(children, limit=500)):
             if not RunState(row.state).ended:
-                future = self._x.telling.watch(row.id)
-                if await self._x.owner.cancel_child(row.id, request):
-                    await future
+                with self._x.telling.watching(row.id) as future:
+                    if await self._x.owner.cancel_child(row.id, request):
+                        await future
 
     # -- people
     async def _approval(self, run: ActiveRun, node: Node, parked: Parked) -> None:
@@ -471,9 +471,9 @@ class Waits:
 
     async def _stopped_child(self, run: ActiveRun, number: int) -> RunRow | None:
         x, reason = self._x, run.cancel.reason if run.cancel is not None else "its parent was stopped"
-        future = x.telling.watch(number)
-        if await x.owner.cancel_child(number, CancelRequest(reason, "parent", x.clock.now())):
-            return await future
+        with x.telling.watching(number) as future:
+            if await x.owner.cancel_child(number, CancelRequest(reason, "parent", x.clock.now())):
+                return await future
         return await patiently(x.clock, lambda: x.store.run(number))
 
     def stop_found(self, run: ActiveRun, node: Node) -> None:

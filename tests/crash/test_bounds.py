@@ -182,3 +182,25 @@ steps: [{name: a, transform: {n: 1}}]
     refusing[0] = False
     assert (await rig.ended(head["id"]))["state"] == "completed"
     await rig.close()
+
+
+async def test_who_asks_how_a_run_ended_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Neither when it has ended already, nor when who asked is gone before it has."""
+    life = Life(f"sqlite:///{tmp_path}/r.db", Outside())
+    rig = life.rig
+    await rig.open()
+    await rig.deploy("workflow: rest\nsteps: [{name: a, wait: {event: {type: go}}}]\n")
+    head = await rig.runs.start("rest", {})
+    for _ in range(3):
+        gone = asyncio.ensure_future(rig.runs.outcome(head["id"]))
+        await asyncio.sleep(0)
+        gone.cancel()
+    await asyncio.sleep(0)
+    assert rig.engine.telling._waiters == {}
+    await rig.until(lambda: any(run.parked for run in rig.engine.executor.runs.values()))
+    await rig.emit("go", {})
+    assert (await rig.ended(head["id"]))["state"] == "completed"
+    for _ in range(3):
+        assert (await rig.runs.outcome(head["id"])).state == "completed"
+    assert rig.engine.telling._waiters == {}
+    await rig.close()

@@ -1,0 +1,62 @@
+"""The line to PostgreSQL is cut between an event's commit and what is asked next: who waits is told all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from reactor.core import faults
+from reactor.core.event import Settlement
+from reactor.tests.engine.rig import Rig, deliver, go
+from reactor.tests.store.proxy import Proxy
+
+HELD = """
+workflow: held
+when: [{event: go}]
+limits: {concurrency: {max: 1}}
+steps: [{name: news, wait: {event: {type: news}}}]
+"""
+
+
+@pytest.fixture
+async def line(postgres_url: str) -> AsyncIterator[tuple[Proxy, str]]:
+    parts = urlsplit(postgres_url)
+    async with Proxy(parts.hostname or "", parts.port or 0) as proxy:
+        yield proxy, postgres_url.replace(f":{parts.port}", f":{proxy.port}")
+
+
+@pytest.mark.broker("postgres")
+@pytest.mark.rule("1.6")
+async def test_who_settles_when_runs_have_ended_is_told_although_the_store_did_not_answer(
+    line: tuple[Proxy, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is held is looked for in the store."""
+    proxy, url = line
+    async with Rig(url) as rig:
+        await rig.deploy(HELD)
+        rig.intake.completes = lambda trigger: True
+        first = asyncio.ensure_future(deliver(rig, "t", go("1")))
+        await rig.until(lambda: any(run.parked for run in rig.engine.executor.runs.values()))
+        cuts: list[asyncio.Task[None]] = []
+
+        async def cut() -> None:
+            await proxy.close()
+            await proxy.open()
+
+        def hook(name: str) -> None:
+            if name == "intake.durable" and not cuts:
+                cuts.append(asyncio.ensure_future(cut()))
+
+        monkeypatch.setattr(faults, "hook", hook)
+        second = asyncio.ensure_future(deliver(rig, "t", go("2")))
+        await rig.until(lambda: cuts and cuts[0].done())
+        monkeypatch.setattr(faults, "hook", None)
+        settled: list[Settlement] = []
+        for delivery in (first, second):
+            await rig.until(lambda: any(run.parked for run in rig.engine.executor.runs.values()))
+            await rig.emit("news", {})
+            settled.append(await asyncio.wait_for(delivery, 10))
+        assert [[outcome.state for outcome in each.outcomes] for each in settled] == [["completed"], ["completed"]]
