@@ -79,6 +79,8 @@ class JetStreamTrigger:
         self._known: bytes | None = None  # the mark as it is stored, or about to be
         self._accepted = Accepted()  # by this node; what is on its way to the store counts
         self._own = f"{config.stream}/{context.node}"  # the key of its mark
+        self._stands: bytes | None = None  # that mark, once all that is on its way to the store is there
+        self._doubted = False  # something on its way was refused: the mark is read again
         self._others: dict[str, bytes] = {}  # the marks of other nodes, as they were stored when last read
         self._to_store: list[Delivery] = []
         self._before: Look | None = None
@@ -114,6 +116,8 @@ class JetStreamTrigger:
             if pull is None:
                 raise NotConnected(f"the stream {self._config.stream} is not connected")
             self._wake.clear()
+            if self._doubted:
+                self._own_mark(await self._context.reread())
             if pull.waiting:
                 single = self._context.spec.settle == "completed"  # else one long run would hold back a whole batch
                 count = 1 if single else min(len(pull.waiting), self._context.spec.fetch)
@@ -157,7 +161,7 @@ class JetStreamTrigger:
             consumer = None
         marks = self._context.marks
         self._known = stored = marks.get(config.stream)
-        self._accepted = Accepted(marks.get(self._own))
+        self._own_mark(marks)
         self._others = self._by_others(marks)
         created = _created(info)
         lost = self._lost(info, consumer, marks)
@@ -176,7 +180,7 @@ class JetStreamTrigger:
         await stream.add_consumer(config.stream, self._wanted(consumer, begin))
         if stored is None or self._context.resume:
             floor = int(consumer.ack_floor.stream_seq) if consumer is not None else _floor(begin, info)
-            self._accepted = Accepted()
+            self._own_mark({})
             self._others |= {self._own: marks[self._own]} if self._own in marks else {}
             self._store(Known(created, floor), anew=True)
 
@@ -302,7 +306,7 @@ class JetStreamTrigger:
         async def settle(settlement: Settlement) -> None:
             self._unsettled.difference_update(messages)
             if settlement.again:
-                self._refused(accepted, messages)
+                self._doubted = True
             if session is None or session.gone.is_set() or messages[0].done:
                 return  # it will come again, and be known
             for message in messages:
@@ -321,15 +325,15 @@ class JetStreamTrigger:
         return Delivery(tuple(events), settle, partition=self._config.stream, marks=(self._mark(),))
 
     def _mark(self) -> Mark:
-        return Mark(self._context.name, self._own, bytes(self._accepted))
+        """What this node accepted, with the unit at hand. If one before it is refused, so is this one: no mark that is
+        stored tells of what is not.
+        """
+        before, self._stands = self._stands, bytes(self._accepted)
+        return Mark(self._context.name, self._own, self._stands, expected=before)
 
-    def _refused(self, accepted: Accepted, messages: Sequence[Message]) -> None:
-        """What the store did not take is not accepted; units behind it may have said so already."""
-        for message in messages:
-            accepted.remove(message.sequence)
-        if accepted is self._accepted:
-            self._to_store.append(Delivery((), _nothing, marks=(self._mark(),)))
-            self._wake.set()
+    def _own_mark(self, marks: Mapping[str, bytes]) -> None:
+        self._stands, self._doubted = marks.get(self._own), False
+        self._accepted = Accepted(self._stands)
 
     def _event(self, message: Message) -> Event | Undecodable:
         """The event of a message. Delivered too often, it is a dead letter before anything looks into it."""
@@ -465,10 +469,6 @@ def _policy(begin: Start) -> dict[str, Any]:
         return {"deliver_policy": DeliverPolicy.BY_START_SEQUENCE, "opt_start_seq": begin.offset}
     policies = {"earliest": DeliverPolicy.ALL, "latest": DeliverPolicy.NEW, "last": DeliverPolicy.LAST}
     return {"deliver_policy": policies[begin.at]}
-
-
-async def _nothing(settlement: Settlement) -> None:
-    """A unit without messages: there is nothing to acknowledge."""
 
 
 def _created(info: Any) -> str:
