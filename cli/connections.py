@@ -20,7 +20,7 @@ def list_(given: Given) -> None:
     """Names, kinds, and who set them."""
     app = find(given.project, os.environ).app(listen=False)
     rows = [
-        {"name": name, "kind": each.kind, "set by": app.project.origin(f"connections.{name}").where or None}
+        {"name": name, "kind": each.kind, "set_by": app.project.origin(f"connections.{name}").where or None}
         for name, each in sorted(app.project.connections.items())
     ]
     if given.output != "table":

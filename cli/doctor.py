@@ -47,7 +47,9 @@ def doctor(given: Given) -> None:
     if given.output != "table":
         output.dump(found, given.output)
         return
-    output.pairs({"reactor": found["reactor"], "python": found["python"], **found["project"], **found["store"]})
+    output.pairs(
+        {"reactor": found["reactor"], "python": found["python"], **found["project"], **_labelled(found["store"])}
+    )
     print()
     output.table(
         ("setting", "value", "set by"),
@@ -75,11 +77,15 @@ def _store(place: Place, shown: str) -> dict[str, Any]:
     path = place.database
     return {
         "store": shown,
-        "store file": None if path is None else str(path) if path.exists() else f"{path} (not made yet)",
-        "store in use by": None
+        "store_file": None if path is None else str(path) if path.exists() else f"{path} (not made yet)",
+        "store_in_use_by": None
         if holder is None
         else f"process {holder.pid}" + (f" at {holder.address}" if holder.address else ""),
     }
+
+
+def _labelled(values: dict[str, Any]) -> dict[str, Any]:
+    return {key.replace("_", " "): value for key, value in values.items()}
 
 
 def extras() -> list[dict[str, Any]]:

@@ -46,9 +46,12 @@ def _receipt(given: Given, client: Client, found: dict[str, Any]) -> int:
         output.dump(found, given.output)
     else:
         print("  ".join([found["key"] or "-", found["verdict"], *found["runs"]]))
-    if found["verdict"] == "dead":
-        error = found["error"]
-        what = f"the event {found['key']} became a dead letter: {error['message']}"
+    error: dict[str, Any] = found.get("error") or {}
+    if error and found["verdict"] in (
+        "dead",
+        "duplicate",
+    ):  # who sends it again has perhaps not heard of the first time
+        what = f"the event {found['key']} is a dead letter: {error['message']}"
         print(tell_text(what, where=f"code {error['code']}", hint=_KEPT), file=sys.stderr)
         return USAGE
     if not found["runs"]:

@@ -36,19 +36,26 @@ async def changes(client: Client, run: str) -> AsyncGenerator[dict[str, Any], No
                 if client.app is not None or listening.done():
                     raise
                 continue  # the server starts again: the stream says when
+            if found["state"] != state and found["state"] not in ENDED:  # before its steps: it begins before they do
+                state = found["state"]
+                yield _run(found)
             for step in found["steps"]:
                 now = (step["state"], max(1, step["attempts"]))  # a moment after it runs, its first attempt does
                 if steps.get(step["name"], ("pending", 0)) != now and step["state"] not in _QUIET:
                     steps[step["name"]] = now
                     yield {"kind": "step", "run": found["id"], **step}
-            if found["state"] != state:
-                state = found["state"]
-                yield {"kind": "run", "run": found["id"], "state": state, "progress": found["progress"], "whole": found}
-            if state in ENDED:
+            if found["state"] in ENDED:
+                yield _run(found)
                 return
     finally:
         listening.cancel()
         await asyncio.wait((listening,))
+
+
+def _run(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": "run", "run": found["id"], "state": found["state"], "progress": found["progress"], "whole": found,
+    }  # fmt: skip
 
 
 async def _listen(client: Client, run: str, fresh: asyncio.Event) -> None:

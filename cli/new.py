@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.errors import PermanentError
 from ..language.loader import load_text
+from . import output
 from .failures import Usage
 from .output import relative
 from .parsing import Given
@@ -41,10 +42,11 @@ def project(given: Given) -> None:
     folder = Path(given.word("folder"))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PermanentError(f"{folder} exists and is not empty", code="exists", hint="name a new folder")
-    _write(folder / "reactor.yaml", PROJECT)
-    _write(folder / ".gitignore", IGNORED)
-    _write(folder / "workflows" / "hello.yaml", WORKFLOW.replace("__NAME__", "hello"))
-    print(f"next: cd {shlex.quote(str(folder))} && reactor dev")
+    wanted = {"reactor.yaml": PROJECT, ".gitignore": IGNORED}
+    wanted["workflows/hello.yaml"] = WORKFLOW.replace("__NAME__", "hello")
+    for name, text in wanted.items():
+        _write(folder / name, text)
+    output.wrote([folder / name for name in wanted], f"cd {shlex.quote(str(folder))} && reactor dev", given.output)
 
 
 def workflow(given: Given) -> None:
@@ -62,11 +64,10 @@ def workflow(given: Given) -> None:
     if file.exists():
         raise PermanentError(f"{file} exists already", code="exists", hint="choose another name, or edit the file")
     _write(file, text)
-    print(f"next: reactor run {name} --input name=Ada")
+    output.wrote([file], f"reactor run {name} --input name=Ada", given.output)
 
 
 def _write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("x", encoding="utf-8") as out:
         out.write(text)
-    print(f"wrote {file}")

@@ -33,6 +33,24 @@ def note(text: str) -> None:
     print("\n".join(printable(each) for each in text.split("\n")), file=sys.stderr, flush=True)
 
 
+def done(value: Any, form: str, text: str) -> None:
+    """Print what was done as `json` or `yaml`; people are told it beside the output."""
+    if form == "table":
+        note(text)
+    else:
+        dump(value, form)
+
+
+def wrote(files: Iterable[str | Path], then: str, form: str) -> None:
+    """Say which files were written, and what to do next."""
+    if form != "table":
+        dump({"files": [str(file) for file in files], "next": then}, form)
+        return
+    for file in files:
+        print(f"wrote {file}")
+    print(f"next: {then}")
+
+
 def relative(path: str | Path) -> str:
     """A file as it is named from the current folder, if it is below it."""
     full = Path(path).absolute()

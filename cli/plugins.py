@@ -35,9 +35,9 @@ def new(given: Given) -> None:
     """A package that works, with its tests."""
     kind = cast("Literal['trigger', 'action']", given.text("kind") or "trigger")
     language = cast("Literal['python', 'go']", given.text("language") or "python")
-    for file in new_plugin(given.word("plugin"), kind, language=language):
-        print(f"wrote {file}")
-    print(f"next: pip install -e {given.word('plugin')} && reactor plugin check {given.word('plugin')}")
+    name = given.word("plugin")
+    files = new_plugin(name, kind, language=language)
+    output.wrote(files, f"pip install -e {name} && reactor plugin check {name}", given.output)
 
 
 def check(given: Given) -> int:

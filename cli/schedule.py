@@ -31,3 +31,5 @@ def preview(given: Given) -> None:
     else:
         for instant in found["items"]:
             print(instant)
+        if not found["items"]:
+            output.note("it does not fire any more: look from an earlier instant with --from")

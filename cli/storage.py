@@ -29,17 +29,14 @@ def check(given: Given) -> None:
         raise StoreFailed(f"the store {path} is damaged: {found}", hint="stop, and restore the newest snapshot")
     holder = place.holder()
     log = path.with_name(path.name + "-wal")
-    facts = {
-        "store": str(path),
-        "state": "sound",
-        "size": format_size(path.stat().st_size),
-        "log": format_size(log.stat().st_size) if log.exists() else None,
-        "in use by": f"process {holder.pid}" if holder is not None else None,
-    }
+    size, logged = path.stat().st_size, log.stat().st_size if log.exists() else None
+    user = f"process {holder.pid}" if holder is not None else None
+    facts: dict[str, Any] = {"store": str(path), "state": "sound"}
     if given.output != "table":
-        output.dump(facts, given.output)
+        output.dump({**facts, "bytes": size, "log_bytes": logged, "in_use_by": user}, given.output)
     else:
-        output.pairs(facts)
+        shown = format_size(logged) if logged is not None else None
+        output.pairs({**facts, "size": format_size(size), "log": shown, "in use by": user})
 
 
 def _faults(path: Path) -> str:
@@ -82,7 +79,9 @@ def snapshot(given: Given) -> None:
         raise StoreFailed(f"no snapshot could be written to {target}: {error}", hint="look at the disk") from None
     finally:
         source.close()
-    output.note(f"{target}: {format_size(target.stat().st_size)}, the state of {path}")
+    size = target.stat().st_size
+    made = {"file": str(target), "bytes": size, "store": str(path)}
+    output.done(made, given.output, f"{target}: {format_size(size)}, the state of {path}")
 
 
 def _file(place: Place, word: str, instead: str) -> Path:

@@ -40,4 +40,4 @@ def revoke(given: Given) -> None:
         there = ", ".join(token.name for token in tokens.all) or "none"
         raise PermanentError(f"there is no token `{name}`", code="not_found", hint=f"there are: {there}")
     tokens.remove(name)
-    output.note(f"the token `{name}` is revoked")
+    output.done({"name": name, "revoked": True}, given.output, f"the token `{name}` is revoked")

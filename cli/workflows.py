@@ -50,6 +50,9 @@ async def list_(given: Given, client: Client) -> None:
                 for line in items
             ],
         )
+    elif tags := given.many("tag"):
+        named = " and ".join(f"`{tag}`" for tag in tags)
+        output.note(f"there are no workflows with the tag{'s' if len(tags) > 1 else ''} {named}")
     else:
         output.note("there are no workflows; `reactor new workflow NAME` writes one")
 
@@ -104,20 +107,23 @@ def _type(schema: dict[str, Any]) -> str:
 
 async def enable(given: Given, client: Client) -> None:
     """Its events start runs again."""
-    await client.post("workflows", given.word("name"), "enable")
-    output.note(f"{given.word('name')} is enabled")
+    found = await client.post("workflows", given.word("name"), "enable")
+    output.done(found, given.output, f"{found['name']} is enabled")
 
 
 async def disable(given: Given, client: Client) -> None:
     """Its events start nothing."""
-    await client.post("workflows", given.word("name"), "disable")
-    output.note(f"{given.word('name')} is disabled: its events start nothing; `reactor enable` undoes it")
+    found = await client.post("workflows", given.word("name"), "disable")
+    told = f"{found['name']} is disabled: its events start nothing; `reactor enable` undoes it"
+    output.done(found, given.output, told)
 
 
 async def delete(given: Given, client: Client) -> None:
     """Out of force."""
-    await client.delete("workflows", given.word("name"))
-    output.note(f"{given.word('name')} is deleted: it starts nothing; its open runs end normally")
+    name = given.word("name")
+    await client.delete("workflows", name)
+    told = f"{name} is deleted: it starts nothing; its open runs end normally"
+    output.done({"name": name, "deleted": True}, given.output, told)
 
 
 async def import_(given: Given, client: Client) -> None:
@@ -139,9 +145,14 @@ async def import_(given: Given, client: Client) -> None:
         raise ConfigError(f"there is already {names}; nothing was imported", hint="replace it with --replace")
     for name, (_, text) in wanted.items():
         await client.put("workflows", name, text=text, dry_run=True)
+    made: list[dict[str, Any]] = []
     for name, (file, text) in wanted.items():
         found = await client.put("workflows", name, text=text)
-        print(f"{found['name']} {found['version']} from {file}" + ("" if found["changed"] else " (as it was)"))
+        made.append({**{key: found[key] for key in ("name", "version")}, "file": file, "changed": found["changed"]})
+        if given.output == "table":
+            print(f"{found['name']} {found['version']} from {file}" + ("" if found["changed"] else " (as it was)"))
+    if given.output != "table":
+        output.dump(made, given.output)
 
 
 async def export(given: Given, client: Client) -> None:

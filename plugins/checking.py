@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from ..core.errors import ConfigError, shortened
+from ..core.errors import PermanentError, shortened
 from ..core.limits import CHECK_S_MAX, CHECK_TEST_S_MAX, KIB
 from ..language.diagnostics import did_you_mean
 from .found import SUITES, Found, What, discover
@@ -68,16 +68,15 @@ async def check_plugin(
 ) -> list[Checked]:
     """Check all that a plugin supplies, or one kind or action by any of its names; `found` as in Plugins.
 
-    Raises ConfigError if nothing that is installed has this name.
+    Raises PermanentError `not_found` if nothing that is installed has this name.
     """
     everything = discover() if found is None else list(found)
     wanted = [each for each in everything if name == each.plugin or name in each.words or name == each.name]
     if not wanted:
         names = sorted({word for each in everything for word in (each.plugin, *each.words)})
         hint = did_you_mean(name, names) or "install it first: pip install -e FOLDER"
-        raise ConfigError(
-            f"no installed plugin is called `{name}`, and none supplies a kind or action of that name", hint=hint
-        )
+        message = f"no installed plugin is called `{name}`, and none supplies a kind or action of that name"
+        raise PermanentError(message, code="not_found", hint=hint)
     return [await _checked(each, limit_s) for each in wanted]
 
 

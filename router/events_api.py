@@ -52,6 +52,11 @@ async def _all(page: Callable[[int, int], Awaitable[Sequence[_Row]]], key: str) 
     return found
 
 
+def _again(error: ErrorInfo) -> StepError:
+    hint = "mend what is wrong first, or put it aside: `reactor dead-letters drop`"
+    return StepError(error.code, f"it failed again: {error.message}", hint=hint)
+
+
 class EventsApi:
     """Events, by their short key or their CloudEvents id."""
 
@@ -309,7 +314,7 @@ class EventsApi:
             event = decode(raw)
         receipt = (await self.publish((event,), trigger=letter.trigger))[0]
         if receipt.verdict == "dead" and receipt.error is not None:
-            raise StepError(receipt.error.code, f"it failed again: {receipt.error.message}")
+            raise _again(receipt.error)
         return receipt.runs
 
     async def _retry_binding(self, letter: DeadLetter) -> tuple[str, ...]:
@@ -331,7 +336,7 @@ class EventsApi:
 
     async def _start(self, start: RunStart | ErrorInfo, event: Event) -> tuple[str, ...]:
         if not isinstance(start, RunStart):
-            raise StepError(start.code, f"it failed again: {start.message}")
+            raise _again(start)
         committed = await self._store.submit(Unit(runs=(start,)))
         self._runs.started(start, committed.started[0], event)
         return (run_text(self._store.id, committed.started[0].run),)

@@ -14,7 +14,7 @@ def test_an_event_that_became_a_dead_letter_ends_with_2_and_says_why(project: Pr
     said = project.say("emit", "count", "-d", '{"n": "one"}')
     key = said.out.split()[0]
     told = (
-        f"error: the event {key} became a dead letter: inputs of `strict`: n: expected a whole number; "
+        f"error: the event {key} is a dead letter: inputs of `strict`: n: expected a whole number; "
         'found the text "one"\n'
         "  --> code invalid_input\n"
         "  = help: `reactor dead-letters list` shows it; `reactor dead-letters retry` takes it again, "

@@ -133,7 +133,7 @@ def test_connections_are_listed_and_asked(project: Project) -> None:
     )
     (project.root / "reactor.yaml").write_text("connections: {books: {sqlite: {path: books.db}}}\n")
     assert project.say("connection", "list", "-o", "json").json == [
-        {"name": "books", "kind": "sqlite", "set by": f"{project.root / 'reactor.yaml'}:1:22"}
+        {"name": "books", "kind": "sqlite", "set_by": f"{project.root / 'reactor.yaml'}:1:22"}
     ]
     said = project.say("connection", "test", "books")
     assert said.code == 0
@@ -190,7 +190,7 @@ def test_doctor_says_who_set_what_and_masks_secrets(project: Project, monkeypatc
     assert settings["vars.greeting"] == ("***", "file", f"{file}:3:18")
     assert found.json["reactor"] == reactor.__version__
     assert found.json["secrets"] == ["db_password"]
-    assert found.json["store"]["store file"] == f"{project.root / 'mine.db'} (not made yet)"
+    assert found.json["store"]["store_file"] == f"{project.root / 'mine.db'} (not made yet)"
     assert {"kafka", "nats", "postgres"} <= {each["extra"] for each in found.json["extras"]}
     assert found.json["libraries"]["msgspec"]
     as_table = project.say("doctor")
@@ -254,7 +254,7 @@ def test_plugins_are_listed_begun_and_checked(project: Project) -> None:
         "error: reactor-serial is there already\n  = help: choose another name, or another folder\n",
     )
     assert project.say("plugin", "check", "reactor-odd") == (
-        2,
+        3,
         "",
         (
             "error: no installed plugin is called `reactor-odd`, and none supplies a kind or action of that name\n"

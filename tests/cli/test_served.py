@@ -203,6 +203,7 @@ def test_watch_in_a_pipe_prints_json_lines_as_they_come(server: Process, project
         assert watch.ended() == 0
     lines = [json.loads(line) for line in watch.out]
     assert [line["name"] for line in lines if line["kind"] == "step" and line["state"] == "completed"] == ["a", "b"]
+    assert lines[0] == {"kind": "run", "run": run, "state": "waiting", "progress": 0.0}, "before its steps"
     assert lines[-1] == {"kind": "run", "run": run, "state": "completed", "progress": 100.0}
 
 
@@ -374,7 +375,7 @@ def test_a_verb_finds_the_server_of_its_folder_with_postgresql_too(project: Proj
         assert (run.code, run.err) == (0, "")
         assert project.say("cancel", run.out.strip()).code == 0
         assert project.say("status", run.out.strip(), "-o", "json").json["state"] == "cancelled"
-        assert project.say("doctor", "-o", "json").json["store"]["store in use by"] == (
+        assert project.say("doctor", "-o", "json").json["store"]["store_in_use_by"] == (
             f"process {told['pid']} at {told['address']}"
         )
         child.interrupt()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reactor.core.errors import ConfigError
+from reactor.core.errors import ConfigError, PermanentError
 from reactor.plugins import checking
 from reactor.plugins.checking import Checked, Outcome, check_plugin
 from reactor.plugins.found import discover
@@ -377,11 +377,12 @@ async def test_a_plugin_that_cannot_be_used_is_not_checked(tmp_path: Path) -> No
 
 async def test_a_name_that_nobody_has(tmp_path: Path) -> None:
     install(tmp_path, "lab", {"reactor.triggers": {"tick": "lab_gone:A"}})
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(PermanentError) as caught:
         await check_plugin("tic", discover([str(tmp_path)]))
     assert str(caught.value) == "no installed plugin is called `tic`, and none supplies a kind or action of that name"
+    assert caught.value.code == "not_found"
     assert caught.value.hint == "did you mean tick?"
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(PermanentError) as caught:
         await check_plugin("tic", [])
     assert caught.value.hint == "install it first: pip install -e FOLDER"
 
