@@ -134,17 +134,15 @@ class PostgresLane:
             self._days_doubted = False
         await self._days.make(today)
         wanted = wants(units)
-        if self._sent is None:
-            receipts = await self._at_once(connection, units, wanted, now)
-            if receipts is not None:
-                return receipts
+        receipts = await (self._at_once(connection, units, wanted, now) if self._sent is None else self._found())
+        if receipts is not None:
+            return receipts
         taken = await connection.execute(
             "BEGIN; UPDATE lane SET grp = grp + 1"
             f" WHERE node = {self._node} AND no = {self._no} AND grp = {self._count}"
         )
         if taken != "UPDATE 1":
-            return await self._not_mine(connection)
-        self._sent = None  # the try before did not commit
+            raise await self._not_mine(connection)
         rows, receipts, missing = resolve(units, await self._facts(connection, wanted), now, self._node)
         while missing:
             wanted.runs |= dict.fromkeys(missing)
@@ -201,20 +199,33 @@ class PostgresLane:
         self._sent = None
         self._known.learn(rows)
 
-    async def _not_mine(self, connection: Connection) -> Result:
-        """The lane's row is not as it was left: it is gone, or this very group committed and only the answer was
-        lost.
+    async def _found(self) -> list[Committed | UnitRefused] | None:
+        """What became of the group that was sent and not answered; None: it is not written, and never will be.
+
+        What was sent may be on its way still: only a count that it does not expect keeps it out for good. That is two
+        on, for one on is its own.
         """
-        await connection.execute("ROLLBACK")
-        count = await connection.fetchval("SELECT grp FROM lane WHERE node = $1 AND no = $2", self._node, self._no)
-        if count is None:
-            raise fenced(self._node)
-        if self._sent is None or count != self._count + 1:
-            stands = f"lane {self._no} of node {self._node} stands at {count}, not at {self._count}"
-            raise StoreFailed(stands, hint="start again")
+        assert self._sent is not None
+        mine = f"WHERE node = {self._node} AND no = {self._no}"
+        await self._connection.execute(f"UPDATE lane SET grp = grp + 2 {mine} AND grp = {self._count}")
+        count = await self._connection.fetchval(f"SELECT grp FROM lane {mine}")
+        if count == self._count + 2:
+            self._count, self._sent = count, None
+            return None
+        if count != self._count + 1:
+            raise await self._not_mine(self._connection)
         receipts, rows = self._sent
         self._committed(rows)
         return receipts
+
+    async def _not_mine(self, connection: Connection) -> StoreFailed:
+        """The lane's row is not as it was left, or gone."""
+        await self._take_back()
+        count = await connection.fetchval("SELECT grp FROM lane WHERE node = $1 AND no = $2", self._node, self._no)
+        if count is None:
+            return fenced(self._node)
+        stands = f"lane {self._no} of node {self._node} stands at {count}, not at {self._count}"
+        return StoreFailed(stands, hint="start again")
 
     async def _facts(self, connection: Connection, wanted: Wants) -> Facts:
         facts = Facts(wanted)

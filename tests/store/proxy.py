@@ -10,7 +10,7 @@ PARSE, BIND = b"PB"
 
 class Proxy:
     """Passes bytes on. With `cut_at_commit` the next COMMIT, or group that is one statement, is lost on its way
-    (`before`), or its answer is (`after`).
+    (`before`), or its answer is (`after`), or it arrives when whoever sent it is gone (`late`): on `arrive`.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -19,6 +19,8 @@ class Proxy:
         self.cut_at_commit = ""
         self._speaks = asyncio.Event()
         self._speaks.set()
+        self._arrives = asyncio.Event()
+        self.arrived = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -29,6 +31,10 @@ class Proxy:
     def speak(self) -> None:
         """Pass on what came meanwhile, too."""
         self._speaks.set()
+
+    def arrive(self) -> None:
+        """Let through what is late; `arrived` is set when it was answered."""
+        self._arrives.set()
 
     async def __aenter__(self) -> "Proxy":
         await self.open()
@@ -59,7 +65,13 @@ class Proxy:
             lost = asyncio.Event()
             back = asyncio.ensure_future(self._back(their_reader, writer, lost))
             try:
-                await self._there(reader, their_writer, lost)
+                late = await self._there(reader, their_writer, lost)
+                if late:
+                    writer.transport.abort()
+                    await self._arrives.wait()
+                    their_writer.write(late)
+                    await asyncio.wait([back], timeout=5)
+                    self.arrived.set()
             finally:
                 if lost.is_set():
                     await asyncio.wait([back], timeout=0.05)  # the answer arrives, and goes nowhere
@@ -71,20 +83,24 @@ class Proxy:
             self._tasks.discard(task)
             writer.transport.abort()
 
-    async def _there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
+    async def _there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> bytes:
+        """Until the line is cut; what is late then."""
         at_once: set[bytes] = set()  # names of prepared statements
         while data := await reader.read(65_536):
             await self._speaks.wait()
             if _commits(data, at_once) and self.cut_at_commit:
                 cut, self.cut_at_commit = self.cut_at_commit, ""
                 if cut == "before":
-                    return
+                    return b""
                 lost.set()
+                if cut == "late":
+                    return data
                 writer.write(data)
                 await writer.drain()
-                return
+                return b""
             writer.write(data)
             await writer.drain()
+        return b""
 
     async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event) -> None:
         with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from reactor.core import faults
 from reactor.core.clock import SYSTEM
 from reactor.core.errors import ConfigError, Fenced, StoreUnavailable
 from reactor.core.event import Mark
@@ -185,6 +186,43 @@ async def test_a_commit_whose_answer_was_lost_is_resolved(
             assert len(await store.journal(number)) == 1
             assert await store.event(number) is not None
         assert store.refusing == ""
+
+
+@pytest.mark.broker("postgres")
+async def test_a_statement_that_arrives_late_writes_nothing(
+    opens: Opens, postgres_url: str, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its group went again meanwhile, and the line broke again: whoever waits must not hear that nothing was written,
+    and find it written after all.
+    """
+    parts = urlsplit(postgres_url)
+    async with Proxy(parts.hostname or "", parts.port or 0) as proxy:
+        store = await opens(postgres_url.replace(f":{parts.port}", f":{proxy.port}"))
+        await store.submit(Unit(runs=(start(1, state=int(RunState.RUNNING)),)))
+        broken: list[str] = []
+
+        def hook(name: str) -> None:
+            if name == "store.before_commit" and not broken:
+                broken.append(name)
+                raise ConnectionResetError("the line broke again")
+
+        proxy.cut_at_commit = "late"
+        writing = asyncio.ensure_future(store.submit(step(1, 5)))
+        async with asyncio.timeout(20):
+            while proxy.cut_at_commit:
+                await asyncio.sleep(0.01)
+            monkeypatch.setattr(faults, "hook", hook)
+            while not (broken or writing.done()):
+                await clock.advance(1)
+                await asyncio.sleep(0.01)
+            proxy.arrive()
+            await proxy.arrived.wait()
+            while not writing.done():
+                await clock.advance(1)
+                await asyncio.sleep(0.01)
+        assert await writing == Committed()
+        assert (await store.submit(step(1, 6))).refused == ""
+        assert sorted(row.ord >> 40 for row in await store.journal(1)) == [5, 6]
 
 
 @pytest.mark.broker("postgres")
