@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
+
+from ..core.durations import parse_duration
 
 START = 1_767_225_600.0
 """2026-01-01T00:00:00Z."""
@@ -63,8 +66,13 @@ class VirtualClock:
             asyncio.get_running_loop().call_soon(self._look, 0)
         await future
 
-    async def advance(self, seconds: float) -> None:
-        """Move time on; sleepers wake in order, and whatever they start has come to wait before the next one wakes."""
+    async def advance(self, by: float | str) -> None:
+        """Move time on, by seconds or by a duration such as `3d`; sleepers wake in order, and whatever they start has
+        come to wait before the next one wakes. Raises ValueError: time does not go back.
+        """
+        seconds = parse_duration(by) if isinstance(by, str) else by
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"a clock is moved on by 0 s or more, not by {seconds:g}: `step` sets the wall clock back")
         until = self._monotonic + seconds
         await self.settle()
         while (due := self._next()) is not None and due <= until:

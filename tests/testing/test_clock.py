@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from reactor.core.backoff import Backoff
 from reactor.testing.clock import START, VirtualClock
 
@@ -92,3 +94,18 @@ def test_backoff_grows_to_its_bound_and_begins_anew() -> None:
     spread = [Backoff(8, 2, 30).next_s() for _ in range(200)]
     assert all(4 <= delay <= 8 for delay in spread)
     assert max(spread) - min(spread) > 1
+
+
+async def test_a_clock_is_moved_on_by_a_duration_in_words() -> None:
+    clock = VirtualClock()
+    before = clock.now()
+    await clock.advance("3d")
+    assert clock.now() - before == 3 * 86_400
+
+
+@pytest.mark.parametrize(("by", "shown"), [(-5, "-5"), (float("nan"), "nan"), (float("inf"), "inf")])
+async def test_a_clock_is_not_moved_back(by: float, shown: str) -> None:
+    clock = VirtualClock()
+    with pytest.raises(ValueError, match="moved on") as caught:
+        await clock.advance(by)
+    assert str(caught.value) == (f"a clock is moved on by 0 s or more, not by {shown}: `step` sets the wall clock back")
