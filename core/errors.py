@@ -14,6 +14,7 @@ ReactorError
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -189,6 +190,18 @@ def is_ctrl_c(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def is_given_up(error: BaseException) -> bool:
+    """Is it the end of a coroutine that nobody awaits any more? Not inside a task that runs: there somebody raised
+    it.
+    """
+    if not isinstance(error, GeneratorExit):
+        return False
+    try:
+        return asyncio.current_task() is None
+    except RuntimeError:  # no loop runs any more
+        return True
+
+
 def legible(text: str) -> str:
     """Text as it can be stored: without the halves of characters that stand for bytes of names that are no UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
@@ -235,6 +248,8 @@ class ReactorError(Exception):
         if code:
             self.code = code
         self.hint = hint
+        if hint and hint not in message:
+            self.add_note(f"help: {hint}")  # a program that does not catch it shows what to do, too
         self.details: dict[str, Any] = dict(details or {})
         self.cause = cause
 

@@ -19,6 +19,7 @@ from ..core.errors import (
     ReactorError,
     code_matches,
     is_ctrl_c,
+    is_given_up,
     legible,
     said_by,
     shortened,
@@ -259,7 +260,7 @@ def _of_others(e: BaseException) -> bool:
     if isinstance(e, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is None or task.cancelling() > 0
-    return isinstance(e, GeneratorExit) or is_ctrl_c(e)
+    return is_given_up(e) or is_ctrl_c(e)
 
 
 def unexpected(e: BaseException, step: str | None, attempt: int | None, place: ErrorPlace | None) -> ErrorInfo:

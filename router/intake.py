@@ -63,7 +63,11 @@ class Intake:
         """Take a delivery; returns when it is with the store, not when it is durable. `done`: outbox marks of its
         unit.
         """
-        await self.take(trigger, delivery, lambda settlement: self._spawn(delivery.settle(settlement)), done=done)
+
+        def settled(settlement: Settlement) -> None:
+            self._spawn(delivery.settle(settlement), f"`settle` of trigger {trigger}")
+
+        await self.take(trigger, delivery, settled, done=done)
 
     async def take(
         self,
@@ -113,7 +117,7 @@ class Intake:
         if error is None:
             self._durable(pending, future.result())
         elif isinstance(error, UnitRefused):
-            self._spawn(self._one_by_one(pending, unit))
+            self._spawn(self._one_by_one(pending, unit), f"a refused delivery of trigger {pending.trigger}")
         else:
             self._not_taken(pending, error)
 
@@ -221,8 +225,8 @@ class Intake:
         letters.append(self._arrivals.letter(0, self._clock.now(), pending.trigger, event, reason, raw=raw))
         return Receipt("dead", error=reason)
 
-    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
-        task = asyncio.ensure_future(coroutine)
+    def _spawn(self, coroutine: Any, name: str | None = None) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -257,5 +261,9 @@ class Intake:
             if self._tasks:
                 _, late = await asyncio.wait(self._tasks, timeout=CLOSE_S_MAX)
                 for task in late:
+                    log.error("%s has not ended after %g s: cut off", task.get_name(), CLOSE_S_MAX)
                     task.cancel()
+                if late:
+                    await asyncio.wait(late, timeout=1.0)
+                    self._tasks -= late  # who swallows even that is left behind
             await asyncio.sleep(0)

@@ -10,10 +10,12 @@ import heapq
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+import msgspec
 
 from ..core.clock import Clock
-from ..core.errors import ReactorError, TransientError
+from ..core.errors import ReactorError, TransientError, is_ctrl_c, is_given_up, legible, said_by, shortened
 from ..core.limits import CLOSE_S_MAX
 from ..core.loops import LOOPS
 
@@ -55,15 +57,15 @@ class guarding:  # noqa: N801  # used like a statement, as contextlib's own
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Raise Crashed in place of what a plugin may not raise."""
-        if error is None or isinstance(error, (ReactorError, KeyboardInterrupt, GeneratorExit)):
+        if error is None or isinstance(error, ReactorError) or is_ctrl_c(error) or is_given_up(error):
             return
-        what = f"{type(error).__name__}: {error}"
+        what = legible(shortened(f"{type(error).__name__}: {said_by(error)}"))
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 return
             what = "it was cancelled from inside"
-        raise Crashed(f"{self._what} {self._kind} crashed: {what}") from error
+        raise Crashed(f"{self._what} {self._kind} crashed: {what}", hint="the log has its traceback") from error
 
 
 class Limits:
@@ -90,10 +92,13 @@ class Limits:
 
         number = self._add(seconds, expire)
         try:
-            return await call
-        except asyncio.CancelledError:
-            if expired and task.uncancel() <= before:
-                raise expired[0] from None
+            result = await call
+            if expired:
+                task.uncancel()  # it came to an end all the same
+            return result
+        except BaseException as error:
+            if expired and task.uncancel() <= before:  # also where it made another failure of our cancellation
+                raise expired[0] from (None if isinstance(error, asyncio.CancelledError) else error)
             raise
         finally:
             self._open.discard(number)
@@ -167,9 +172,17 @@ async def left(clock: Clock, trigger: Any) -> None:
 
 def details_of(trigger: Any, kind: str) -> Mapping[str, Any]:
     """What a connected trigger tells of itself (`details`); its failure to, in place of that."""
-    tell: Callable[[], Mapping[str, Any]] | None = getattr(trigger, "details", None)
+    tell: Callable[[], Any] | None = getattr(trigger, "details", None)
     try:
         with guarding("`details` of", kind):
-            return tell() if tell is not None else {}
+            told: Any = tell() if tell is not None else {}
     except ReactorError as error:
         return {"error": str(error)}
+    try:
+        msgspec.json.encode(told)
+        if isinstance(told, Mapping):
+            return cast("Mapping[str, Any]", told)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass  # it would cost the others their place in the list
+    what = type(cast("object", told)).__name__
+    return {"error": f"`details` of {kind} gave {what}; wanted is a mapping of JSON values"}

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from ..core.backoff import Backoff
 from ..core.clock import SYSTEM, Clock
@@ -21,9 +23,10 @@ from ..core.http import Routes
 from ..core.limits import CLOSE_S_MAX
 from ..core.loops import LOOPS
 from ..language.definition import TriggerSpec
-from .catalogue import Kinds, takes_context
+from .catalogue import Kind, Kinds
 from .contract import Guarantee, Trigger, TriggerContext, as_written
 from .isolation import Crashed, Hangs, Limits, awhile, details_of, guarding, left, until_it_comes, within
+from .making import Door, made
 from .status import State, Switches, TriggerStatus, Trouble
 
 CONNECT_S_MAX = 330.0
@@ -161,9 +164,9 @@ class Reader:
     """One trigger under supervision: its state, and its counters as plain attributes for the metrics."""
 
     __slots__ = (
-        "_backoff", "_guarantee", "_hold_until", "_marks", "_number", "_refusals", "_trouble", "_unsettled", "_wake",
-        "error", "in_flight", "next_attempt_at", "owner", "read", "reconnects", "refused", "resume", "settled", "since",
-        "spec", "state", "task", "trigger",
+        "_backoff", "_door", "_guarantee", "_hold_until", "_marks", "_number", "_refusals", "_trouble", "_unsettled",
+        "_wake", "error", "in_flight", "next_attempt_at", "owner", "read", "reconnects", "refused", "resume", "settled",
+        "since", "spec", "state", "task", "trigger",
     )  # fmt: skip
 
     def __init__(self, owner: Supervisor, spec: TriggerSpec) -> None:
@@ -180,6 +183,7 @@ class Reader:
         self.in_flight = 0  # events read and not yet settled
         self.settled = self.refused = self.reconnects = 0
         self._guarantee: Guarantee | Literal[""] = ""
+        self._door: Door | None = None  # of a plugin's trigger
         self._unsettled: dict[int, tuple[float, int]] = {}  # delivery → when it was read, how many events; oldest first
         self._number = 0
         self._hold_until = 0.0  # monotonic
@@ -230,16 +234,21 @@ class Reader:
             self.owner.changed(self.status())
 
     async def live(self) -> None:
-        """From the first attempt to connect to the end."""
+        """From the first attempt to connect to the end; who swallows our cancellation is not called again."""
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            while True:
+            while not task.cancelling():
                 try:
                     with guarding("the trigger kind", self.spec.kind):
-                        await self._session()
+                        await self._session(task)
+                    return
                 except EndOfEvents:
                     self.enter("finished")
                     return
                 except TransientError as lost:
+                    if task.cancelling():
+                        return
                     if isinstance(lost, (Crashed, Hangs)):  # nothing is known of its state: it is made anew
                         _log.error("trigger %s: %s", self.spec.name, lost, exc_info=lost.__cause__)
                         await self._close()
@@ -254,12 +263,12 @@ class Reader:
             await self._drained()
             await self._close()
 
-    async def _session(self) -> None:
-        """One connection: connect, then read and publish until something is raised."""
+    async def _session(self, task: asyncio.Task[Any]) -> None:
+        """One connection: connect, then read and publish until something is raised, or the task is to end."""
         trigger = await self._connect()
         connected_at = self.owner.clock.monotonic()
         try:
-            while True:
+            while not task.cancelling():
                 if self.in_flight >= self.spec.max_in_flight or self._hold_until:
                     await self._room()
                 await self._publish(await trigger.read())  # no name for it: an idle reader would keep it
@@ -276,7 +285,10 @@ class Reader:
         self.enter("connecting", self.error)
         self._marks.clear()
         self._marks.update(await self._stored())
-        trigger = self.trigger = self.trigger or self._make()
+        if self.trigger is None:
+            of = self.owner
+            self.trigger, self._guarantee, self._door = made(of.kinds, self.spec, of.clock, self._context)
+        trigger = self.trigger
         whose = f"`connect` of {self.spec.kind}"
         await self.owner.limits.limited(CONNECT_S_MAX, trigger.connect(), whose, self._hangs)
         self.enter("connected")
@@ -285,34 +297,19 @@ class Reader:
     def _stored(self) -> Awaitable[Mapping[str, bytes]]:
         return self.owner.read_marks(self.spec.name)
 
-    def _make(self) -> Trigger:
-        """The trigger itself, of its kind, with its config and what it may know. Raises ConfigError."""
-        owner, spec = self.owner, self.spec
-        kind, make = owner.kinds.load(spec.kind)
-        config = owner.kinds.config(spec.kind, spec.config)
-        self._guarantee = make.traits.guarantee
-        if not takes_context(make):
-            return cast("Trigger", make(config))
-        named = getattr(config, "connection", None)
-        connection = owner.connections(kind.connection, named) if kind.connection else None
-        context = TriggerContext(
-            name=spec.name,
-            spec=spec,
-            store_id=owner.store_id,
-            node=owner.node,
-            clock=owner.clock,
-            marks=self._marks,
-            reread=self._stored,
-            connection=connection,
-            project=owner.project,
-            routes=owner.routes,
-            render=owner.render,
-            resume=self.resume,
-        )
-        return cast("Trigger", make(config, context))
+    def _context(self, kind: Kind, config: BaseModel) -> TriggerContext:
+        """What its trigger may know."""
+        owner, named = self.owner, getattr(config, "connection", None)
+        return TriggerContext(
+            name=self.spec.name, spec=self.spec, store_id=owner.store_id, node=owner.node, clock=owner.clock,
+            marks=self._marks, reread=self._stored, project=owner.project, routes=owner.routes, render=owner.render,
+            connection=owner.connections(kind.connection, named) if kind.connection else None, resume=self.resume,
+        )  # fmt: skip
 
     async def _publish(self, delivery: Delivery) -> None:
         """Hand a delivery on; if that is cut short, the source gets it back."""
+        if self._door is not None:
+            delivery = self._door.taken(delivery)
         size = max(1, len(delivery.events))
         self._number += 1
         number = self._number

@@ -17,7 +17,7 @@ from msgspec import Struct
 from pydantic import BaseModel, Field
 
 from ...connections.fields import Duration, Keys, Size
-from ...core.errors import StepError, is_ctrl_c
+from ...core.errors import StepError, is_ctrl_c, is_given_up
 from ...language.python_step import is_step_class
 from .calling import (
     CONTEXT,
@@ -270,7 +270,7 @@ def _raised(error: BaseException, name: str) -> BaseException:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             return error
-    return error if isinstance(error, (GeneratorExit, Stopped)) or is_ctrl_c(error) else error_of(error, name)
+    return error if isinstance(error, Stopped) or is_given_up(error) or is_ctrl_c(error) else error_of(error, name)
 
 
 def _import(services: Services, reference: str) -> Any:

@@ -141,3 +141,31 @@ async def test_a_source_that_takes_no_answer_is_not_waited_for(store: str, monke
             await rig.intake.drain()
     finally:
         await rig.crash()
+
+
+async def test_a_settle_that_does_not_let_itself_be_cancelled_is_named_and_left(
+    store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(intake, "CLOSE_S_MAX", 0.2)
+    rig = Rig(store)
+    await rig.open()
+    end = asyncio.Event()
+    begun: list[Any] = []
+
+    async def settle(settlement: Settlement) -> None:
+        begun.append(settlement)
+        while not end.is_set():
+            try:
+                await end.wait()
+            except asyncio.CancelledError:
+                continue
+
+    try:
+        await rig.intake.publish("orders", Delivery((Event(type="go", source="/t"),), settle))
+        await rig.until(lambda: bool(begun))
+        async with asyncio.timeout(LIMIT_S):
+            await rig.intake.drain()
+        assert "`settle` of trigger orders has not ended after 0.2 s: cut off" in caplog.messages
+    finally:
+        end.set()
+        await rig.crash()

@@ -81,6 +81,13 @@ async def test_a_plain_function_that_closes_a_generator_wrongly_has_failed(rig: 
     assert (await _failed(rig, plain))["message"] == "m:odd raised GeneratorExit"
 
 
+async def test_a_coroutine_function_that_closes_a_generator_wrongly_has_failed(rig: Rig) -> None:
+    async def in_the_loop() -> None:
+        raise GeneratorExit
+
+    assert (await _failed(rig, in_the_loop))["message"] == "m:odd raised GeneratorExit"
+
+
 async def test_a_long_message_is_cut_in_its_middle(rig: Rig) -> None:
     def shouts() -> None:
         raise ValueError("a" * 5000 + "z" * 5000)
