@@ -11,6 +11,7 @@ from ..core.errors import ErrorInfo, ReactorError
 from ..store.contract import JournalRow, Kind, RunChange, RunState, Unit
 from .active import ActiveRun
 from .admission import release
+from .children import end_children
 from .masking import masked_error
 from .patience import patiently
 from .plan import Node
@@ -99,7 +100,7 @@ class Endings:
             handlers = self.handlers(run)
             if run.cause is not None and run.plan.starts_runs:
                 request = run.cancel or CancelRequest("its parent was stopped", "parent", self._x.clock.now())
-                await self._x.waits.end_children(run, request)
+                await end_children(self._x, run, request)
             if run.state is RunState.PAUSED:
                 run.ending = False  # `resume` looks at it again
                 return

@@ -21,11 +21,12 @@ from ..core.event import Event, decode_stored
 from ..core.ids import own_run_number, run_text
 from ..core.keys import key_text
 from ..core.limits import GROUP_S_MAX, WAIT_S_MAX
-from ..store.contract import EventRow, Kind, RunFilter, RunRow, RunState, Unit, UnitRefused
+from ..store.contract import EventRow, Kind, RunRow, RunState, Unit, UnitRefused
 from .actions.catalogue import read_input
 from .actions.contract import EmitEffect
 from .active import ActiveRun
 from .attempts import Attempt, unexpected
+from .children import children_of, end_child
 from .patience import patiently
 from .plan import Node, wrong
 from .prepare import wait_pattern
@@ -334,15 +335,6 @@ class Waits:
             cause.as_cause() if cause is not None else None,
         )
 
-    async def end_children(self, run: ActiveRun, request: CancelRequest) -> None:
-        """Cancel children in `sync` and `async`, and wait until they have ended (semantics 9.4)."""
-        x, children = self._x, RunFilter(parent=run.row.id)
-        for row in await patiently(x.clock, lambda: x.store.runs(children, limit=500)):
-            if not RunState(row.state).ended:
-                with self._x.telling.watching(row.id) as future:
-                    if await self._x.owner.cancel_child(row.id, request):
-                        await future
-
     # -- people
     async def _approval(self, run: ActiveRun, node: Node, parked: Parked) -> None:
         noted = run.timers_due.pop(node.index, None)
@@ -463,18 +455,13 @@ class Waits:
             parked.stopping = True
             if not parked.child:
                 return  # it is being started, and is stopped then
-            row = await self._stopped_child(run, parked.child)
+            reason = run.cancel.reason if run.cancel is not None else "its parent was stopped"
+            request = CancelRequest(reason, "parent", self._x.clock.now())
+            row = await end_child(self._x, parked.child, request)
             if row is not None and row.state == RunState.COMPLETED:  # it was faster: its effects are the step's to undo
                 await self._made(run, node, row)
                 return
         await self._finish(run, node, "cancelled", error=self._x.endings.why_stopped(run, node))
-
-    async def _stopped_child(self, run: ActiveRun, number: int) -> RunRow | None:
-        x, reason = self._x, run.cancel.reason if run.cancel is not None else "its parent was stopped"
-        with x.telling.watching(number) as future:
-            if await x.owner.cancel_child(number, CancelRequest(reason, "parent", x.clock.now())):
-                return await future
-        return await patiently(x.clock, lambda: x.store.run(number))
 
     def stop_found(self, run: ActiveRun, node: Node) -> None:
         """At recovery: a `run-workflow` step was under way when its run was stopped. Its child, if it has one, ends
@@ -485,13 +472,12 @@ class Waits:
         self._x.spawn(self._stop_found(run, node, run.parked[node.index]), f"{run.id}/stop", run)
 
     async def _stop_found(self, run: ActiveRun, node: Node, parked: Parked) -> None:
-        x, children = self._x, RunFilter(parent=run.row.id)
-        rows = await patiently(x.clock, lambda: x.store.runs(children, limit=500))
-        parked.child = max((row.id for row in rows if row.parent_ord == node.ord), default=0)
-        if parked.child:
-            await self._stop(run, node)
-        else:
-            await self._finish(run, node, "cancelled", error=x.endings.why_stopped(run, node))
+        async for row in children_of(self._x, run):
+            if row.parent_ord == node.ord:
+                parked.child = row.id
+                await self._stop(run, node)
+                return
+        await self._finish(run, node, "cancelled", error=self._x.endings.why_stopped(run, node))
 
     def stop_all(self, run: ActiveRun, *, children: bool) -> None:
         """Cancel what is parked; without `children`, sub-workflows are left to finish, as running siblings are."""

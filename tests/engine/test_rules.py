@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reactor.core.errors import StepError
-from reactor.core.limits import GROUP_S_MAX
+from reactor.core.limits import GROUP_S_MAX, PAGE_ROWS_MAX
 from reactor.engine.signals import SignalRefused
 from reactor.testing.clock import VirtualClock
 
@@ -276,9 +276,24 @@ steps:
     run = await rig.ended(head["id"])
     assert run["state"] == "cancelled"
     assert world.done == ["p", "c", "c", "c", "undo c", "undo c", "undo p"]
-    still = (await rig.runs.list(workflow="child", state=["running"]))["items"]
+    still = (await rig.runs.list(workflow="child", state=["waiting"]))["items"]
     assert len(still) == 1
     assert still[0]["correlation"] == (run["correlation"] or run["id"])
+
+
+@pytest.mark.rule("9.4.1")
+async def test_all_children_have_ended_before_their_parent_however_many(rig: Rig) -> None:
+    count = PAGE_ROWS_MAX + 20
+    parts = "".join(f"  - {{name: s{i}, run-workflow: {{workflow: child, mode: async}}}}\n" for i in range(count))
+    await rig.deploy(
+        "workflow: child\nsteps: [{name: long, wait: {for: 1h}}]\n"
+        f"---\nworkflow: parent\nsteps:\n{parts}  - {{name: long, wait: {{for: 1h}}}}\n"
+    )
+    head = await rig.runs.start("parent")
+    await rig.until(lambda: sum(bool(run.parked) for run in rig.engine.executor.runs.values()) == count + 1)
+    await rig.runs.cancel(head["id"])
+    assert (await rig.ended(head["id"]))["state"] == "cancelled"
+    assert (await rig.runs.list(workflow="child", state=["running", "waiting"]))["items"] == []
 
 
 @pytest.mark.rule("9.5")
