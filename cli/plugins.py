@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from typing import Literal, cast
 
 import msgspec
@@ -17,7 +19,8 @@ from .parsing import Given
 
 def list_(given: Given) -> None:
     """All that installed plugins supply, each imported, so that what is broken shows."""
-    found = list_plugins()
+    with contextlib.redirect_stdout(sys.stderr):  # what one prints as it is imported is no part of the list
+        found = list_plugins()
     if given.output != "table":
         output.dump(msgspec.to_builtins(found), given.output)
     elif found:

@@ -310,33 +310,38 @@ class Reader:
         """Hand a delivery on; if that is cut short, the source gets it back."""
         if self._door is not None:
             delivery = self._door.taken(delivery)
-        size = max(1, len(delivery.events))
-        self._number += 1
-        number = self._number
+        size, told = max(1, len(delivery.events)), False
+        self._number = number = self._number + 1
         self._unsettled[number] = (self.owner.clock.monotonic(), size)
         self.in_flight += size
         self.read += len(delivery.events)
 
         async def settle(settlement: Settlement) -> None:
-            if self._unsettled.pop(number, None) is None:
+            nonlocal told
+            if told:
                 _log.error("a delivery of trigger %s was settled twice: the second time is ignored", self.spec.name)
                 return
-            if not self._unsettled:
-                self._unsettled.clear()  # gives back what it had grown to
-            self.in_flight -= size
+            told = True
             self._note(settlement, len(delivery.events))
             try:
                 with guarding("`settle` of", self.spec.kind):
                     await delivery.settle(settlement)
             except ReactorError as error:  # the source was not told: it will bring the events again
                 _log.warning("trigger %s: %s", self.spec.name, error, exc_info=error.__cause__)
+            finally:  # until then it counts: a source that is slow to be told is read no faster
+                del self._unsettled[number]
+                if not self._unsettled:
+                    self._unsettled.clear()  # gives back what it had grown to
+                self.in_flight -= size
+                if self._wake is not None and not self._wake.done():
+                    self._wake.set_result(None)
 
         try:
             d = delivery
             wrapped = Delivery(d.events, settle, d.partition, d.marks, d.positioned, d.ledger)
             await self.owner.publish(self.spec.name, wrapped)
         except BaseException:
-            if number in self._unsettled:
+            if not told:
                 await settle(Settlement(again=True))
             raise
 
@@ -353,8 +358,6 @@ class Reader:
             self.settled += events
             self._refusals = None
             self.resume.clear()
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
 
     async def _room(self) -> None:
         """Wait until the source may bring more: fewer than `max_in_flight` unsettled, and no refusal to wait out."""

@@ -13,6 +13,7 @@ import reactor
 from reactor.cli.verbs import VERBS
 from reactor.plugins.checking import Checked, Outcome
 from reactor.tests.cli.rig import Project
+from reactor.tests.plugins.pack import ACTION, install
 from reactor.tests.tidy.tree import LEVELS
 
 
@@ -261,6 +262,17 @@ def test_plugins_are_listed_begun_and_checked(project: Project) -> None:
             "  = help: install it first: pip install -e FOLDER\n"
         ),
     )
+
+
+def test_what_a_plugin_prints_as_it_is_imported_is_no_part_of_the_list(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points, modules = {"reactor.actions": {"shout": "loud_one:Shout"}}, {"loud_one": ACTION + "print('hello')\n"}
+    folder = install(tmp_path / "lib", "loud", points, modules)
+    monkeypatch.syspath_prepend(str(folder))
+    said = project.say("plugin", "list", "-o", "json")
+    assert [(each["name"], each["state"]) for each in said.json] == [("shout", "loaded")]
+    assert said.err == "hello\n"
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("passed", 0), ("failed", 1)])

@@ -15,7 +15,7 @@ from reactor.core.errors import (
     PermanentError,
     StoreUnavailable,
 )
-from reactor.core.event import Delivery, Settlement
+from reactor.core.event import Delivery, Event, Settlement
 from reactor.core.limits import CLOSE_S_MAX
 from reactor.language.definition import TriggerSpec
 from reactor.tests.triggers.fakes import WORLD, Bench, Source, fake_spec
@@ -64,6 +64,27 @@ async def test_reads_publishes_and_counts(bench: Bench, source: Source) -> None:
     status = bench.status()
     assert (status.read, status.settled, status.in_flight, status.oldest_unsettled_s) == (2, 2, 0, 0.0)
     assert [item for item, _ in source.settled] == ["A", "B"]
+
+
+async def test_a_source_that_is_slow_to_be_told_is_read_no_faster(bench: Bench, source: Source) -> None:
+    await bench.start(orders=fake_spec(max_in_flight=2))
+    answers = asyncio.Event()
+
+    async def slowly(settlement: Settlement) -> None:
+        await answers.wait()
+
+    for number in range(4):
+        source.waiting.put_nowait(Delivery((Event(type="t", source="/fake", id=str(number)),), slowly))
+    await bench.clock.settle()
+    telling = [asyncio.ensure_future(delivery.settle(Settlement())) for _, delivery in bench.inbox.taken]
+    await bench.clock.settle()
+    status = bench.status()
+    assert (status.read, status.settled, status.in_flight, len(bench.inbox.taken)) == (2, 2, 2, 2)
+    answers.set()
+    await asyncio.gather(*telling)
+    await bench.clock.settle()
+    status = bench.status()
+    assert (status.read, status.in_flight) == (4, 2)
 
 
 class Held(dict[str, int]):
