@@ -8,15 +8,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from .connections.otel import tracing
 from .connections.registry import Registry as Connections
 from .connections.words import connection_words
 from .core.clock import SYSTEM, Clock
-from .core.errors import ConfigError, ReactorError, StoreFailed
+from .core.errors import ConfigError, StoreFailed
 from .core.event import Receipt
 from .core.http import Routes
+from .core.opened import Face, OpenedOnce
 from .core.telemetry import Telemetry
 from .engine.actions.catalogue import Catalogue as Actions
 from .engine.actions.words import action_words
@@ -24,6 +25,7 @@ from .engine.engine import Engine
 from .engine.files import WorkflowFiles
 from .engine.functions import Functions
 from .engine.handle import RunHandle
+from .engine.prepare import mapping
 from .engine.runs_api import RunsApi
 from .engine.services import ActionServices
 from .engine.upkeep import upkeep
@@ -48,12 +50,15 @@ from .triggers.supervisor import Supervisor
 from .triggers.words import kind_words
 
 
-class App:
+class App(OpenedOnce):
     """A whole Reactor in one asyncio program.
 
     `store`: a URL, `:memory:` by default. `project`: a folder with `reactor.yaml`, or a Project; what is given beside
     it (`connections`, `triggers`, `vars`) is added to it; so is the `writer` of an SQLite file, if it names none.
     """
+
+    engine, deploys = Face[Engine](), Face[Deploys]()
+    runs_api, events_api, workflows_api = Face[RunsApi](), Face[EventsApi](), Face[WorkflowsApi]()
 
     def __init__(
         self,
@@ -85,33 +90,21 @@ class App:
         address = f"{server.host}:{server.port}" if listen else ""  # nobody answers there otherwise
         url, durability, writer = self.project.store_url, self.project.durability, self.project.writer or writer
         self.store = open_store(url, durability=durability, clock=clock, address=address, writer=writer)
-        self.failed: asyncio.Future[ReactorError] | None = None
         self._registered: list[Loaded] = []
         self._loops: list[asyncio.Task[Any]] = []
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            open_first = f"the app has no `{name}`, or none before it is open: write `async with app:` around its calls"
-            raise AttributeError(open_first, name=name, obj=self)
-
-    async def __aenter__(self) -> App:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
 
     async def open(self) -> None:
         """Open the store, bring back what was under way, put the workflows in force, then read the triggers.
 
-        Raises ConfigError (another process has the store; a definition is wrong), StoreUnavailable.
+        Raises ConfigError (opened before; another process has the store; a definition is wrong), StoreUnavailable.
         """
-        self.failed = asyncio.get_running_loop().create_future()
+        self.check_unopened()
         await self.store.open()
+        self.opened()
         try:
             await self._start()
         except BaseException:
+            self.closed()
             await self.store.close()
             raise
 
@@ -149,7 +142,9 @@ class App:
         self.outbox.publish, self.engine.recorded = self.intake.publish, self.intake.recorded
         self.traces = tracing(os.environ, clock, store.id, self.engine.telling, self.intake.keyed)
         self.outbox.open(project.bus, self.connections.get, self.engine.telling.listeners)
-        self.events_api = EventsApi(store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine)
+        self.events_api = EventsApi(
+            store, self.intake, self.arrivals, self.rules, self.unmatched, self.engine, server.body_bytes_max
+        )
         self.supervisor = Supervisor(
             self.intake.publish, read_marks=store.marks, connections=self.connections.get, kinds=self.kinds,
             clock=clock, store_id=store.id, node=store.node, project=project.root, routes=self.routes,
@@ -164,10 +159,12 @@ class App:
         """Stop reading, let what is under way finish within `server.drain`, then close everything. Safe twice."""
         if not self._open:
             return
+        self.check_use()
         self._open = False
         await self.supervisor.close()
         await self.intake.drain()
-        await self.engine.close(self.project.server.drain_s)
+        await self.engine.close(self.project.server.drain_s)  # its steps may still call the app
+        self.closed()
         await self.unmatched.close()
         for loop in self._loops:
             loop.cancel()
@@ -213,6 +210,7 @@ class App:
 
     async def load(self) -> LoadResult:
         """Read the project's files and put the good ones in force; a broken one keeps its last good revision."""
+        self.check_use()
         result = await self.files.read(self.project.workflow_files(), self.vocabulary(), self._registered)
         await self.deploys.sync(result.loaded, failed=result.failed, held=result.may_hold)
         return result
@@ -224,9 +222,10 @@ class App:
         Keywords are inputs, but for version, priority, labels, key. Raises StepError `unknown_workflow`, InvalidInput.
         """
         name, version = self.functions.name_of(workflow), more.pop("version", "")
+        inputs = mapping(inputs, f"inputs of `{name}`")
         options = {k: more.pop(k) for k in ("priority", "labels", "key") if k in more}
-        row = await self.engine.start(f"{name}@{version}" if version else name, {**(inputs or {}), **more}, **options)
-        return RunHandle(self.runs_api, row)
+        row = await self.engine.start(f"{name}@{version}" if version else name, {**inputs, **more}, **options)
+        return RunHandle(lambda: self.runs_api, self.store.id, row)
 
     async def emit(self, type: str, data: Any = None, **more: Any) -> Receipt:
         """Hand in an event; returns when it is durable. See EventsApi.emit."""
@@ -234,7 +233,7 @@ class App:
 
     async def handle(self, run: str) -> RunHandle:
         """A run that is there already, such as one that an event started. Raises RunNotFound."""
-        return RunHandle(self.runs_api, await self.runs_api.row(run))
+        return RunHandle(lambda: self.runs_api, self.store.id, await self.runs_api.row(run))
 
     async def get(self, run: str) -> dict[str, Any]:
         """A run as the API shows it. Raises RunNotFound."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from types import NoneType
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
@@ -37,19 +39,26 @@ _any = msgspec.json.Decoder().decode
 
 
 class RunHandle:
-    """What `app.start` returns."""
+    """What `app.start` returns. `runs` is asked for at each call: it says so when the app is closed."""
 
-    def __init__(self, runs: RunsApi, row: RunRow) -> None:
-        self._runs = runs
+    def __init__(self, runs: Callable[[], RunsApi], store: str, row: RunRow) -> None:
+        self._find = runs
+        self._store = store
         self._row = row
+
+    @property
+    def _runs(self) -> RunsApi:
+        return self._find()
 
     @property
     def id(self) -> str:
         """The run's id, as the API and the command line spell it."""
-        return run_text(self._runs.store_id, self._row.id)
+        return run_text(self._store, self._row.id)
 
     async def result(self, timeout: float | None = None) -> Any:
         """The run's outputs once it has completed. Raises RunFailed, TimeoutError after `timeout` seconds."""
+        if not isinstance(cast("object", timeout), (int, float, NoneType)):
+            raise TypeError(f"`timeout` is a number of seconds, or None for no limit; found {timeout!r:.80}")
         if timeout is None:
             row = await self._runs.ended(self._row.id)
         else:

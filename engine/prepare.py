@@ -149,7 +149,10 @@ class Prepare:
             row.priority = form.constant
             start = RunStart(row, None)
         if labels:
-            own = {name: key_text(value) for name, value in labels.items()}
+            given = mapping(labels, "`labels`")
+            if found := json_fault(given, "labels"):
+                raise InvalidInput(found)
+            own = {name: key_text(value) for name, value in given.items()}
             row.labels = _encode({**(msgspec.json.decode(row.labels) if row.labels else {}), **own})
         if priority is not None:
             row.priority = priority_of(priority)
@@ -249,6 +252,13 @@ def cancel_pattern(plan: Plan, index: int) -> str:
 def wait_pattern(plan: Plan, node: Node) -> str:
     """The name of a wait's pattern in the router's index: of this very definition."""
     return f"{plan.digest.hex()[:12]}/{node.path}"
+
+
+def mapping(value: Any, what: str) -> dict[str, Any]:
+    """Names with values that have a JSON form, as a program gives them; none for None. Raises InvalidInput."""
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidInput(f"{what} must be a mapping of names to values; found {value!r:.80}")
+    return {str(name): each for name, each in cast("Mapping[Any, Any]", value or {}).items()}
 
 
 def priority_of(value: Any) -> int:

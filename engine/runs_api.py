@@ -62,7 +62,7 @@ class RunsApi:
         return number
 
     def _number(self, run: str) -> int | None:
-        return own_run_number(self._e.store.id, run)
+        return own_run_number(self._e.store.id, str(run))
 
     async def row(self, run: str) -> RunRow:
         """A run's row. Raises RunNotFound."""

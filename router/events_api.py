@@ -10,10 +10,10 @@ import msgspec
 
 from ..core.durations import format_instant
 from ..core.errors import ErrorInfo, PermanentError, StepError, StoreUnavailable, input_in_doubt
-from ..core.event import Delivery, Event, InvalidEvent, Receipt, Settlement, check, decode, decode_stored
+from ..core.event import Delivery, Event, InvalidEvent, Receipt, Settlement, check, decode, decode_stored, encode
 from ..core.ids import event_number, event_text, fresh_id, run_text
 from ..core.keys import whole
-from ..core.limits import PAGE_ROWS_MAX
+from ..core.limits import EVENT_BYTES_MAX, PAGE_ROWS_MAX
 from ..core.pages import BadPage, page_before, page_rows
 from ..core.plain import json_fault
 from ..language.cel import Activation
@@ -68,6 +68,7 @@ class EventsApi:
         rules: Rules,
         unmatched: Unmatched,
         runs: Runs,
+        bytes_max: int = EVENT_BYTES_MAX,
     ) -> None:
         self._store = store
         self._intake = intake
@@ -75,6 +76,7 @@ class EventsApi:
         self._rules = rules
         self._unmatched = unmatched
         self._runs = runs
+        self._bytes_max = bytes_max  # of an event that a program hands in
         self.rules_at: Callable[[int], Awaitable[Rules | None]]
         """The rules of a stored revision: set once there are deploys."""
 
@@ -83,7 +85,7 @@ class EventsApi:
         self, events: Sequence[Event], *, trigger: str = POSTED, checked: bool = False
     ) -> tuple[Receipt, ...]:
         """Accept events as one unit (semantics 1.10); returns when they are durable. `checked`: they were decoded from
-        a message, which checks them.
+        a message or from the store, and were checked then.
 
         Raises InvalidEvent before anything is taken, StoreUnavailable while the store refuses, StepError
         `rate_limited` while a workflow that they would start has as many held runs as may wait (semantics 5.9).
@@ -92,6 +94,7 @@ class EventsApi:
             if not event.id:
                 event.id = fresh_id()
             if not checked:
+                decode(encode(event), bytes_max=self._bytes_max)  # is it one that `POST /events` would take?
                 check(event)
         if self._store.refusing:
             raise StoreUnavailable(
@@ -133,9 +136,11 @@ class EventsApi:
         event = Event(type=type, source=source, id=id, subject=subject, data=data, datacontenttype="application/json")
         try:
             return (await self.publish((event,)))[0]
-        except (TypeError, ValueError):
-            if found := json_fault(data, "data"):
-                raise InvalidEvent(f"the event `{type}`: {found}") from None
+        except (TypeError, ValueError, RecursionError):
+            given = {"type": type, "source": source, "subject": subject, "id": id, "data": data}
+            for name, value in given.items():
+                if found := json_fault(value, name):
+                    raise InvalidEvent(f"the event `{type}`: {found}") from None
             raise
 
     # -- look
@@ -242,7 +247,7 @@ class EventsApi:
         if key:
             meta[REPLAY_KEY] = key
         trigger = str(event.meta.get("trigger", POSTED))
-        return (await self.publish((again.replace(meta=meta),), trigger=trigger))[0]
+        return (await self.publish((again.replace(meta=meta),), trigger=trigger, checked=True))[0]
 
     async def _replayed(self, event: Event, key: str) -> Event | None:
         """The replay of an event that this key made, if it did."""
@@ -312,7 +317,7 @@ class EventsApi:
             event = decode_stored(raw)
         except (PermanentError, msgspec.DecodeError):
             event = decode(raw)
-        receipt = (await self.publish((event,), trigger=letter.trigger))[0]
+        receipt = (await self.publish((event,), trigger=letter.trigger, checked=True))[0]
         if receipt.verdict == "dead" and receipt.error is not None:
             raise _again(receipt.error)
         return receipt.runs

@@ -1,16 +1,19 @@
 """What a program is told that asks an `App` for what cannot be."""
 
 import re
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from reactor import App, RunFailed, WorkflowBuilder
 from reactor.core.errors import ConfigError
-from reactor.core.event import InvalidEvent
+from reactor.core.event import Event, InvalidEvent, encode
+from reactor.core.limits import EVENT_BYTES_MAX
 from reactor.core.pages import BadPage
 from reactor.core.plain import json_fault
 from reactor.engine.prepare import InvalidInput
+from reactor.engine.signals import RunNotFound
 from reactor.language.definition import TriggerSpec
 from reactor.language.diagnostics import InvalidDefinition
 from reactor.testing import TestApp
@@ -109,3 +112,91 @@ async def test_a_level_that_there_is_not_fails_the_step() -> None:
         await app.deploy(WorkflowBuilder("logs").step("one", _logs).build())
         with pytest.raises(RunFailed, match=r"`level` of `context.log` is debug, info, warning, error; found 'waning'"):
             await (await app.start("logs")).result(timeout=60)
+
+
+async def test_an_event_over_the_limit_is_refused_as_post_events_does() -> None:
+    event = Event(type="a", source="/reactor", id="1", data="x" * EVENT_BYTES_MAX, datacontenttype="application/json")
+    said = f"the event has {len(encode(event))} bytes; at most {EVENT_BYTES_MAX} are taken"
+    async with App() as app:
+        for call in (app.emit("a", event.data, id="1"), app.events_api.publish((event,))):
+            with pytest.raises(InvalidEvent) as told:
+                await call
+            assert (told.value.code, str(told.value)) == ("too_large", said)
+        event = Event(type="a", source="/reactor", id="1", data="x", datacontenttype="application/json")
+        fits = "x" * (EVENT_BYTES_MAX - len(encode(event)) + 1)
+        receipt = await app.emit("a", fits, id="1")
+        assert receipt.verdict == "unmatched"
+        assert (
+            await app.events_api.replay(receipt.event)
+        ).verdict == "unmatched"  # it is a few bytes longer, and was taken
+
+
+async def test_the_limit_is_that_of_the_project(tmp_path: Path) -> None:
+    (tmp_path / "reactor.yaml").write_text("store: ':memory:'\nserver: {limits: {body: 1KiB}}\n")
+    async with App(project=tmp_path) as app:
+        with pytest.raises(InvalidEvent, match=r"^the event has 1\d\d\d bytes; at most 1024 are taken$"):
+            await app.emit("a", "x" * 1024)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"type": 5}, "`type` must be text; found 5"),
+        ({"type": None}, "`type` must be non-empty text; found None"),
+        ({"type": "a", "id": 5}, "`id` must be text; found 5"),
+        ({"type": "a", "source": 5}, "`source` must be text; found 5"),
+        ({"type": "a", "subject": 5}, "`subject` must be text; found 5"),
+        (
+            {"type": "a", "subject": {1}.__iter__},
+            "the event `a`: `subject` is not JSON: method-wrapper has no JSON form",
+        ),
+    ],
+)
+async def test_the_words_of_an_event_are_text(given: dict[str, Any], said: str) -> None:
+    async with App() as app:
+        with pytest.raises(InvalidEvent) as told:
+            await app.emit(**given)
+        assert str(told.value) == said
+
+
+async def test_data_that_holds_itself_is_named() -> None:
+    whole: list[Any] = []
+    whole.append(whole)
+    async with App() as app:
+        with pytest.raises(InvalidEvent) as told:
+            await app.emit("a", whole)
+        assert str(told.value) == "the event `a`: `data` is not JSON: it is nested too deeply, or holds itself"
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "said"),
+    [
+        ({"x": 1}, {"labels": [1]}, "`labels` must be a mapping of names to values; found [1]"),
+        ({"x": 1}, {"labels": "a"}, "`labels` must be a mapping of names to values; found 'a'"),
+        ({"x": 1}, {"labels": {"a": object()}}, "`labels.a` is not JSON: object has no JSON form"),
+        ([1], {}, "inputs of `same` must be a mapping of names to values; found [1]"),
+    ],
+)
+async def test_labels_and_inputs_are_mappings(given: Any, more: dict[str, Any], said: str) -> None:
+    async with App() as app:
+        await app.deploy(WORKFLOW)
+        with pytest.raises(InvalidInput) as told:
+            await app.start("same", given, **more)
+        assert str(told.value) == said
+
+
+async def test_a_time_limit_is_a_number() -> None:
+    async with App() as app:
+        await app.deploy(WORKFLOW)
+        run = await app.start("same", x=1)
+        with pytest.raises(TypeError) as told:
+            await run.result(timeout=cast("Any", "5"))
+        assert str(told.value) == "`timeout` is a number of seconds, or None for no limit; found '5'"
+
+
+async def test_a_run_is_named_by_text() -> None:
+    async with App() as app:
+        for call in (app.get(cast("Any", 5)), app.handle(cast("Any", 5)), app.cancel(cast("Any", 5))):
+            with pytest.raises(RunNotFound) as told:
+                await call
+            assert str(told.value) == "`5` is no run of this store"

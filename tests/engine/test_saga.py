@@ -81,7 +81,7 @@ async def test_the_failed_step_is_the_one_inside_its_block_whatever_its_undoing_
         world.fail = {each: [ValueError(each)] for each in fails}
         row = await rig.engine.start("nested", {})
         with pytest.raises(RunFailed) as told:
-            await RunHandle(rig.runs, row).result(timeout=20)
+            await RunHandle(lambda: rig.runs, rig.store.id, row).result(timeout=20)
         error = (await rig.runs.get(told.value.run))["error"]
         found.append((error["code"], error["step"], told.value.failed_step, error["failed_step"]))
     assert found == [
