@@ -119,14 +119,14 @@ def _not_read_yet(*_: object) -> None:
 
 
 def _carry_out(named: list[str], ahead: list[str], after: list[str]) -> int:
+    name = " ".join(named)
+    if name in SERVING and hasattr(signal, "SIGHUP"):  # before what takes long to import
+        signal.signal(signal.SIGHUP, _not_read_yet)  # not SIG_IGN, which the programs of steps would inherit
     from importlib import import_module
 
     from .parsing import parse, refuse
     from .starting import uncollected
 
-    name = " ".join(named)
-    if name in SERVING and hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, _not_read_yet)  # not SIG_IGN, which the programs of steps would inherit
     verb: Verb | None = VERBS.get(name)
     if verb is None:
         raise refuse(name)

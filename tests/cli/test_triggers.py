@@ -127,8 +127,9 @@ def test_a_pause_lasts_until_it_is_resumed(project: Project) -> None:
 
 def test_it_is_ready_when_its_triggers_have_tried_to_connect(project: Project) -> None:
     """What happens after `ready` is not missed: a file that is dropped then is new."""
-    project.write(beat=BEAT.replace("trigger: hourly", "jetstream: {connection: main, stream: orders}"))
-    with slow_server(0.5) as (port, cut):  # well below what is waited for, however slowly a busy machine connects
+    patient = "jetstream: {connection: main, stream: orders}, reconnect: {delay: 20s, max_delay: 20s}"
+    project.write(beat=BEAT.replace("trigger: hourly", patient))
+    with slow_server(0.3) as (port, cut):  # well below what is waited for, however slowly a busy machine connects
         nats = {"main": {"nats": {"servers": [f"nats://127.0.0.1:{port}"]}}}
         with_server(project, connections=nats)
         with project.start("serve") as server:

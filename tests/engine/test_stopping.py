@@ -9,6 +9,7 @@ import pytest
 
 from reactor.core.errors import StepError
 from reactor.engine import signals
+from reactor.engine.children import end_children
 from reactor.testing.clock import VirtualClock
 from reactor.tests.waiting import until
 
@@ -90,7 +91,6 @@ async def test_a_pause_while_the_children_of_a_run_are_stopped_holds_its_handler
     await rig.deploy(
         UNDONE.replace("  long", "  apart: {run-workflow: {workflow: undone, mode: detached}, if: 1 > 2}\n  long")
     )
-    end_children = rig.engine.executor.waits.end_children
 
     async def paused(*about: Any) -> None:
         await end_children(*about)
@@ -99,7 +99,7 @@ async def test_a_pause_while_the_children_of_a_run_are_stopped_holds_its_handler
             await rig.runs.pause(run)
 
     held: list[bool] = []
-    monkeypatch.setattr(rig.engine.executor.waits, "end_children", paused)
+    monkeypatch.setattr("reactor.engine.endings.end_children", paused)
     gate = world.gate("first")
     run = (await rig.runs.start("undone"))["id"]
     gate.set()
