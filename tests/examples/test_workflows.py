@@ -66,7 +66,7 @@ class TestComprehensiveAnalysis:
             "js_files": [str(examples.folder / "b.js")],
         }
 
-    def test_it_has_four_levels(self, examples: Examples) -> None:
+    async def test_it_has_four_levels(self, examples: Examples) -> None:
         entry = examples.app.engine.workflows.current("comprehensive_analysis")
         assert entry is not None
         assert compile_plan(entry.definition).levels() == [
